@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['log', 'Handler', 'open_listener', 'Acceptor', 'BaseServer', 'ThreadConnection', 'TCPServer', 'EnhancedTCPServer',
-           'Fanout', 'EventDrivenTCPServer']
+           'Batch', 'Fanout', 'EventDrivenTCPServer']
 
 # %% ../nbs/05_server.ipynb #309cfa5f
 import itertools
@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
 from .core import DEFAULT_BACKLOG, DEFAULT_BUFFER_SIZE, LOCALHOST, SocketState, TCPConnection, kernel_state
 from .loop import EVENT_READ, EventLoop, Reactor, Stream, Timer, Watchdog
@@ -255,33 +256,51 @@ class EnhancedTCPServer(TCPServer):
         return self._handler(connection_id, data) if self._handler else data
 
 # %% ../nbs/05_server.ipynb #30a3855b
+@dataclass(eq=False, slots=True)
+class Batch:
+    """What was broadcast to the same receivers, and is not queued yet."""
+
+    to: tuple[int, ...] | frozenset[int]
+    streams: list[Stream]
+    chunks: list[bytes]
+
+# %% ../nbs/05_server.ipynb #554ec1cd
 class Fanout:
-    """Joins consecutive broadcasts to the same receivers into one buffer, which the receivers' outboxes share."""
+    """Joins what is broadcast to the same receivers in a tick into one buffer, which their outboxes share."""
 
     def __init__(self, loop: Reactor, streams: dict[int, Stream]) -> None:
         self._loop, self._streams = loop, streams
-        self._to: Iterable[int] | None = None
-        self._exclude: Collection[int] = ()
-        self._chunks: list[bytes] = []
+        self._batches: dict[int, Batch] = {}  # the open ones, by the identity of `to`
 
-    def add(self, data: bytes, to: Iterable[int], exclude: Collection[int]) -> None:
-        if to is not self._to or exclude != self._exclude:
-            self.deliver()
-            self._to, self._exclude = to, exclude
-        if not self._chunks:
-            self._loop.at_end_of_tick(self.deliver)
-        self._chunks.append(data)
+    def add(self, data: bytes, to: tuple[int, ...] | frozenset[int]) -> None:
+        batch = self._batches.get(id(to)) or self._open(to)
+        batch.chunks.append(data)
 
-    def deliver(self) -> None:
-        """Queue what was collected. Due before anything that must come after it, and at the end of the tick."""
-        if not self._chunks:
-            return
-        data, self._chunks = b"".join(self._chunks), []
-        for connection_id in self._to:
-            stream = self._streams.get(connection_id)
-            if stream is not None and connection_id not in self._exclude:
-                stream.send(data)
-        self._to = None
+    def _open(self, to: tuple[int, ...] | frozenset[int]) -> Batch:
+        if not self._batches:
+            self._loop.at_end_of_tick(self.deliver_all)
+        batch = Batch(to, [self._streams[client] for client in dict.fromkeys(to) if client in self._streams], [])
+        for stream in batch.streams:
+            self.settle(stream)
+            stream.batch = batch
+        self._batches[id(to)] = batch  # keeps `to` alive, so its identity can't be given to another
+        return batch
+
+    def settle(self, stream: Stream) -> None:
+        """Deliver what was broadcast to `stream`. To be called before anything else is queued for it."""
+        if stream.batch is not None:
+            self._deliver(stream.batch)
+
+    def deliver_all(self) -> None:
+        for batch in list(self._batches.values()):
+            self._deliver(batch)
+
+    def _deliver(self, batch: Batch) -> None:
+        del self._batches[id(batch.to)]
+        data = b"".join(batch.chunks)
+        for stream in batch.streams:
+            stream.batch = None
+            stream.send(data)
 
 # %% ../nbs/05_server.ipynb #2e12a53f
 class EventDrivenTCPServer(BaseServer):
@@ -298,6 +317,7 @@ class EventDrivenTCPServer(BaseServer):
         super().__init__(host, port, backlog, buffer_size)
         self.max_connections, self.idle_timeout = max_connections, idle_timeout
         self._stream_options = dict(buffer_size=buffer_size, max_output=max_output, output_timeout=output_timeout)
+        self._everybody: tuple[int, ...] | None = None  # the keys of `connections`, while they stay the same
         self._streams: set[Stream] = set()  # those in `connections`, and those that are still closing
 
     _handler: Handler | None = None
@@ -327,27 +347,32 @@ class EventDrivenTCPServer(BaseServer):
         if not self.loop.runs_here():
             self.loop.call_threadsafe(lambda: self.send(connection_id, data))
             return True
-        self._fanout.deliver()  # what was broadcast before comes before
+        self._fanout.settle(stream)
         return stream.send(data)
 
     def broadcast(self, data: bytes, to: Iterable[int] | None = None, exclude: Collection[int] = ()) -> None:
         """Queue `data` for the clients `to` (None: all), without those in `exclude`. From any thread.
 
-        Broadcasts one after the other with the same tuple or frozenset as `to` cost the least.
+        Broadcasts with the same tuple or frozenset as `to` cost the least: in a tick they are joined once.
         """
-        if not isinstance(to, (tuple, frozenset, type(None))):
+        if to is not None and not isinstance(to, (tuple, frozenset)):
             to = tuple(to)
-        if self.running and not self.loop.runs_here():
+        if not self.running:
+            return
+        if not self.loop.runs_here():
             self.loop.call_threadsafe(lambda: self.broadcast(data, to, exclude))
-        elif self.running:
-            self._fanout.add(data, self.connections if to is None else to, exclude)
+            return
+        if to is None:
+            to = self._everybody = self._everybody or tuple(self.connections)
+        if exclude:
+            to = tuple(client for client in to if client not in exclude)
+        self._fanout.add(data, to)
 
     def close(self, connection_id: int, reason: str = "closed by server") -> None:
         """End one connection: what is queued is sent first. From any thread."""
         if not self.loop.runs_here():
             self.loop.call_threadsafe(lambda: self.close(connection_id, reason))
         elif connection_id in self.connections:
-            self._fanout.deliver()
             self.connections[connection_id].finish(reason)
 
     def _prepare(self) -> None:
@@ -361,15 +386,20 @@ class EventDrivenTCPServer(BaseServer):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # we write once a tick; the kernel need not collect
         stream = Stream(
             self.loop, sock, address, next(self._ids), on_data=self._data, on_end=self._ended, on_closed=self._closed,
-            farewell=lambda reason: self.farewell(reason), **self._stream_options,
+            farewell=lambda reason: self._last_words(stream, reason), **self._stream_options,
         )
+        stream.batch = None  # see Fanout
         self._streams.add(stream)
-        self._fanout.deliver()  # what was broadcast before is not for it
         self.connections[stream.connection_id] = stream
+        self._everybody = None
         if self.idle_timeout is not None:
             stream.silence = Watchdog(self.loop, self.idle_timeout, lambda: stream.finish("idle"))
             stream.silence.start()
         stream.tell(lambda stream: self.on_connect(stream.connection_id, address))
+
+    def _last_words(self, stream: Stream, reason: str) -> bytes:
+        self._fanout.settle(stream)  # what it was sent before comes before
+        return self.farewell(reason)
 
     def _data(self, stream: Stream, data: bytes) -> None:
         if self.idle_timeout is not None:
@@ -378,13 +408,13 @@ class EventDrivenTCPServer(BaseServer):
 
     def _ended(self, stream: Stream) -> None:
         log.info("connection %s: %s", stream.connection_id, stream.close_reason)
-        self._fanout.deliver()
         if self.idle_timeout is not None:
             stream.silence.close()
         try:
             self.on_disconnect(stream.connection_id)
         finally:
             del self.connections[stream.connection_id]
+            self._everybody = None
 
     def _closed(self, stream: Stream) -> None:
         self._streams.discard(stream)
@@ -393,7 +423,6 @@ class EventDrivenTCPServer(BaseServer):
             self.loop.stop()
 
     def _close_all(self, timeout: float) -> None:
-        self._fanout.deliver()
         self.loop.call_later(timeout, self._abort_all)
         for stream in list(self._streams):
             stream.finish("server_closing")
