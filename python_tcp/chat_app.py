@@ -112,13 +112,16 @@ class ChatServer:
         else:
             command = decode(frame)
         if isinstance(command, Error):
-            self._deliver([Delivery((client,), command)])
-            peer.bad_lines += 1
-            if peer.bad_lines >= self.limits.bad_lines:
-                self._server.close(client, "bad_message")
+            self._bad_line(client, peer, command)
         else:
             peer.bad_lines = 0
-            self._deliver(self._rooms.handle(client, command, time.time()))
+            self._deliver(self._rooms.handle(client, command, round(time.time(), 3)))
+
+    def _bad_line(self, client: int, peer: Peer, error: Error) -> None:
+        self._server.send(client, encode(error))
+        peer.bad_lines += 1
+        if peer.bad_lines >= self.limits.bad_lines:
+            self._server.close(client, "bad_message")
 
     def _deliver(self, deliveries: list[Delivery]) -> None:
         for to, event in deliveries:
@@ -131,7 +134,7 @@ class ChatServer:
 
     def _disconnected(self, client: int) -> None:
         self._peers.pop(client, None)
-        deliveries = self._rooms.disconnect(client, time.time())
+        deliveries = self._rooms.disconnect(client, round(time.time(), 3))
         if self._server.connections[client].close_reason != "server_closing":  # then all go, and it need not be told
             self._deliver(deliveries)
 

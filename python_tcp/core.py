@@ -14,7 +14,7 @@ from enum import StrEnum
 
 # %% ../nbs/00_core.ipynb #3235ace9
 LOCALHOST = "127.0.0.1"
-DEFAULT_BUFFER_SIZE = 65_536
+DEFAULT_BUFFER_SIZE = 16_384
 DEFAULT_BACKLOG = 128
 
 # %% ../nbs/00_core.ipynb #95433d28

@@ -30,19 +30,24 @@ class LineFramer:
 
     def feed(self, chunk: bytes) -> list[bytes | FrameTooLong]:
         """The lines that `chunk` completes, in order, with what earlier chunks left."""
-        *lines, rest = chunk.split(b"\n")
-        if lines:
-            lines[0] = bytes(self._partial) + lines[0]
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        if len(chunk) <= self.limit and b"\r" not in chunk:
+            frames = lines.copy()  # the usual case: none of them can be wrong
+        else:
+            frames = [self._checked(line) for line in lines]
+        if lines and self._skipping:
+            self._skipping = False
+            del frames[0]
+        elif lines and self._partial:
+            frames[0] = self._checked(bytes(self._partial) + lines[0])
             self._partial.clear()
-            if self._skipping:
-                del lines[0]
-                self._skipping = False
-        frames = [self._checked(line.removesuffix(b"\r")) for line in lines]
-        if not self._skipping:
+        if rest and not self._skipping:
             self._keep(rest, frames)
         return frames
 
     def _checked(self, line: bytes) -> bytes | FrameTooLong:
+        line = line.removesuffix(b"\r")
         return line if len(line) <= self.limit else FrameTooLong(self.limit)
 
     def _keep(self, rest: bytes, frames: list[bytes | FrameTooLong]) -> None:

@@ -144,8 +144,7 @@ class Reactor:
         """One turn. Waits until something happens, at most `longest` seconds."""
         ready = self._selector.select(self._time_to_wait(longest))
         self.now = self._clock()
-        for key, events in ready:
-            self._guarded(key.data, events)
+        self._run(ready)
         self._last_count = self._wait_for_crowd(len(ready))
         for callback in self._timers.due(self.now):
             self._guarded(callback)
@@ -161,12 +160,18 @@ class Reactor:
         end = self.now + self.PATIENCE
         while self.CROWD <= self._last_count and count < self._last_count and (left := end - self._clock()) > 0:
             ready = self._selector.select(left)
-            for key, events in ready:
-                self._guarded(key.data, events)
+            self._run(ready)
             count += len(ready)
             if not ready:
                 break
         return count
+
+    def _run(self, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
+        for key, events in ready:
+            try:
+                key.data(events)
+            except Exception:  # whatever it was: it is in the log, and the others are served
+                log.exception("a callback failed: %r", key.data)
 
     def _time_to_wait(self, longest: float | None) -> float | None:
         if self._hooks or self._flushes:  # a flush asked for more
@@ -177,10 +182,10 @@ class Reactor:
         wait = max(0.0, due - self._clock())
         return wait if longest is None else min(wait, longest)
 
-    def _guarded(self, callback: Callable[..., object], *args: object) -> None:
+    def _guarded(self, callback: Callback) -> None:
         try:
-            callback(*args)
-        except Exception:  # whatever it was: it is in the log, and the others are served
+            callback()
+        except Exception:
             log.exception("a callback failed: %r", callback)
 
     def close(self) -> None:
@@ -330,13 +335,13 @@ class OutputStream(TCPConnection):
         if self.close_reason is not None:
             return False
         self._outbox.add(data)
-        self._ask_for_flush()
+        if not self._flush_is_due:
+            self._ask_for_flush()
         return True
 
     def _ask_for_flush(self) -> None:
-        if not self._flush_is_due:
-            self._flush_is_due = True
-            self.loop.flush_later(self._flush)
+        self._flush_is_due = True
+        self.loop.flush_later(self._flush)
 
     def _flush(self) -> None:
         self._flush_is_due = False
@@ -351,7 +356,8 @@ class OutputStream(TCPConnection):
         try:
             if self._outbox.size:
                 self._outbox.drop(self.sock.send(self._outbox.head()))
-                self._progress.feed()
+                if self._blocked:
+                    self._progress.feed()
         except BlockingIOError:
             pass
         except OSError as error:
@@ -404,7 +410,7 @@ class Stream(OutputStream):
         if not data:
             self._peer_finished = True
             self.finish("closed by peer")
-        elif self.close_reason is None:
+        elif self.close_reason is None:  # else we linger, and it is thrown away
             self.tell(self._on_data, data)
 
     def tell(self, callback: Callable, *args: object) -> None:
@@ -421,7 +427,8 @@ class Stream(OutputStream):
             self.tell(lambda stream: self._outbox.add(self._farewell(reason)))
         if self.close_reason is None:
             self._end(reason)
-        self._ask_for_flush()
+        if not self._flush_is_due:
+            self._ask_for_flush()
 
     def abort(self, reason: str) -> None:
         """End it now. What is queued is lost."""

@@ -220,6 +220,7 @@ def forbidden_character(text: str) -> str | None:
 
 # %% ../nbs/07_protocol.ipynb #cafe1392
 _decoder = msgspec.json.Decoder(Command)
+_TEXTS = {Say: "content", Whisper: "content", SetStatus: "status"}
 
 def decode(line: bytes) -> Command | Error:
     """The command in a line, or what is wrong with it. Never raises."""
@@ -236,9 +237,8 @@ def decode(line: bytes) -> Command | Error:
         return Error("bad_json", str(error))
     except RecursionError:
         return Error("bad_json", "nested too deeply")
-    text = getattr(command, "content", None) or getattr(command, "status", None)
-    if text is not None and (character := forbidden_character(text)) is not None:
-        field = "status" if isinstance(command, SetStatus) else "content"
+    field = _TEXTS.get(type(command))
+    if field is not None and (character := forbidden_character(getattr(command, field))) is not None:
         return Error("bad_message", f"`{field}`: the control character {character} is not allowed", getattr(command, "id", None))
     return command
 

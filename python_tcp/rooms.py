@@ -24,11 +24,12 @@ class Delivery(NamedTuple):
 # %% ../nbs/08_rooms.ipynb #2c0b5b20
 @dataclass(eq=False)
 class User:
-    """A client that has joined. The last of `rooms` is where it talks."""
+    """A client that has joined."""
 
     client: int
     name: str
     rooms: dict[str, "Room"] = field(default_factory=dict)
+    room: "Room | None" = None  # where it talks: the last of `rooms`
 
 @dataclass(eq=False)
 class Room:
@@ -42,12 +43,13 @@ class Room:
     def add(self, user: User) -> None:
         self.members[user.client] = user
         self.clients = tuple(self.members)
-        user.rooms[self.name] = self
+        user.rooms[self.name] = user.room = self
 
     def remove(self, user: User) -> None:
         del self.members[user.client]
         self.clients = tuple(self.members)
         del user.rooms[self.name]
+        user.room = next(reversed(user.rooms.values()), None)
 
     def names(self) -> list[str]:
         return sorted((user.name for user in self.members.values()), key=str.lower)
@@ -70,22 +72,17 @@ class Rooms:
         self.rooms: dict[str, Room] = {}  # by name
         self._by_name: dict[str, User] = {}  # by name, in lower case
         self._rules = {
-            Say: self._say, Whisper: self._whisper, AskUsers: self._users, AskRooms: self._rooms,
-            SetStatus: self._status, Leave: self._leave, Pong: lambda user, command, now: [],
+            Say: self._say, Join: self._join_another, Whisper: self._whisper, AskUsers: self._users, AskRooms: self._rooms,
+            SetStatus: self._status, Leave: self._leave, Ping: self._ping, Pong: lambda user, command, now: [],
         }
 
     def handle(self, client: int, command: Command, now: float) -> list[Delivery]:
         """What follows from a command. A broken rule gives one `Error` for the sender."""
+        user = self.users.get(client)
         try:
-            if isinstance(command, Join):
-                return self._join(client, command, now)
-            if isinstance(command, Ping):
-                return [Delivery((client,), Pong(command.id))]
-            if isinstance(command, Leave) and command.room is None:
-                return [*self.disconnect(client, now), Delivery((client,), Goodbye("left", "Goodbye!", False))]
-            if (user := self.users.get(client)) is None:
-                raise Refused("not_joined", "join first")
-            return self._rules[type(command)](user, command, now)
+            if user is not None:
+                return self._rules[type(command)](user, command, now)
+            return self._before_joining(client, command, now)
         except Refused as refused:
             return [Delivery((client,), Error(refused.code, refused.content, getattr(command, "id", None)))]
 
@@ -97,28 +94,43 @@ class Rooms:
         del self._by_name[user.name.lower()]
         return [delivery for room in list(user.rooms.values()) for delivery in self._exit(user, room, now)]
 
-    def _join(self, client: int, command: Join, now: float) -> list[Delivery]:
-        user, name = self.users.get(client), command.room.lower()
-        holder = self._by_name.get(command.username.lower())
-        if user is not None and holder is not user:
+    def _before_joining(self, client: int, command: Command, now: float) -> list[Delivery]:
+        match command:
+            case Join():
+                holder = self._by_name.get(command.username.lower())
+                if holder is not None:
+                    raise Refused("name_taken", f"{holder.name} is taken")
+                user = self.users[client] = self._by_name[command.username.lower()] = User(client, command.username)
+                return self._enter(user, command.room.lower(), now)
+            case Leave(room=None):
+                return [self._goodbye(client)]
+            case Ping():
+                return [Delivery((client,), Pong(command.id))]
+        raise Refused("not_joined", "join first")
+
+    def _join_another(self, user: User, command: Join, now: float) -> list[Delivery]:
+        name = command.room.lower()
+        if command.username.lower() != user.name.lower():
             raise Refused("already_joined", f"you are {user.name}")
-        if holder is not user:
-            raise Refused("name_taken", f"{holder.name} is taken")
-        if user is not None and name in user.rooms:
+        if name in user.rooms:
             raise Refused("already_joined", f"you are in {name}")
-        if user is not None and len(user.rooms) >= self.limits.rooms_per_client:
+        if len(user.rooms) >= self.limits.rooms_per_client:
             raise Refused("bad_room", f"you are in {len(user.rooms)} rooms, which is the limit")
-        if user is None:
-            user = self.users[client] = self._by_name[command.username.lower()] = User(client, command.username)
+        return self._enter(user, name, now)
+
+    def _enter(self, user: User, name: str, now: float) -> list[Delivery]:
         room = self.rooms.setdefault(name, Room(name))
         others = room.clients
         room.add(user)
         welcome = Welcome(user.name, name, f"Welcome to {name}, {user.name}!", room.seq, limits={"line": MAX_LINE, "content": 4000})
         return [
-            Delivery((client,), welcome),
-            Delivery((client,), UserList(name, room.names())),
+            Delivery((user.client,), welcome),
+            Delivery((user.client,), UserList(name, room.names())),
             Delivery(others, Joined(name, user.name, now)),
         ]
+
+    def _goodbye(self, client: int) -> Delivery:
+        return Delivery((client,), Goodbye("left", "Goodbye!", False))
 
     def _exit(self, user: User, room: Room, now: float) -> list[Delivery]:
         room.remove(user)
@@ -128,11 +140,9 @@ class Rooms:
 
     def _room_of(self, user: User, name: str | None) -> Room:
         """The room that a command is about: the one it names, or where the user talks."""
-        if name is None and not user.rooms:
-            raise Refused("not_joined", "you are in no room")
-        room = next(reversed(user.rooms.values())) if name is None else user.rooms.get(name.lower())
+        room = user.room if name is None else user.rooms.get(name.lower())
         if room is None:
-            raise Refused("not_joined", f"you are not in {name.lower()}")
+            raise Refused("not_joined", "you are in no room" if name is None else f"you are not in {name.lower()}")
         return room
 
     def _say(self, user: User, command: Say, now: float) -> list[Delivery]:
@@ -162,5 +172,10 @@ class Rooms:
         return [Delivery(tuple(clients) or (user.client,), StatusChanged(user.name, command.status, now))]
 
     def _leave(self, user: User, command: Leave, now: float) -> list[Delivery]:
+        if command.room is None:
+            return [*self.disconnect(user.client, now), self._goodbye(user.client)]
         room = self._room_of(user, command.room)
         return [Delivery((user.client,), Left(room.name, user.name, now)), *self._exit(user, room, now)]
+
+    def _ping(self, user: User, command: Ping, now: float) -> list[Delivery]:
+        return [Delivery((user.client,), Pong(command.id))]

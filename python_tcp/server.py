@@ -104,6 +104,7 @@ class BaseServer:
         self.connections: dict[int, TCPConnection] = {}
         self._wanted_port = port
         self._listener: socket.socket | None = None
+        self.loop: EventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._ids = itertools.count(1)
@@ -281,7 +282,8 @@ class Fanout:
             self._loop.at_end_of_tick(self.deliver_all)
         batch = Batch(to, [self._streams[client] for client in dict.fromkeys(to) if client in self._streams], [])
         for stream in batch.streams:
-            self.settle(stream)
+            if stream.batch is not None:
+                self._deliver(stream.batch)
             stream.batch = batch
         self._batches[id(to)] = batch  # keeps `to` alive, so its identity can't be given to another
         return batch
@@ -355,12 +357,11 @@ class EventDrivenTCPServer(BaseServer):
 
         Broadcasts with the same tuple or frozenset as `to` cost the least: in a tick they are joined once.
         """
-        if to is not None and not isinstance(to, (tuple, frozenset)):
+        if not (to is None or isinstance(to, (tuple, frozenset))):
             to = tuple(to)
-        if not self.running:
-            return
-        if not self.loop.runs_here():
-            self.loop.call_threadsafe(lambda: self.broadcast(data, to, exclude))
+        if self.loop is None or not self.loop.runs_here():
+            if self.running:
+                self.loop.call_threadsafe(lambda: self.broadcast(data, to, exclude))
             return
         if to is None:
             to = self._everybody = self._everybody or tuple(self.connections)
