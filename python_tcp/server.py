@@ -29,7 +29,7 @@ def open_listener(host: str, port: int, backlog: int = DEFAULT_BACKLOG) -> socke
     Raises `OSError` (`socket.gaierror` for a name that does not resolve).
     """
     trouble: OSError | None = None
-    for family, kind, proto, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+    for family, kind, proto, _, address in socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
         listener = socket.socket(family, kind, proto)
         try:
             if os.name == "posix":
@@ -111,6 +111,8 @@ class BaseServer:
 
     def start(self) -> None:
         """Open the port. Raises `OSError` where that is not possible."""
+        if self._stopping and self.running and not self.loop.runs_here():
+            self._thread.join()  # its end is bounded by the time limit of `stop`
         if self.running:
             return
         self._listener = open_listener(self.host, self._wanted_port, self.backlog)
@@ -383,8 +385,7 @@ class EventDrivenTCPServer(BaseServer):
         return self.max_connections is None or len(self._streams) < self.max_connections
 
     def _accepted(self, sock: socket.socket, address: tuple) -> None:
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # we write once a tick; the kernel need not collect
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # we write once a tick; the kernel need not collect
         stream = Stream(
             self.loop, sock, address, next(self._ids), on_data=self._data, on_end=self._ended, on_closed=self._closed,
             farewell=lambda reason: self._last_words(stream, reason), **self._stream_options,
