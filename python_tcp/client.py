@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from .core import DEFAULT_BUFFER_SIZE, SocketState, kernel_state
-from .loop import EventLoop, Stream
+from .loop import EventLoop, Stream, as_bytes
 
 # %% ../nbs/06_client.ipynb #7ca6f143
 log = logging.getLogger("python_tcp.client")
@@ -224,7 +224,7 @@ class EventDrivenTCPClient:
 
     def send(self, data: bytes) -> bool:
         """Queue `data`, from any thread. False if there is no connection, or more than `max_output` bytes are waiting."""
-        stream = self._stream
+        data, stream = as_bytes(data), self._stream
         if stream is None or stream.close_reason is not None or stream.queued > self.max_output:
             return False
         stream.loop.call_threadsafe(lambda: stream.send(data))

@@ -173,33 +173,40 @@ def _kind(raw: bytes) -> str:
 
 # %% ../nbs/07_protocol.ipynb #472528be
 def explain(line: bytes) -> Error:
-    """What is wrong with a line that the decoder refused: the first thing that is found."""
+    """What is wrong with a line that the decoder refused: the first thing that is found. Raises what the decoder raises for bad JSON."""
     try:
-        fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        fields = {name: bytes(raw) for name, raw in msgspec.json.decode(line, type=dict[str, msgspec.Raw]).items()}
     except msgspec.ValidationError:
         return Error("bad_message", f"expected an object, got {_kind(line.strip())}")
     if "type" not in fields:
         return Error("bad_message", "`type` is missing")
-    if _kind(bytes(fields["type"])) != "text":
-        return Error("bad_message", f"`type`: expected text, got {_kind(bytes(fields['type']))}")
+    if _kind(fields["type"]) != "text":
+        return Error("bad_message", f"`type`: expected text, got {_kind(fields['type'])}")
     command = _COMMANDS.get(tag := msgspec.json.decode(fields["type"]))
     if command is None:
         return Error("unknown_type", f"`type`: {ascii(tag[:40])} is not known")
-    for field in msgspec.structs.fields(command):
-        if field.name not in fields:
-            if field.required:
-                return Error("bad_message", f"`{field.name}` is missing")
-        elif (error := _explain_field(field.name, bytes(fields[field.name]), _HINTS[command][field.name])) is not None:
-            return error
-    return Error("bad_message", "not understood")
+    error = _explain_fields(fields, command)
+    if "id" in fields and _fits(fields["id"], MessageId):
+        error.id = msgspec.json.decode(fields["id"])  # so that the sender knows which message it was
+    return error
 
 # %% ../nbs/07_protocol.ipynb #c1586380
-def _explain_field(name: str, raw: bytes, wanted: Any) -> Error | None:
+def _explain_fields(fields: dict[str, bytes], command: type[Struct]) -> Error:
+    for field in msgspec.structs.fields(command):
+        if field.name in fields and not _fits(fields[field.name], _HINTS[command][field.name]):
+            return _explain_field(field.name, fields[field.name])
+        if field.required and field.name not in fields:
+            return Error("bad_message", f"`{field.name}` is missing")
+    return Error("bad_message", "not understood")
+
+def _fits(raw: bytes, wanted: Any) -> bool:
     try:
         msgspec.json.decode(raw, type=wanted)
-        return None
+        return True
     except msgspec.ValidationError:
-        pass
+        return False
+
+def _explain_field(name: str, raw: bytes) -> Error:
     if name == "id":
         return Error("bad_message", f"`id`: expected {_WISHES['id']}")
     if _kind(raw) != "text":

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from .core import DEFAULT_BACKLOG, DEFAULT_BUFFER_SIZE, LOCALHOST, SocketState, TCPConnection, kernel_state
-from .loop import EVENT_READ, EventLoop, Reactor, Stream, Timer, Watchdog
+from .loop import EVENT_READ, EventLoop, Reactor, Stream, Timer, Watchdog, as_bytes
 
 # %% ../nbs/05_server.ipynb #52002214
 log = logging.getLogger("python_tcp.server")
@@ -345,7 +345,7 @@ class EventDrivenTCPServer(BaseServer):
 
     def send(self, connection_id: int, data: bytes) -> bool:
         """Queue `data` for one client. False if it is not there. From any thread."""
-        stream = self.connections.get(connection_id)
+        data, stream = as_bytes(data), self.connections.get(connection_id)
         if stream is None or stream.close_reason is not None:
             return False
         if not self.loop.runs_here():
@@ -359,6 +359,7 @@ class EventDrivenTCPServer(BaseServer):
 
         Broadcasts with the same tuple or frozenset as `to` cost the least: in a tick they are joined once.
         """
+        data = as_bytes(data)
         if not (to is None or isinstance(to, (tuple, frozenset))):
             to = tuple(to)
         if self.loop is None or not self.loop.runs_here():
