@@ -93,9 +93,13 @@ def main() -> int:
         stream.reconfigure(errors="replace")
     with ChatServer() as server:
         seen = play(CONVERSATION, partial(connect, server=server))
-    for name, lines in seen.items():
-        print(f"{name} saw:", *lines, sep="\n  ", end="\n\n")
+    try:
+        for name, lines in seen.items():
+            print(f"{name} saw:", *lines, sep="\n  ", end="\n\n", flush=True)
+    except BrokenPipeError:  # nobody reads on
+        sys.stdout = None
     return 0
 
-if __name__ == "__main__" and "ipykernel" not in sys.modules:
+# %% ../nbs/91_demo.ipynb #74eb01d6
+if __name__ == "__main__" and "__file__" in globals():  # as a program, not in a notebook
     sys.exit(main())

@@ -1,0 +1,51 @@
+# `make` lists what there is. Everything happens in .venv, which is made where it is missing and renewed when the requirements change.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+BOOK := settings.ini _quarto.yml nbs/_quarto.yml tools/site.py $(wildcard nbs/*.ipynb python_tcp/*.py)
+
+.PHONY: help run test book site bench export readme clean
+
+help:
+	@echo "make run     serve the book on http://127.0.0.1:8080 and a chat on 127.0.0.1:8000"
+	@echo "make test    run all tests; make test ARGS='-k framing' for some"
+	@echo "make book    open the notebooks in JupyterLab"
+	@echo "make site    build the tutorial site into _docs/"
+	@echo "make bench   measure the chat; ARGS='--help' lists what can be measured"
+	@echo "make export  write python_tcp/ and README.md from the notebooks, and clean them"
+	@echo "make clean   remove all that was made, .venv too"
+
+run: _docs/index.html
+	@exec $(BIN)/python tools/run.py $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+book: $(READY)
+	$(BIN)/jupyter lab --notebook-dir=nbs
+
+site: _docs/index.html
+
+bench: $(READY)
+	$(BIN)/python -m bench $(ARGS)
+
+export: $(READY)
+	$(BIN)/nbdev_export
+	$(BIN)/nbdev_clean
+	$(BIN)/python tools/readme.py
+
+readme: $(READY)
+	$(BIN)/python tools/readme.py
+
+clean:
+	rm -rf .venv _docs _proc build dist *.egg-info .pytest_cache .hypothesis
+
+_docs/index.html: $(READY) $(BOOK)
+	$(BIN)/python tools/site.py
+
+$(READY): settings.ini setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "python_tcp needs Python 3.11 or newer; choose one: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@

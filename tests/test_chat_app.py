@@ -1,0 +1,658 @@
+"""`ChatServer` and `ChatClient` over real TCP: whoever does whatever, the others go on chatting."""
+import itertools
+import json
+import re
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from helpers import LIMIT, LineClient, Program, wait_until
+
+from python_tcp.chat_app import ChatClient, ChatServer, show
+from python_tcp.protocol import (
+    Error, Event, Goodbye, Joined, Left, Limits, Message, Ok, Ping, RoomList, RoomSize, StatusChanged, UserList, Welcome, Whispered,
+)
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    with ChatServer() as server:
+        yield server
+
+
+class Pair:
+    """Ann and Bob, who chat in the lobby, and hear nobody but themselves."""
+
+    def __init__(self, port: int) -> None:
+        self.ann, self.bob = LineClient(port).join("ann"), LineClient(port).join("bob")
+        assert self.ann.read()["type"] == "join"
+        self.texts = map(str, itertools.count())
+
+    def go_on_chatting(self) -> None:
+        """Each says something, and the next thing that both hear is that."""
+        for speaker in (self.ann, self.bob):
+            speaker.say("message", content=(text := next(self.texts)))
+            assert [hearer.read().get("content") for hearer in (self.ann, self.bob)] == [text, text]
+
+
+@pytest.fixture
+def pair(server: ChatServer) -> Iterator[Pair]:
+    pair = Pair(server.port)
+    with pair.ann, pair.bob:
+        yield pair
+
+
+def without_time(events: list[dict]) -> list[dict]:
+    return [{key: value for key, value in event.items() if key != "timestamp"} for event in events]
+
+
+# --- the way of a message ----------------------------------------------------------------------------------------
+
+
+def test_a_conversation_on_the_wire(server: ChatServer) -> None:
+    with LineClient(server.port) as ann, LineClient(server.port) as bob:
+        ann.say("join", username="Ann")
+        assert ann.read().items() >= {"type": "welcome", "username": "Ann", "room": "lobby", "protocol": 1, "seq": 0}.items()
+        assert ann.read() == {"type": "users", "room": "lobby", "users": ["Ann"]}
+        bob.join("Bob")
+        assert ann.read_until("join", username="Bob", room="lobby")["timestamp"] > 1.7e9
+        bob.say("message", content="grüße 👋", id=5)
+        assert without_time([bob.read(), bob.read(), ann.read()]) == [
+            {"type": "message", "room": "lobby", "seq": 1, "username": "Bob", "content": "grüße 👋"}, {"type": "ok", "id": 5, "seq": 1},
+            {"type": "message", "room": "lobby", "seq": 1, "username": "Bob", "content": "grüße 👋"},
+        ]  # fmt: skip
+        assert server.users == ["Ann", "Bob"]
+        bob.say("leave")
+        assert bob.read_all() == [{"type": "goodbye", "code": "left", "content": "Goodbye!", "reconnect": False}]
+        assert without_time([ann.read()]) == [{"type": "leave", "room": "lobby", "username": "Bob"}]
+        assert server.users == ["Ann"]
+
+
+def test_the_stream_cut_at_every_byte_gives_the_same_as_in_one_piece(server: ChatServer) -> None:
+    stream = (
+        '{"type": "join", "username": "cy", "room": "dev"}\r\n\n{"type": "message", "content": "é👋", "id": 1}\nno JSON\n\r\n'
+        '{"type": "whisper", "to": "cy", "content": "x"}\n{"type": "leave"}\n'
+    ).encode()
+
+    def answers(first: bytes, second: bytes) -> list[dict]:
+        with LineClient(server.port) as client:
+            client.send(first)
+            honest.say("ping")
+            assert honest.read() == {"type": "pong"}  # so the first part has been read by now
+            client.send(second)
+            return without_time(client.read_all())
+
+    with LineClient(server.port) as honest:
+        whole = answers(stream, b"")
+        assert [event["type"] for event in whole] == ["welcome", "users", "message", "ok", "error", "whisper", "goodbye"]
+        for place in range(1, len(stream)):
+            assert answers(stream[:place], stream[place:]) == whole, f"cut at {place}"
+
+
+def test_the_stream_byte_by_byte_gives_the_same(server: ChatServer) -> None:
+    with LineClient(server.port) as client:
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in '{"type": "join", "username": "cy"}\n{"type": "message", "content": "é👋"}\n{"type": "leave"}\n'.encode():
+            client.send(bytes([byte]))
+        assert [event["type"] for event in client.read_all()] == ["welcome", "users", "message", "goodbye"]
+
+
+def test_a_thousand_messages_in_one_piece_arrive_complete_and_in_order_at_all(pair: Pair) -> None:
+    lines = [json.dumps({"type": "message", "content": f"m{number}", "id": number}).encode() + b"\n" for number in range(1000)]
+    pair.ann.send(b"".join(lines))
+    heard = [[reader.read() for _ in range(count)] for reader, count in ((pair.ann, 2000), (pair.bob, 1000))]
+    for events in heard:
+        messages = [(event["seq"], event["content"]) for event in events if event["type"] == "message"]
+        assert messages == [(number + 1, f"m{number}") for number in range(1000)]
+    oks = [(event["id"], event["seq"]) for event in heard[0] if event["type"] == "ok"]
+    assert oks == [(number, number + 1) for number in range(1000)]
+
+
+def test_who_finishes_sending_still_gets_every_answer(server: ChatServer) -> None:
+    with LineClient(server.port) as client:
+        client.send(b'{"type": "join", "username": "nc"}\n' + b'{"type": "message", "content": "hi"}\n' * 500 + b'{"type": "pi')
+        client.finish()
+        events = client.read_all()
+    assert [event["type"] for event in events] == ["welcome", "users", *["message"] * 500]
+    wait_until(lambda: server.users == [])
+
+
+# --- what is wrong, and whom it hurts ----------------------------------------------------------------------------
+
+BAD_LINES = {
+    "not JSON": (b"hello", "bad_json"),
+    "not an object": (b"[1, 2]", "bad_message"),
+    "not UTF-8": (b'{"type": "message", "content": "\xff"}', "bad_utf8"),
+    "no type": (b'{"content": "hi"}', "bad_message"),
+    "an unknown type": (b'{"type": "hack"}', "unknown_type"),
+    "a wrong field type": (b'{"type": "message", "content": 5}', "bad_message"),
+    "a bad name": (b'{"type": "join", "username": "a b"}', "bad_name"),
+    "a bad room": (b'{"type": "join", "username": "cy", "room": "#x"}', "bad_room"),
+    "an escape code": (b'{"type": "message", "content": "\\u001b[2J"}', "bad_message"),
+    "half a character": (b'{"type": "message", "content": "\\ud800"}', "bad_json"),
+    "a line of 20 KiB": (b"x" * 20_480, "too_long"),
+    "a message of 20 KiB": (json.dumps({"type": "message", "content": "x" * 20_480}).encode(), "too_long"),
+    "a long content": (json.dumps({"type": "message", "content": "x" * 4001}).encode(), "too_long"),
+    "deep nesting": (b'{"type": "ping", "x": ' + b"[" * 8000, "bad_json"),
+    "a huge number": (b'{"type": "ping", "id": ' + b"9" * 10_000 + b"}", "bad_message"),
+    "zeros": (b"\0" * 100, "bad_json"),
+    "HTTP": (b"GET / HTTP/1.1", "bad_json"),
+}
+
+
+@pytest.mark.parametrize(("line", "code"), [pytest.param(*case, id=name) for name, case in BAD_LINES.items()])
+def test_a_bad_line_gets_one_error_and_hurts_nobody(server: ChatServer, pair: Pair, line: bytes, code: str) -> None:
+    with LineClient(server.port) as client:
+        half = len(line) // 2
+        client.send(line[:half])
+        pair.go_on_chatting()
+        client.send(line[half:] + b'\n{"type": "ping", "id": 7}\n')
+        error = client.read()
+        assert (error["type"], error["code"]) == ("error", code) and error["content"]
+        assert client.read() == {"type": "pong", "id": 7}
+        pair.go_on_chatting()
+    pair.go_on_chatting()
+
+
+def test_a_bad_line_of_a_member_is_heard_by_nobody_else(server: ChatServer, pair: Pair) -> None:
+    pair.ann.send(b"nonsense\n")
+    assert pair.ann.read()["code"] == "bad_json"
+    pair.go_on_chatting()
+
+
+def memory(process_id: int) -> int:
+    """The most that the process has had in memory, in MB."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process_id}/status").read_text())[1]) // 1000
+
+
+@contextmanager
+def server_process() -> Iterator[tuple[Program, int]]:
+    """A real `chat_server`, and its port."""
+    with Program("start_server", "--port", 0) as program:
+        wait_until(lambda: program.lines)
+        yield program, int(re.search(r"127\.0\.0\.1:(\d+)", program.lines[0])[1])
+
+
+proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+@proc
+def test_100_mb_without_a_newline_take_no_memory_and_get_one_error() -> None:
+    with server_process() as (program, port):
+        pair = Pair(port)
+        pair.go_on_chatting()
+        with pair.ann, pair.bob, LineClient(port) as client:
+            before, block = memory(program.process.pid), b"x" * 1_000_000
+            for _ in range(100):
+                client.send(block)
+                pair.go_on_chatting()
+            client.send(b'\n{"type": "ping"}\n')
+            assert [client.read().get("code"), client.read()["type"]] == ["too_long", "pong"]
+            assert memory(program.process.pid) < before + 30
+
+
+@proc
+def test_short_questions_with_long_answers_that_nobody_reads_take_no_memory() -> None:
+    with server_process() as (program, port):
+        pair = Pair(port)
+        crowd = [LineClient(port) for _ in range(50)]
+        for number, room in itertools.product(range(50), range(20)):
+            crowd[number].say("join", username=f"user{number}", room=f"room-{number}-{room}".ljust(64, "x"))
+        for client in crowd:
+            for room in range(20):
+                client.read_until("users")
+        before = memory(program.process.pid)
+        with pair.ann, pair.bob, LineClient(port).join("greedy", "elsewhere") as greedy:
+            greedy.send(b'{"type":"rooms"}\n' * 3500)  # 60 KB, and 90 KB of answer to each line
+            pair.go_on_chatting()
+            assert memory(program.process.pid) < before + 30
+        for client in crowd:
+            client.close()
+
+
+def test_ten_bad_lines_in_a_row_end_the_connection_with_a_goodbye(server: ChatServer, pair: Pair) -> None:
+    with LineClient(server.port) as client:
+        client.send(b"nonsense\n" * 25)
+        events = client.read_all()
+    assert [event.get("code") for event in events] == ["bad_json"] * 10 + ["bad_message"]
+    assert events[-1]["type"] == "goodbye" and events[-1]["reconnect"] is False
+    pair.go_on_chatting()
+
+
+def test_nine_bad_lines_and_a_good_one_do_not(server: ChatServer) -> None:
+    with LineClient(server.port) as client:
+        client.send((b"nonsense\n" * 9 + b'{"type": "ping"}\n') * 3)
+        assert [client.read()["type"] for _ in range(30)] == (["error"] * 9 + ["pong"]) * 3
+
+
+def test_a_forbidden_command_is_no_bad_line(server: ChatServer) -> None:
+    with LineClient(server.port) as client:
+        client.send(b'{"type": "message", "content": "hi"}\n' * 12 + b'{"type": "ping"}\n')
+        assert [client.read().get("code") for _ in range(12)] == ["not_joined"] * 12
+        assert client.read() == {"type": "pong"}
+
+
+def test_a_name_in_use_is_refused_and_the_connection_stays(server: ChatServer, pair: Pair) -> None:
+    with LineClient(server.port) as client:
+        client.say("join", username="ANN")
+        assert client.read()["code"] == "name_taken"
+        client.join("cy", "dev")
+    pair.go_on_chatting()
+
+
+# --- who comes, goes, stays silent or does not read ---------------------------------------------------------------
+
+
+def test_a_full_server_says_so_and_takes_the_next_when_one_has_gone() -> None:
+    with ChatServer(limits=Limits(connections=2)) as server:
+        pair = Pair(server.port)
+        with pair.ann, pair.bob:
+            for _ in range(3):
+                with LineClient(server.port) as third:
+                    third.say("join", username="cy")
+                    [goodbye] = third.read_all()
+                    assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == ("goodbye", "server_full", True)
+            pair.go_on_chatting()
+            pair.bob.close()
+            pair.ann.read_until("leave", username="bob")
+            with LineClient(server.port) as third:
+                third.join("cy")
+
+
+def test_who_does_not_join_in_time_is_sent_away() -> None:
+    with ChatServer(limits=Limits(join_timeout=0.2)) as server, LineClient(server.port) as joined, LineClient(server.port) as silent:
+        joined.join("ann")
+        silent.send(b'{"type": "ping"}\n')
+        assert silent.read() == {"type": "pong"}
+        assert [(event["type"], event["code"]) for event in silent.read_all()] == [("goodbye", "idle")]
+        joined.say("ping")
+        assert joined.read() == {"type": "pong"}
+
+
+@pytest.mark.parametrize("end", [LineClient.close, LineClient.reset, LineClient.finish])
+def test_a_lost_client_is_announced_and_its_name_is_free(server: ChatServer, pair: Pair, end: Callable) -> None:
+    client = LineClient(server.port).join("cy")
+    for reader in (pair.ann, pair.bob):
+        assert reader.read()["type"] == "join"
+    end(client)
+    for reader in (pair.ann, pair.bob):
+        assert reader.read().items() >= {"type": "leave", "room": "lobby", "username": "cy"}.items()
+    with LineClient(server.port) as other:
+        other.join("CY", "dev")
+        pair.go_on_chatting()
+    client.close()
+
+
+def flood_until_gone(pair: Pair, name: str) -> int:
+    """Both chat at length until they hear that the third has left. Returns how many messages it took."""
+    told = set()
+    for count in range(1, 20_000):
+        pair.ann.say("message", content="x" * 4000)
+        for reader in (pair.ann, pair.bob):
+            while (event := reader.read())["type"] != "message":
+                assert (event["type"], event["username"]) == ("leave", name)
+                told.add(reader)
+        if len(told) == 2:
+            return count
+    raise AssertionError(f"{name} is still there")
+
+
+def test_who_never_reads_is_closed_with_a_reason_and_the_others_go_on() -> None:
+    with ChatServer(limits=Limits(output_bytes=50_000)) as server:
+        pair = Pair(server.port)
+        with pair.ann, pair.bob, LineClient(server.port).join("slow") as slow:
+            assert pair.ann.read()["type"] == pair.bob.read()["type"] == "join"
+            count = flood_until_gone(pair, "slow")
+            pair.go_on_chatting()
+            events = slow.read_all()
+            assert (events[-1]["type"], events[-1]["code"]) == ("goodbye", "slow_consumer")
+            seen = [event["seq"] for event in events[:-1]]
+            assert seen == list(range(1, len(seen) + 1)) and 0 < len(seen) <= count, "nothing is missing before the goodbye"
+
+
+def test_who_takes_nothing_for_too_long_is_closed() -> None:
+    with ChatServer(limits=Limits(output_timeout=0.2, output_bytes=1_000_000_000)) as server:
+        pair = Pair(server.port)
+        with pair.ann, pair.bob, LineClient(server.port).join("slow"):
+            assert pair.ann.read()["type"] == pair.bob.read()["type"] == "join"
+            flood_until_gone(pair, "slow")
+            pair.go_on_chatting()
+
+
+def test_stopping_tells_everybody_and_frees_the_port(server: ChatServer, pair: Pair) -> None:
+    with LineClient(server.port) as silent:
+        silent.say("ping")
+        assert silent.read() == {"type": "pong"}
+        server.stop()
+        for client in (pair.ann, pair.bob, silent):
+            [goodbye] = client.read_all()
+            assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == ("goodbye", "server_closing", True)
+    assert not server.running and server.users == []
+    with pytest.raises(ConnectionRefusedError):
+        LineClient(server.port)
+
+
+def test_starting_and_stopping_twice_is_fine_and_a_stopped_server_starts_again() -> None:
+    server = ChatServer()
+    server.stop()
+    for _ in range(2):
+        assert server.start() == server.start() == server.port
+        with LineClient(server.port) as client:
+            assert client.join("ann")
+        server.stop()
+        server.stop()
+        assert server.users == []
+
+
+def test_a_port_in_use_is_an_oserror(server: ChatServer) -> None:
+    with pytest.raises(OSError):
+        ChatServer(port=server.port).start()
+
+
+# --- ChatClient --------------------------------------------------------------------------------------------------
+
+
+class Person(ChatClient):
+    """A chat client that keeps what it hears and shows."""
+
+    def __init__(self, username: str, **options: float) -> None:
+        super().__init__(username, **options)
+        self.events: list[Event] = []
+        self.lines: list[str] = []
+        self.set_event_callback(self.events.append)
+        self.set_message_callback(self.lines.append)
+
+    def goodbyes(self) -> list[Goodbye]:
+        return [event for event in self.events if isinstance(event, Goodbye)]
+
+
+@pytest.fixture
+def meet(server: ChatServer) -> Iterator[Callable[..., Person]]:
+    """`meet(name)` gives a client that is connected and has joined; all leave at the end."""
+    people: list[Person] = []
+
+    def meet(name: str, join: bool = True) -> Person:
+        people.append(person := Person(name))
+        assert person.connect(server.host, server.port)
+        assert not join or person.join()
+        return person
+
+    yield meet
+    for person in people:
+        person.set_event_callback(lambda event: None)
+        person.set_message_callback(lambda line: None)
+        person.leave()
+
+
+def test_the_calls_of_the_tutorial(server: ChatServer) -> None:
+    lines: list[str] = []
+    client = ChatClient("ann")
+    client.set_message_callback(lines.append)
+    assert client.connect(server.host, server.port) is True and client.connected
+    client.join()
+    assert client.users == server.users == ["ann"]
+    client.send_message("hello")
+    wait_until(lambda: "ann: hello" in lines)
+    client.leave()
+    assert not client.connected and lines[-1] == "* Goodbye!"
+
+
+def test_everybody_sees_who_is_there(meet: Callable[..., Person]) -> None:
+    ann, bob = meet("Ann"), meet("Bob")
+    cy = meet("Cy")
+    for person in (ann, bob, cy):
+        assert person.wait_until(lambda: sorted(person.users) == ["Ann", "Bob", "Cy"])
+    bob.leave()
+    for person in (ann, cy):
+        assert person.wait_until(lambda: sorted(person.users) == ["Ann", "Cy"])
+    assert bob.users == []
+
+
+def test_users_are_those_of_the_room_where_we_talk(meet: Callable[..., Person]) -> None:
+    ann, bob = meet("ann"), meet("bob")
+    assert ann.join("Dev") and ann.users == ["ann"]
+    assert ann.join("lobby") and sorted(ann.users) == ["ann", "bob"]
+    assert ann.send_message("here") and bob.wait_until(lambda: "ann: here" in bob.lines)
+    assert ann.leave("LOBBY") and ann.users == ["ann"]
+    assert bob.wait_until(lambda: bob.users == ["bob"])
+
+
+def test_a_whisper_is_shown_at_both_ends_only(meet: Callable[..., Person]) -> None:
+    ann, bob, cy = meet("ann"), meet("bob"), meet("cy")
+    assert ann.whisper("BOB", "psst") and ann.send_message("all")
+    for person in (ann, bob, cy):
+        assert person.wait_until(lambda: "ann: all" in person.lines)
+    assert "(to bob) psst" in ann.lines and "(ann whispers) psst" in bob.lines
+    assert not any("psst" in line for line in cy.lines)
+
+
+def test_a_refusal_is_false_with_a_reason(server: ChatServer, meet: Callable[..., Person]) -> None:
+    meet("ann")
+    other = meet("Ann", join=False)
+    assert other.join() is False and other.error.code == "name_taken" and other.connected
+    bad = meet("a b", join=False)
+    assert bad.join() is False and bad.error.code == "bad_name"
+
+
+def test_nobody_there_is_false_with_a_reason() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    client = Person("ann")
+    assert client.connect("127.0.0.1", port) is False and client.error.code == "not_connected"
+    for call in (client.join, lambda: client.send_message("x"), lambda: client.whisper("bob", "x"), client.ask_users, client.ask_rooms, client.leave):
+        assert call() is False
+    assert client.users == [] and client.events == []
+
+
+def test_a_server_that_never_answers_is_false_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = Person("ann", timeout=0.2)
+        assert client.connect(*listener.getsockname()) and client.join() is False
+        client.leave()
+        assert not client.connected
+
+
+def test_a_server_that_is_full_is_the_reason_given() -> None:
+    with ChatServer(limits=Limits(connections=0)) as server:
+        for wait in (True, False):
+            client = Person("ann")
+            client.connect(server.host, server.port)
+            if wait:
+                wait_until(lambda: not client.connected)
+            assert client.join() is False
+            assert client.goodbye.code == "server_full" and (client.error is None or "full" in client.error.content)
+            client.leave()
+
+
+def test_a_room_is_entered_whatever_failed_before(meet: Callable[..., Person]) -> None:
+    ann = meet("ann")
+    for number in range(100):
+        ann.whisper("nobody", "x")  # its error comes while we wait for the welcome
+        assert ann.join(f"room{number}") is True
+        assert ann.leave(f"room{number}")
+
+
+@pytest.mark.parametrize("content", ["\ud800", "", "x" * 5000, "\x1b[2J"])
+def test_what_can_not_be_sent_is_no_exception(meet: Callable[..., Person], content: str) -> None:
+    ann = meet("ann")
+    assert ann.send_message(content) is False or ann.wait_until(lambda: ann.error)
+    assert ann.send_message("fine") and ann.wait_until(lambda: "ann: fine" in ann.lines)
+
+
+def test_a_callback_that_raises_stops_nothing(meet: Callable[..., Person]) -> None:
+    ann, bob = meet("ann"), meet("bob")
+    calls = []
+
+    def fail(what: object) -> None:
+        calls.append(what)
+        raise RuntimeError("a fault of the callback")
+
+    ann.set_event_callback(fail)
+    bob.set_message_callback(fail)
+    for count in (1, 2):
+        assert ann.send_message("x")
+        wait_until(lambda: len([call for call in calls if isinstance(call, Message) or call == "ann: x"]) == 2 * count)
+    assert ann.join("dev") and ann.connected and bob.connected
+
+
+def test_a_callback_may_join_send_and_ask(meet: Callable[..., Person]) -> None:
+    ann = meet("ann")
+
+    def on_event(event: Event) -> None:
+        ann.events.append(event)
+        match event:
+            case Message(content="go"):
+                ann.join("dev")  # can't wait here for its own thread
+                ann.ask_rooms()
+            case Welcome(room="dev"):
+                ann.send_message("from inside")
+
+    ann.set_event_callback(on_event)
+    ann.send_message("go")
+    assert ann.wait_until(lambda: any(isinstance(event, Message) and (event.room, event.content) == ("dev", "from inside") for event in ann.events))
+    assert any(isinstance(event, RoomList) for event in ann.events)
+
+
+def test_leaving_from_a_callback_is_leaving(server: ChatServer, meet: Callable[..., Person]) -> None:
+    ann = meet("ann")
+
+    def on_event(event: Event) -> None:
+        ann.events.append(event)
+        if isinstance(event, Message):
+            ann.leave()
+
+    ann.set_event_callback(on_event)
+    ann.send_message("x")
+    wait_until(lambda: not ann.connected and server.users == [] and ann.goodbyes())
+    assert [(goodbye.code, goodbye.reconnect) for goodbye in ann.goodbyes()] == [("left", False)]
+
+
+def test_connecting_twice_is_one_connection_and_nothing_is_left_of_the_first(server: ChatServer, meet: Callable[..., Person]) -> None:
+    ann = meet("ann")
+    assert ann.join("dev")
+    assert ann.connect(server.host, server.port) and ann.rooms == {}
+    wait_until(lambda: server.users == [])
+    assert ann.join() and ann.users == ["ann"] and list(ann.rooms) == ["lobby"]
+    assert not any(goodbye.reconnect for goodbye in ann.goodbyes()), "it was our own wish"
+
+
+def test_connecting_again_from_a_callback_leaves_nothing_of_the_first(server: ChatServer, meet: Callable[..., Person]) -> None:
+    ann, again = meet("ann"), threading.Event()
+
+    def on_event(event: Event) -> None:
+        ann.events.append(event)
+        if isinstance(event, Message) and not again.is_set():
+            ann.connect(server.host, server.port)
+            again.set()
+
+    ann.set_event_callback(on_event)
+    ann.send_message("x")
+    assert again.wait(5)
+    wait_until(lambda: server.users == [])
+    assert ann.rooms == {} and ann.connected
+    ann.events.clear()
+    assert ann.join() and ann.send_message("y") and ann.wait_until(lambda: "ann: y" in ann.lines)
+    assert ann.rooms == {"lobby": ["ann"]} and ann.goodbye is None and ann.goodbyes() == []
+
+
+def test_leaving_twice_is_fine_and_afterwards_nothing_can_be_sent(meet: Callable[..., Person]) -> None:
+    ann = meet("ann")
+    assert ann.leave() is True and ann.leave() is False
+    assert not ann.connected and ann.users == []
+    assert ann.send_message("x") is False and ann.join() is False and ann.error.code == "not_connected"
+    assert [goodbye.code for goodbye in ann.goodbyes()] == ["left"]
+
+
+def test_a_client_may_connect_again_after_leaving(server: ChatServer, meet: Callable[..., Person]) -> None:
+    ann = meet("ann")
+    ann.leave()
+    assert ann.connect(server.host, server.port) and ann.join() and ann.users == ["ann"]
+
+
+def test_a_server_that_stops_gives_one_goodbye(server: ChatServer, meet: Callable[..., Person]) -> None:
+    ann = meet("ann")
+    server.stop()
+    wait_until(lambda: not ann.connected)
+    ann.leave()
+    assert [goodbye.code for goodbye in ann.goodbyes()] == ["server_closing"] and ann.users == []
+
+
+WELCOME = b'{"type": "welcome", "username": "ann", "room": "lobby", "content": "Hi.", "seq": 0}\n{"type": "users", "room": "lobby", "users": ["ann"]}\n'
+
+
+@contextmanager
+def false_server() -> Iterator[tuple[Person, socket.socket]]:
+    """A client that has joined, and the other end of its connection, which is ours."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ann = Person("ann")
+        assert ann.connect(*listener.getsockname())
+        listener.settimeout(LIMIT)
+        sock, _ = listener.accept()
+        sock.settimeout(LIMIT)
+        with sock:
+            sock.sendall(WELCOME)
+            assert ann.join()
+            yield ann, sock
+            sock.close()
+            ann.leave()
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_lost_connection_gives_one_goodbye(how: str) -> None:
+    with false_server() as (ann, sock):
+        if how == "reset":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+        wait_until(ann.goodbyes)
+        assert not ann.connected and ann.users == [] and ann.send_message("x") is False
+    assert [(goodbye.code, goodbye.reconnect) for goodbye in ann.goodbyes()] == [("connection_lost", True)]
+
+
+def test_whatever_a_server_sends_the_client_goes_on() -> None:
+    with false_server() as (ann, sock):
+        sock.sendall(b'nonsense\n\n[1]\n\xff\n{"type": "future"}\n{"type": "message"}\n' + b"[" * 100_000 + b"\n" + b"x" * 1_000_000 + b"\n")
+        sock.sendall(b'{"type": "leave", "room": "nowhere", "username": "x", "timestamp": 1}\n{"type": "leave", "room": "lobby", "username": "x", "timestamp": 1}\n')
+        sock.sendall(b'{"type": "ping", "id": 9}\n{"type": "message", "room": "lobby", "seq": 1, "username": "bob", "content": "hi", "timestamp": 1}\n')
+        assert ann.wait_until(lambda: "bob: hi" in ann.lines)
+        with sock.makefile("rb") as reader:
+            assert b'{"type":"pong","id":9}\n' in iter(reader.readline, b"")
+
+
+# --- show --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("event", "line"), [
+    (Message("lobby", 1, "bob", "hi", 0), "bob: hi"),
+    (Whispered("bob", "ann", "hi", 0), "(bob whispers) hi"),
+    (Whispered("Ann", "bob", "hi", 0), "(to bob) hi"),
+    (Joined("lobby", "bob", 0), "* bob joined lobby"),
+    (Left("lobby", "bob", 0), "* bob left lobby"),
+    (StatusChanged("bob", "away", 0), "* bob is away"),
+    (UserList("lobby", ["ann", "bob"]), "* in lobby: ann, bob"),
+    (RoomList([RoomSize("dev", 1), RoomSize("lobby", 2)]), "* rooms: dev (1), lobby (2)"),
+    (Welcome("ann", "lobby", "Hello.", 0), "* Hello."),
+    (Goodbye("left", "Bye.", False), "* Bye."),
+    (Error("bad_json", "no"), "! no"),
+    (Ok(1), None),
+    (Ping(), None),
+])  # fmt: skip
+def test_an_event_is_shown_as(event: Event, line: str | None) -> None:
+    assert show(event, "ann") == line
+
+
+def test_no_server_can_send_codes_to_the_terminal() -> None:
+    for event in (Message("lobby", 1, "b\x1b]0;x\x07", "\x1b[2J\u202e\r", 0), UserList("\x9b", ["\x1b"]), Error("x", "\x1b"), StatusChanged("\x1b", "\x1b", 0)):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", show(event))
+
+
+@pytest.mark.parametrize("event", [
+    Message("lobby", 1, "eve", "hi\nbob: I owe you 100\n* bob left lobby", 0), Whispered("eve", "ann", "x\nbob: I quit", 0), StatusChanged("eve", "away\nbob: I quit", 0),
+])  # fmt: skip
+def test_nobody_can_write_a_line_in_anothers_name(event: Event) -> None:
+    first, *others = show(event, "ann").splitlines()
+    assert "eve" in first and not any(line.startswith(("bob", "*")) for line in others)

@@ -1,0 +1,125 @@
+"""Every notebook runs from top to bottom in a fresh Jupyter kernel, gives the outputs that are stored in it, and leaves nothing behind."""
+import asyncio
+import configparser
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbdev.clean import clean_nb
+from nbformat.v4 import new_code_cell, new_notebook
+
+ROOT = Path(__file__).resolve().parent.parent
+NBS = ROOT / "nbs"
+SECONDS_PER_CELL, SECONDS_PER_NOTEBOOK, CEILING = 20, 20, 60
+
+settings = configparser.ConfigParser()
+settings.read(ROOT / "settings.ini", encoding="utf-8")
+SKIP_FLAGS = set(settings["DEFAULT"]["tst_flags"].split())
+
+# These two run in the kernel, before the first cell and after the last.
+BEFORE = """
+def __alive():
+    import gc, selectors, socket, subprocess, threading
+    gc.collect()
+    alive = list(threading.enumerate())
+    for thing in gc.get_objects():
+        kind = type(thing)
+        if (issubclass(kind, socket.socket) and thing.fileno() != -1
+                or issubclass(kind, selectors.BaseSelector) and thing.get_map() is not None
+                or issubclass(kind, subprocess.Popen) and thing.poll() is None):
+            alive.append(thing)
+    return alive
+__before = __alive()
+"""
+AFTER = """
+import json, time
+for __attempt in range(20):  # what is ending may take a moment
+    __left = [thing for thing in __alive() if not any(thing is other for other in __before)]
+    if not __left:
+        break
+    time.sleep(0.05)
+print(json.dumps([repr(thing) for thing in __left]))
+"""
+
+
+def is_skipped(cell: nbformat.NotebookNode) -> bool:
+    directives = re.findall(r"^\s*#\|\s*(\S.*?)\s*$", cell.source, re.M)
+    return any(re.fullmatch(r"eval:\s*false", d, re.I) or d.split()[0] in SKIP_FLAGS for d in directives)
+
+
+def run(notebook: nbformat.NotebookNode) -> tuple[nbformat.NotebookNode, list[str]]:
+    """A copy of `notebook` with the outputs of a run, cleaned; and what that run left behind."""
+    notebook = copy.deepcopy(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and not is_skipped(cell)]
+    before, after = new_code_cell(BEFORE), new_code_cell(AFTER)
+    client = NotebookClient(
+        new_notebook(cells=[before, *cells, after]),
+        timeout=SECONDS_PER_CELL,
+        coalesce_streams=True,  # as Jupyter does: two prints are one output
+        kernel_name="python3",
+        resources={"metadata": {"path": str(NBS)}},
+    )
+
+    async def execute() -> None:
+        await asyncio.wait_for(client.async_execute(env={**os.environ, "IN_TEST": "1"}), CEILING)
+
+    asyncio.run(execute())
+    clean_nb(notebook, clean_ids=False)
+    return notebook, json.loads(after.outputs[0].text)
+
+
+def differences(stored: nbformat.NotebookNode, fresh: nbformat.NotebookNode) -> list[str]:
+    """The cells that have other outputs now, each with both."""
+    pairs = [(old, new) for old, new in zip(stored.cells, fresh.cells, strict=True) if old.get("outputs") != new.get("outputs")]
+    return [f"{old.source}\n--- stored: {old.outputs}\n--- now: {new.outputs}\n" for old, new in pairs]
+
+
+@pytest.mark.parametrize("path", sorted(NBS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebook(path: Path) -> None:
+    stored = nbformat.read(path, as_version=4)
+    if any(re.search(r"^- skip_exec: *true", cell.source, re.M) for cell in stored.cells[:1]):
+        pytest.skip("skip_exec")
+    start = time.monotonic()
+    fresh, leftovers = run(stored)
+    seconds = time.monotonic() - start
+    assert leftovers == [], "left behind at the end"
+    changed = differences(stored, fresh)
+    assert not changed, "\n".join(changed)
+    assert seconds < SECONDS_PER_NOTEBOOK
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("import threading, time; threading.Thread(target=time.sleep, args=[30], daemon=True, name='forgotten').start()", "Thread(forgotten"),
+        ("import socket; listener = socket.create_server(('127.0.0.1', 0))", "<socket.socket"),
+        ("import selectors; selector = selectors.DefaultSelector()", "Selector"),
+        ("import subprocess; child = subprocess.Popen(['sleep', '30'])", "<Popen"),
+    ],
+)
+def test_that_a_leftover_is_noticed(source: str, complaint: str) -> None:
+    _, leftovers = run(new_notebook(cells=[new_code_cell(source)]))
+    assert len(leftovers) == 1 and complaint in leftovers[0]
+
+
+def test_that_a_changed_output_is_noticed_and_a_skipped_cell_is_not_run() -> None:
+    cells = [new_code_cell("import os; os.getpid()"), new_code_cell("#| eval: false\n1 / 0"), new_code_cell("#| slow\n1 / 0")]
+    first, _ = run(new_notebook(cells=cells))
+    again, _ = run(first)
+    (changed,) = differences(first, again)
+    assert changed.startswith("import os; os.getpid()")
+
+
+def test_nbdev_runs_them_too() -> None:
+    """nbdev's own run has no time limit, so it has one here."""
+    command = [Path(sys.executable).with_name("nbdev_test"), "--n_workers", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0 and "Success." in done.stdout, done.stdout + done.stderr

@@ -1,0 +1,66 @@
+"""`make run`'s program as a real process."""
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def command(site: Path, site_port: int = 0, chat_port: int = 0) -> list:
+    return [sys.executable, ROOT / "tools" / "run.py", "--site", site, "--site-port", str(site_port), "--chat-port", str(chat_port)]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "index.html").write_text("the book")
+    return tmp_path
+
+
+@contextmanager
+def running(site: Path) -> Iterator[tuple[subprocess.Popen, str, int]]:
+    """The process, the address of its site, the port of its chat."""
+    process = subprocess.Popen(command(site), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        book, chat = process.stdout.readline(), process.stdout.readline()
+        yield process, re.search(r"http://\S+", book)[0], int(re.search(r"127\.0\.0\.1:(\d+)", chat)[1])
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_both_answer_and_both_end(site: Path, number: signal.Signals) -> None:
+    with running(site) as (process, address, chat_port):
+        assert urllib.request.urlopen(address, timeout=5).read() == b"the book"
+        with socket.create_connection(("127.0.0.1", chat_port), timeout=5) as client:
+            client.sendall(b'{"type": "ping"}\n')
+            lines = client.makefile("rb")
+            assert b'"pong"' in lines.readline()
+            start = time.monotonic()
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=10)
+            assert b'"server_closing"' in lines.read()
+        assert time.monotonic() - start < 5
+        assert (process.returncode, errors) == (0, "")
+        for port in (int(address.rpartition(":")[2]), chat_port):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+@pytest.mark.parametrize("which", ["site_port", "chat_port"])
+def test_a_port_in_use_is_said_in_one_line(site: Path, which: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(command(site, **{which: port}), capture_output=True, text=True, timeout=10)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and f"Port {port} is in use" in done.stderr

@@ -1,0 +1,66 @@
+"""Serves the tutorial site and runs a chat server, until Ctrl-C or SIGTERM. `make run` calls it."""
+import argparse
+import errno
+import signal
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from python_tcp.chat_app import ChatServer
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+DEFAULT_CHAT_PORT = 8000  # what chat_client takes where it is told none
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        """No line for each request."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Serve the tutorial site and run a chat server.")
+    parser.add_argument("--site", type=Path, default=ROOT / "_docs", help="the built site (default: _docs)")
+    parser.add_argument("--site-port", type=int, default=8080, help="default: 8080")
+    parser.add_argument("--chat-port", type=int, default=DEFAULT_CHAT_PORT, help="default: 8000")
+    options = parser.parse_args()
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    try:
+        site = ThreadingHTTPServer((HOST, options.site_port), partial(Quiet, directory=options.site))
+    except OSError as error:
+        return complain(error, options.site_port, "site", "--site-port")
+    with site:
+        chat = ChatServer(HOST, options.chat_port)
+        try:
+            chat_port = chat.start()
+        except OSError as error:
+            return complain(error, options.chat_port, "chat", "--chat-port")
+        threading.Thread(target=site.serve_forever, args=[0.05]).start()
+        try:
+            print(f"The book: http://{HOST}:{site.server_port}")
+            address = "" if chat_port == DEFAULT_CHAT_PORT else f"{HOST} {chat_port} "
+            print(f"The chat: {HOST}:{chat_port}. To join, in another terminal: .venv/bin/chat_client {address}--username YOU")
+            print("Ctrl-C ends both.", flush=True)
+            over.wait()
+        finally:
+            site.shutdown()
+            chat.stop()
+    print("Both have ended.")
+    return 0
+
+
+def complain(error: OSError, port: int, what: str, option: str) -> int:
+    if error.errno == errno.EADDRINUSE:
+        print(f"Port {port} is in use: end the program that has it, or choose another for the {what}: "
+              f".venv/bin/python tools/run.py {option} PORT", file=sys.stderr)
+    else:
+        print(f"The {what} can't be served on port {port}: {error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
