@@ -8,6 +8,7 @@ __all__ = ['log', 'DEFAULT_PORT', 'HELP', 'farewell', 'Peer', 'ChatServer', 'sho
 
 # %% ../nbs/10_chat_app.ipynb #77745d3c
 import argparse
+import itertools
 import logging
 import queue
 import signal
@@ -112,7 +113,8 @@ class ChatServer:
         else:
             command = decode(frame)
         if isinstance(command, Error):
-            self._bad_line(client, peer, command)
+            if command.code != "bad_json" or frame.strip():  # a blank line is ignored
+                self._bad_line(client, peer, command)
         else:
             peer.bad_lines = 0
             self._deliver(self._rooms.handle(client, command, round(time.time(), 3)))
@@ -171,7 +173,7 @@ def show(event: Event, username: str = "") -> str | None:
             line = f"! {content}"
         case _:
             return None
-    return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", line)
+    return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", line).replace("\n", "\n    ")
 
 # %% ../nbs/10_chat_app.ipynb #eda3f8fb
 class ChatClient:
@@ -185,8 +187,8 @@ class ChatClient:
         self._on_line: Callable[[str], object] = lambda line: None
         self._on_event: Callable[[Event], object] = lambda event: None
         self._changed = threading.Condition()
-        self._tcp = EventDrivenTCPClient(timeout=timeout)
-        self._tcp.on_data, self._tcp.on_error, self._tcp.on_disconnect = self._data, self._failed, self._disconnected
+        self._tcp = EventDrivenTCPClient()  # of the present connection; a new one for each
+        self._ids = itertools.count(1)
 
     def set_message_callback(self, callback: Callable[[str], object]) -> None:
         """`callback(line)` gets each line of text that is to be shown, on the client's own thread."""
@@ -210,19 +212,23 @@ class ChatClient:
         """Connect to a server, in at most `timeout` seconds."""
         self._tcp.close()
         self.error = self.goodbye = None
-        self._framer = LineFramer(limit=16 * MAX_LINE)  # a list of users may be longer than what a user may send
-        return self._tcp.connect(host, port)
+        self.rooms.clear()
+        tcp = self._tcp = EventDrivenTCPClient(timeout=self.timeout)
+        framer = LineFramer(limit=256 * MAX_LINE)  # a list of users or rooms may be longer than what a user may send
+        tcp.on_data = lambda data: self._data(tcp, framer.feed(data))
+        tcp.on_error, tcp.on_disconnect = self._failed, lambda: self._disconnected(tcp)
+        return tcp.connect(host, port)
 
     def join(self, room: str = "lobby") -> bool:
         """Enter a room, and talk there from now on. False if the server refuses, or does not answer in time."""
-        room = room.lower()
+        room, id = room.lower(), next(self._ids)
         with self._changed:
             self.error = None
             if room in self.rooms:  # we are in: only talk there
                 self.rooms[room] = self.rooms.pop(room)
                 return True
-        if self._send(Join(self.username, room)):
-            self.wait_until(lambda: self.rooms.get(room) or self.error)
+        if self._send(Join(self.username, room, id)):
+            self.wait_until(lambda: self.rooms.get(room) or self.error and self.error.id == id)
         return room in self.rooms
 
     def send_message(self, content: str) -> bool:
@@ -241,12 +247,12 @@ class ChatClient:
         """Have the server say which rooms there are."""
         return self._send(AskRooms())
 
-    def leave(self, room: str | None = None) -> bool:
-        """Leave a room; without one, say goodbye and close the connection."""
+    def leave(self, room: str | None = None, timeout: float | None = None) -> bool:
+        """Leave a room; without one, say goodbye and close the connection. Waits at most `timeout` seconds for the answer."""
         sent = self._send(Leave(room))
         if room is not None:
-            return sent and self.wait_until(lambda: room.lower() not in self.rooms)
-        self.wait_until(lambda: self.goodbye)
+            return sent and self.wait_until(lambda: room.lower() not in self.rooms, timeout)
+        self.wait_until(lambda: self.goodbye, timeout)
         self._tcp.close()
         return sent
 
@@ -259,15 +265,19 @@ class ChatClient:
             return bool(condition())
 
     def _send(self, command: Command) -> bool:
-        sent = self._tcp.send(encode(command))
+        try:
+            sent = self._tcp.send(encode(command))
+        except UnicodeEncodeError:  # half of a surrogate pair
+            self.error = Error("bad_utf8", "this text can't be sent: it has half a character in it")
+            return False
         if not sent:
             self.error = Error("not_connected", "not connected")
         return sent
 
-    def _data(self, data: bytes) -> None:
-        for frame in self._framer.feed(data):
+    def _data(self, tcp: EventDrivenTCPClient, frames: list[bytes | FrameTooLong]) -> None:
+        for frame in frames:
             event = decode_event(frame) if isinstance(frame, bytes) else None
-            if event is not None:
+            if event is not None and tcp is self._tcp:  # a callback may have connected anew
                 self._handle(event)
 
     def _handle(self, event: Event) -> None:
@@ -306,9 +316,13 @@ class ChatClient:
     def _failed(self, error: Exception) -> None:
         self.error = Error("not_connected", str(error))
 
-    def _disconnected(self) -> None:
-        if self.goodbye is None:
-            self._handle(Goodbye("connection_lost", f"The connection has ended: {self._tcp.close_reason}.", True))
+    def _disconnected(self, tcp: EventDrivenTCPClient) -> None:
+        if tcp is not self._tcp or self.goodbye is not None:
+            return
+        if tcp.close_reason == "closed by us":
+            self._handle(Goodbye("left", "Goodbye!", False))
+        else:
+            self._handle(Goodbye("connection_lost", f"The connection has ended: {tcp.close_reason}.", True))
 
 # %% ../nbs/10_chat_app.ipynb #575fbe5f
 class _Parser(argparse.ArgumentParser):
@@ -321,6 +335,13 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
     return int(text)
+
+def _say(line: str) -> None:
+    """Print a line, if anybody can read it."""
+    try:
+        print(line, flush=True)
+    except OSError:  # a closed pipe, a full disk
+        sys.stdout = None
 
 def _fail(program: str, why: object) -> int:
     print(f"{program}: {why}", file=sys.stderr, flush=True)
@@ -344,13 +365,16 @@ def run_chat_server(host: str = LOCALHOST, port: int = DEFAULT_PORT) -> int:
     server = ChatServer(host, port)
     try:
         port = server.start()
-        print(f"chat server on {host}:{port}; Ctrl-C ends it", flush=True)
-        while server.running:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        pass
     except OSError as error:
         return _fail("chat_server", f"can't listen on {host} port {port}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        return 0
+    try:
+        _say(f"chat server on {host}:{port}; Ctrl-C ends it")
+        while server.running:
+            time.sleep(1)  # a signal just before it would be noticed only after it
+    except KeyboardInterrupt:
+        pass
     server.stop()
     return 0
 
@@ -383,7 +407,8 @@ def _typed(client: ChatClient, line: str) -> str | None:
         case ["/rooms"]:
             client.ask_rooms()
         case ["/join", room]:
-            client.join(room)
+            if not client.join(room) and client.error is None:
+                return "! the server does not answer"
         case ["/whisper", name, text]:
             client.whisper(name, text)
         case ["/help"]:
@@ -396,16 +421,27 @@ def _typed(client: ChatClient, line: str) -> str | None:
 
 # %% ../nbs/10_chat_app.ipynb #f7a02c79
 def _read_lines(inbox: queue.SimpleQueue) -> None:
-    for line in sys.stdin:
-        if line.strip() in ("/quit", "/exit"):
-            break
-        inbox.put(line.rstrip("\r\n"))
-    inbox.put(None)
+    try:
+        for line in sys.stdin or ():
+            if line.split()[:1] in (["/quit"], ["/exit"]):
+                break
+            inbox.put(line.rstrip("\r\n"))
+    except (OSError, ValueError):  # the terminal was closed
+        pass
+    finally:
+        inbox.put(None)
+
+def _next(inbox: queue.SimpleQueue) -> Event | str | None:
+    while True:
+        try:
+            return inbox.get(timeout=1)  # a signal just before it would be noticed only after it
+        except queue.Empty:
+            continue
 
 def _converse(client: ChatClient, inbox: queue.SimpleQueue) -> int:
     """Show events and send typed lines until the last event. Returns the exit status."""
     while True:
-        match inbox.get():
+        match _next(inbox):
             case None:
                 client.leave()
             case str(line):
@@ -426,16 +462,16 @@ def run_chat_client(host: str, port: int, username: str, room: str = "lobby") ->
     client.set_event_callback(inbox.put)
     try:
         if not (client.connect(host, port) and client.join(room)):
-            why = client.error or client.goodbye or Error("", "the server does not answer")
-            client.leave()
+            why = client.goodbye or client.error or Error("", "the server does not answer")
+            client.leave(timeout=1)
             return _fail("chat_client", why.content)
         threading.Thread(target=_read_lines, args=[inbox], daemon=True).start()
         return _converse(client, inbox)
     except KeyboardInterrupt:
-        client.leave()
+        client.leave(timeout=1)
         return 0
-    except BrokenPipeError:  # nobody reads what we print
-        client.leave()
+    except OSError:  # nobody reads what we print
+        client.leave(timeout=1)
         sys.stdout = None
         return 1
 
@@ -447,12 +483,14 @@ def start_client(argv: list[str] | None = None) -> int:
     parser.add_argument("--username", help="the name to join with")
     parser.add_argument("--room", default="lobby", help="the room to join (%(default)s)")
     arguments = parser.parse_args(argv)
-    if arguments.username is None and not sys.stdin.isatty():
+    username = arguments.username
+    if username is None and not (sys.stdin and sys.stdin.isatty()):
         parser.error("--username is missing")
-    for stream in (sys.stdin, sys.stdout):
+    for stream in filter(None, (sys.stdin, sys.stdout)):
         stream.reconfigure(errors="replace")
     try:
-        username = arguments.username or input("Your name: ").strip()
+        if username is None:
+            username = input("Your name: ").strip()
     except (EOFError, KeyboardInterrupt):
         return 0
     return run_chat_client(arguments.host, arguments.port, username, arguments.room)

@@ -55,6 +55,7 @@ def play(conversation: tuple[Step, ...], connect: Callable[[str], Person], timeo
     people: dict[str, Person] = {}
     present: set[str] = set()
     for who, does, text in conversation:
+        seen = {name: len(person.lines) for name, person in people.items()}
         if does == "joins":
             people[who] = connect(who)
             people[who].join()
@@ -65,13 +66,13 @@ def play(conversation: tuple[Step, ...], connect: Callable[[str], Person], timeo
             people[who].leave()
             present.discard(who)
         for name in sorted(present):
-            _wait_for(people[name], text or who, f"{who} {does} {text}".strip(), timeout)
+            _wait_for(people[name], seen.get(name, 0), text or who, f"{who} {does} {text}".strip(), timeout)
     return {name: list(person.lines) for name, person in people.items()}
 
-def _wait_for(person: Person, text: str, step: str, timeout: float) -> None:
-    """Wait until the last line that the person saw has `text` in it."""
+def _wait_for(person: Person, seen: int, text: str, step: str, timeout: float) -> None:
+    """Wait until the person sees a line with `text` in it, after the `seen` lines from before this step."""
     end = time.monotonic() + timeout
-    while not any(text in line for line in person.lines[-1:]):
+    while not any(text in line for line in person.lines[seen:]):
         if time.monotonic() > end:
             raise TimeoutError(f"{step!r} was not seen by everyone within {timeout:g} s")
         time.sleep(0.001)

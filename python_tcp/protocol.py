@@ -23,14 +23,15 @@ Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,32}\Z")]
 RoomName = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.-]{1,64}\Z")]
 Content = Annotated[str, Meta(min_length=1, max_length=4000)]
 Status = Annotated[str, Meta(min_length=1, max_length=80)]
-MessageId = int | Annotated[str, Meta(max_length=64)]
+MessageId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=64)]
 
 # %% ../nbs/07_protocol.ipynb #d23175f4
 class Join(Struct, tag_field="type", tag="join", omit_defaults=True):
-    """Take a name, and enter a room. In further rooms the name stays the same."""
+    """Take a name, and enter a room. In further rooms the name stays the same. An `id` comes back in the error, if there is one."""
 
     username: Name
     room: RoomName = "lobby"
+    id: MessageId | None = None
 
 class Say(Struct, tag_field="type", tag="message", omit_defaults=True):
     """Say something to a room, by default the one that was joined last. With an `id`, an `Ok` with the same `id` answers."""
@@ -165,7 +166,7 @@ _HINTS = {command: get_type_hints(command, include_extras=True) for command in _
 _CODES = {"username": "bad_name", "to": "bad_name", "room": "bad_room"}
 _WISHES = {
     "username": "1 to 32 letters, digits or _ - .", "to": "1 to 32 letters, digits or _ - .", "room": "1 to 64 letters, digits or _ - .",
-    "content": "1 to 4000 characters", "status": "1 to 80 characters", "id": "a whole number, or text of at most 64 characters",
+    "content": "1 to 4000 characters", "status": "1 to 80 characters", "id": "a whole number of 64 bits, or text of at most 64 characters",
 }
 
 def _kind(raw: bytes) -> str:

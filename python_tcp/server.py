@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from .core import DEFAULT_BACKLOG, DEFAULT_BUFFER_SIZE, LOCALHOST, SocketState, TCPConnection, kernel_state
-from .loop import EVENT_READ, EventLoop, Reactor, Stream, Timer, Watchdog, as_bytes
+from .loop import EVENT_READ, FAILURES, EventLoop, Outbox, Reactor, Stream, Timer, Watchdog, as_bytes
 
 # %% ../nbs/05_server.ipynb #52002214
 log = logging.getLogger("python_tcp.server")
@@ -29,7 +29,11 @@ def open_listener(host: str, port: int, backlog: int = DEFAULT_BACKLOG) -> socke
     Raises `OSError` (`socket.gaierror` for a name that does not resolve).
     """
     trouble: OSError | None = None
-    for family, kind, proto, _, address in socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError as error:  # a name that can't be one
+        raise OSError(f"{host!r} is not a host's name") from error
+    for family, kind, proto, _, address in found:
         listener = socket.socket(family, kind, proto)
         try:
             if os.name == "posix":
@@ -220,7 +224,7 @@ class TCPServer(BaseServer):
                 reply = self._reply(connection.connection_id, data)
                 if reply and not connection.send(reply):
                     break
-        except Exception:  # the handler's fault: it costs this connection, and no other
+        except FAILURES:  # the handler's fault: it costs this connection, and no other
             log.exception("connection %s: the handler failed", connection.connection_id)
         finally:
             connection.sock.close()
@@ -266,6 +270,7 @@ class Batch:
     to: tuple[int, ...] | frozenset[int]
     streams: list[Stream]
     chunks: list[bytes]
+    size: int = 0  # bytes
 
 # %% ../nbs/05_server.ipynb #554ec1cd
 class Fanout:
@@ -278,6 +283,9 @@ class Fanout:
     def add(self, data: bytes, to: tuple[int, ...] | frozenset[int]) -> None:
         batch = self._batches.get(id(to)) or self._open(to)
         batch.chunks.append(data)
+        batch.size += len(data)
+        if batch.size > Outbox.MOST:  # enough for one write
+            self._deliver(batch)
 
     def _open(self, to: tuple[int, ...] | frozenset[int]) -> Batch:
         if not self._batches:
