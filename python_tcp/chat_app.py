@@ -270,7 +270,9 @@ class ChatClient:
         except UnicodeEncodeError:  # half of a surrogate pair
             self.error = Error("bad_utf8", "this text can't be sent: it has half a character in it")
             return False
-        if not sent:
+        if not sent and self.goodbye is not None and self.goodbye.code != "left":
+            self.error = Error(self.goodbye.code, self.goodbye.content)
+        elif not sent:
             self.error = Error("not_connected", "not connected")
         return sent
 

@@ -94,6 +94,10 @@ def took(function: Callable[[], object]) -> float:
     return time.monotonic() - start
 
 
+def client_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("AsyncTCPClient", "EventDrivenTCPClient"))]
+
+
 # Public names
 
 @every_client
@@ -487,7 +491,7 @@ def test_close_is_bounded_with_a_peer_that_does_not_read(listener):
     listener.accept()
     client.send(bytes(15_000_000))
     assert took(client.close) < 3
-    assert not client.connected and client.names()[-1] == "disconnect"
+    assert not client.connected and client.names()[-1] == "disconnect" and not client_threads()
 
 
 def test_a_failure_to_connect_is_an_error_and_no_disconnect():
@@ -601,9 +605,7 @@ def test_100_connects_and_closes_leave_nothing_behind(echo):
             assert client.connect("127.0.0.1", echo.port)
             assert client.send(b"x")
             client.close()
-            assert not client.connected
-    names = {thread.name for thread in threading.enumerate()}
-    assert not any(name.startswith(("AsyncTCPClient", "EventDrivenTCPClient")) for name in names)
+            assert not client.connected and not client_threads()
 
 
 # Order and volume

@@ -297,10 +297,15 @@ def test_a_server_with_a_port_of_its_own_comes_back_on_it(make):
     with make() as first:
         port = first.port
     server = make(port=port)
-    for _ in range(5):
-        with server, dial(port) as client:  # the server closes first: its port is left in TIME_WAIT
-            client.sendall(b"x")
-            assert (client.recv(1), server.port) == (b"x", port)
+    for _ in range(3):
+        server.start()
+        client = dial(port)
+        client.sendall(b"x")
+        assert (client.recv(1), server.port) == (b"x", port)
+        reader = threading.Thread(target=lambda: (read_all(client), client.close()))
+        reader.start()
+        server.stop()  # the server closes first: its port is left in TIME_WAIT
+        reader.join(LIMIT)
 
 
 @every_server
@@ -897,7 +902,8 @@ def test_a_silent_client_is_closed_and_one_that_talks_stays(started):
     assert sorted(server.seen("disconnect")) == ["closed by peer", "idle"]
 
 
-def test_at_max_connections_the_next_waits_until_one_leaves(started, caplog):
+def test_at_max_connections_the_next_waits_until_one_leaves(started, caplog, monkeypatch):
+    monkeypatch.setattr(server_module.Acceptor, "RETRY", 1000)  # so that it is the one that leaves who makes room
     server = Quiet(max_connections=3)
     server.on_connect = lambda number, address: server.send(number, b"welcome")
     started(server)
@@ -930,11 +936,11 @@ def test_stop_while_at_max_connections(caplog):
 
 SERVER_PROGRAM = """
 import logging, resource, sys
-from python_tcp.server import EventDrivenTCPServer
+from python_tcp.server import EventDrivenTCPServer, TCPServer
 files = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 logging.basicConfig()
-server = EventDrivenTCPServer(backlog=1000)
+server = globals()[sys.argv[2]](backlog=1000)
 server.on_connect = lambda number, address: server.send(number, b"welcome")
 server.on_data = lambda number, data: server.broadcast(data)
 server.start()
@@ -946,13 +952,13 @@ server.stop()
 
 @pytest.fixture
 def server_process(tmp_path) -> Iterator[Callable]:
-    """`server_process(files)` starts a server with that limit of open files: its port, its pid, and the path of its log."""
+    """`server_process(files, kind)` starts a server with that limit of open files: its port, its pid, and the path of its log."""
     with ExitStack() as stack:
 
-        def start(files: int) -> tuple[int, int, Path]:
+        def start(files: int, kind: str = "EventDrivenTCPServer") -> tuple[int, int, Path]:
             log = stack.enter_context(open(tmp_path / "log", "w"))
             process = stack.enter_context(subprocess.Popen(
-                [sys.executable, "-c", SERVER_PROGRAM, str(files)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True))
+                [sys.executable, "-c", SERVER_PROGRAM, str(files), kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True))
             return int(process.stdout.readline()), process.pid, tmp_path / "log"
 
         yield start
@@ -992,6 +998,22 @@ def test_out_of_descriptors_the_server_stays_calm_serves_its_clients_and_takes_a
         assert all(read_exactly(client, 14) == b"still chatting" for client in served)
         served[0].close()
         assert select.select(waiting, [], [], 2)[0], "nobody got the free place"
+
+
+@linux_only
+def test_out_of_descriptors_a_thread_server_takes_a_place_that_gets_free(server_process):
+    port, pid, log = server_process(64, "TCPServer")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(dial(port)) for _ in range(80)]
+        for client in clients:
+            client.sendall(b"x")
+        wait_until(log.read_text)
+        wait_until(lambda: len(select.select(clients, [], [], 0)[0]) >= 40)
+        served = select.select(clients, [], [], 0)[0]
+        waiting = [client for client in clients if client not in served]
+        served[0].close()
+        assert select.select(waiting, [], [], 2)[0], "nobody got the free place"
+        assert len(log.read_text().splitlines()) <= 5
 
 
 @linux_only
