@@ -65,6 +65,7 @@ class ChatServer:
         self.limits = limits
         self._rooms = Rooms(limits)
         self._peers: dict[int, Peer] = {}
+        self._tick = self._time = 0.0
         self._server = server = EventDrivenTCPServer(
             host, port, max_connections=limits.connections + self.TURNED_AWAY,
             max_output=limits.output_bytes, output_timeout=limits.output_timeout,
@@ -117,7 +118,13 @@ class ChatServer:
                 self._bad_line(client, peer, command)
         else:
             peer.bad_lines = 0
-            self._deliver(self._rooms.handle(client, command, round(time.time(), 3)))
+            self._deliver(self._rooms.handle(client, command, self._now()))
+
+    def _now(self) -> float:
+        """Unix time in seconds, to the millisecond; the same for all that happens in one tick."""
+        if self._tick != self._server.loop.now:
+            self._tick, self._time = self._server.loop.now, round(time.time(), 3)
+        return self._time
 
     def _bad_line(self, client: int, peer: Peer, error: Error) -> None:
         self._server.send(client, encode(error))
@@ -136,7 +143,7 @@ class ChatServer:
 
     def _disconnected(self, client: int) -> None:
         self._peers.pop(client, None)
-        deliveries = self._rooms.disconnect(client, round(time.time(), 3))
+        deliveries = self._rooms.disconnect(client, self._now())
         if self._server.connections[client].close_reason != "server_closing":  # then all go, and it need not be told
             self._deliver(deliveries)
 

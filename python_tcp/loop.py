@@ -37,7 +37,8 @@ class Outbox:
         self.size = 0
 
     def add(self, data: bytes) -> None:
-        data = as_bytes(data)
+        if type(data) is not bytes:
+            data = as_bytes(data)
         if data:
             self._chunks.append(data)
             self.size += len(data)

@@ -367,7 +367,8 @@ class EventDrivenTCPServer(BaseServer):
 
         Broadcasts with the same tuple or frozenset as `to` cost the least: in a tick they are joined once.
         """
-        data = as_bytes(data)
+        if type(data) is not bytes:
+            data = as_bytes(data)
         if not (to is None or isinstance(to, (tuple, frozenset))):
             to = tuple(to)
         if self.loop is None or not self.loop.runs_here():
