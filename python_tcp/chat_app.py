@@ -21,8 +21,32 @@ from .client import EventDrivenTCPClient
 from .core import LOCALHOST
 from .framing import FrameTooLong, LineFramer
 from python_tcp.protocol import (
-    FORBIDDEN, MAX_LINE, AskRooms, AskUsers, Command, Error, Event, Goodbye, Join, Joined, Leave, Left, Limits, Message, Ping,
-    Pong, RoomList, Say, StatusChanged, UserList, Welcome, Whisper, Whispered, decode, decode_event, encode,
+    FORBIDDEN,
+    MAX_LINE,
+    AskRooms,
+    AskUsers,
+    Command,
+    Error,
+    Event,
+    Goodbye,
+    Join,
+    Joined,
+    Leave,
+    Left,
+    Limits,
+    Message,
+    Ping,
+    Pong,
+    RoomList,
+    Say,
+    StatusChanged,
+    UserList,
+    Welcome,
+    Whisper,
+    Whispered,
+    decode,
+    decode_event,
+    encode,
 )
 from .rooms import Delivery, Rooms
 from .server import EventDrivenTCPServer
@@ -67,10 +91,14 @@ class ChatServer:
         self._peers: dict[int, Peer] = {}
         self._tick = self._time = 0.0
         self._server = server = EventDrivenTCPServer(
-            host, port, max_connections=limits.connections + self.TURNED_AWAY,
-            max_output=limits.output_bytes, output_timeout=limits.output_timeout,
+            host,
+            port,
+            max_connections=limits.connections + self.TURNED_AWAY,
+            max_output=limits.output_bytes,
+            output_timeout=limits.output_timeout,
         )
-        server.on_connect, server.on_data, server.on_disconnect = self._connected, self._data, self._disconnected
+        server.on_connect, server.on_data = self._connected, self._data
+        server.on_disconnect = self._disconnected
         server.farewell = farewell
 
     def start(self) -> int:
@@ -144,7 +172,7 @@ class ChatServer:
     def _disconnected(self, client: int) -> None:
         self._peers.pop(client, None)
         deliveries = self._rooms.disconnect(client, self._now())
-        if self._server.connections[client].close_reason != "server_closing":  # then all go, and it need not be told
+        if self._server.connections[client].close_reason != "server_closing":  # else all go
             self._deliver(deliveries)
 
     def __enter__(self) -> "ChatServer":
@@ -184,13 +212,16 @@ def show(event: Event, username: str = "") -> str | None:
 
 # %% ../nbs/10_chat_app.ipynb #eda3f8fb
 class ChatClient:
-    """One person's end of a chat. Methods answer False where they could not, and `error` says why."""
+    """One person's end of a chat.
+
+    Methods answer False where they could not, and `error` says why.
+    """
 
     def __init__(self, username: str, *, timeout: float = 5.0) -> None:
         self.username, self.timeout = username, timeout
         self.error: Error | None = None
         self.goodbye: Goodbye | None = None
-        self.rooms: dict[str, list[str]] = {}  # those we are in, with who is there; we talk in the last
+        self.rooms: dict[str, list[str]] = {}  # ours, and who is there; we talk in the last
         self._on_line: Callable[[str], object] = lambda line: None
         self._on_event: Callable[[Event], object] = lambda event: None
         self._changed = threading.Condition()
@@ -198,11 +229,15 @@ class ChatClient:
         self._ids = itertools.count(1)
 
     def set_message_callback(self, callback: Callable[[str], object]) -> None:
-        """`callback(line)` gets each line of text that is to be shown, on the client's own thread."""
+        """`callback(line)` gets each line of text that is to be shown, on the client's own
+        thread.
+        """
         self._on_line = callback
 
     def set_event_callback(self, callback: Callable[[Event], object]) -> None:
-        """`callback(event)` gets each event, on the client's own thread, before its line is shown."""
+        """`callback(event)` gets each event, on the client's own thread, before its line is
+        shown.
+        """
         self._on_event = callback
 
     @property
@@ -221,13 +256,17 @@ class ChatClient:
         self.error = self.goodbye = None
         self.rooms.clear()
         tcp = self._tcp = EventDrivenTCPClient(timeout=self.timeout)
-        framer = LineFramer(limit=256 * MAX_LINE)  # a list of users or rooms may be longer than what a user may send
+        # A list of users or rooms may be longer than what a user may send.
+        framer = LineFramer(limit=256 * MAX_LINE)
         tcp.on_data = lambda data: self._data(tcp, framer.feed(data))
         tcp.on_error, tcp.on_disconnect = self._failed, lambda: self._disconnected(tcp)
         return tcp.connect(host, port)
 
     def join(self, room: str = "lobby") -> bool:
-        """Enter a room, and talk there from now on. False if the server refuses, or does not answer in time."""
+        """Enter a room, and talk there from now on.
+
+        False if the server refuses, or does not answer in time.
+        """
         room, id = room.lower(), next(self._ids)
         with self._changed:
             self.error = None
@@ -255,7 +294,10 @@ class ChatClient:
         return self._send(AskRooms())
 
     def leave(self, room: str | None = None, timeout: float | None = None) -> bool:
-        """Leave a room; without one, say goodbye and close the connection. Waits at most `timeout` seconds for the answer."""
+        """Leave a room; without one, say goodbye and close the connection.
+
+        Waits at most `timeout` seconds for the answer.
+        """
         sent = self._send(Leave(room))
         if room is not None:
             return sent and self.wait_until(lambda: room.lower() not in self.rooms, timeout)
@@ -264,11 +306,17 @@ class ChatClient:
         return sent
 
     def wait_until(self, condition: Callable[[], object], timeout: float | None = None) -> bool:
-        """Wait until `condition()` holds, at most `timeout` seconds (by default the client's). It is looked at after each event."""
+        """Wait until `condition()` holds, at most `timeout` seconds (by default the client's).
+
+        It is looked at after each event.
+        """
         if self._tcp.connected and self._tcp.loop.runs_here():
-            return bool(condition())  # a callback may not wait for what only its own thread can bring
+            return bool(condition())  # a callback can't wait for what only its thread brings
         with self._changed:
-            self._changed.wait_for(lambda: condition() or not self.connected, self.timeout if timeout is None else timeout)
+            self._changed.wait_for(
+                lambda: condition() or not self.connected,
+                self.timeout if timeout is None else timeout,
+            )
             return bool(condition())
 
     def _send(self, command: Command) -> bool:
@@ -331,7 +379,9 @@ class ChatClient:
         if tcp.close_reason == "closed by us":
             self._handle(Goodbye("left", "Goodbye!", False))
         else:
-            self._handle(Goodbye("connection_lost", f"The connection has ended: {tcp.close_reason}.", True))
+            self._handle(
+                Goodbye("connection_lost", f"The connection has ended: {tcp.close_reason}.", True)
+            )
 
 # %% ../nbs/10_chat_app.ipynb #575fbe5f
 class _Parser(argparse.ArgumentParser):
@@ -375,7 +425,9 @@ def run_chat_server(host: str = LOCALHOST, port: int = DEFAULT_PORT) -> int:
     try:
         port = server.start()
     except OSError as error:
-        return _fail("chat_server", f"can't listen on {host} port {port}: {error.strerror or error}")
+        return _fail(
+            "chat_server", f"can't listen on {host} port {port}: {error.strerror or error}"
+        )
     except KeyboardInterrupt:
         return 0
     try:
@@ -390,8 +442,17 @@ def run_chat_server(host: str = LOCALHOST, port: int = DEFAULT_PORT) -> int:
 def start_server(argv: list[str] | None = None) -> int:
     """The command `chat_server`."""
     parser = _Parser(prog="chat_server", description="Run a chat server.")
-    parser.add_argument("--host", default=LOCALHOST, help="the address to listen on (%(default)s; 0.0.0.0 is every IPv4 address of this machine)")
-    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="the port to listen on (%(default)s; 0 lets the system choose)")
+    parser.add_argument(
+        "--host",
+        default=LOCALHOST,
+        help="the address to listen on (%(default)s; 0.0.0.0: every IPv4 address there is)",
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help="the port to listen on (%(default)s; 0 lets the system choose)",
+    )
     arguments = parser.parse_args(argv)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     return run_chat_server(arguments.host, arguments.port)
@@ -464,7 +525,10 @@ def _converse(client: ChatClient, inbox: queue.SimpleQueue) -> int:
 
 # %% ../nbs/10_chat_app.ipynb #fc91247c
 def run_chat_client(host: str, port: int, username: str, room: str = "lobby") -> int:
-    """Chat on standard input and output until the input or the connection ends. Returns the exit status."""
+    """Chat on standard input and output until the input or the connection ends.
+
+    Returns the exit status.
+    """
     _end_on_signals()
     inbox: queue.SimpleQueue = queue.SimpleQueue()
     client = ChatClient(username)
@@ -486,9 +550,17 @@ def run_chat_client(host: str, port: int, username: str, room: str = "lobby") ->
 
 def start_client(argv: list[str] | None = None) -> int:
     """The command `chat_client`."""
-    parser = _Parser(prog="chat_client", description="Join a chat.", epilog="While chatting, /help lists what can be typed.")
-    parser.add_argument("host", nargs="?", default=LOCALHOST, help="the server's name or address (%(default)s)")
-    parser.add_argument("port", nargs="?", type=_port, default=DEFAULT_PORT, help="its port (%(default)s)")
+    parser = _Parser(
+        prog="chat_client",
+        description="Join a chat.",
+        epilog="While chatting, /help lists what can be typed.",
+    )
+    parser.add_argument(
+        "host", nargs="?", default=LOCALHOST, help="the server's name or address (%(default)s)"
+    )
+    parser.add_argument(
+        "port", nargs="?", type=_port, default=DEFAULT_PORT, help="its port (%(default)s)"
+    )
     parser.add_argument("--username", help="the name to join with")
     parser.add_argument("--room", default="lobby", help="the room to join (%(default)s)")
     arguments = parser.parse_args(argv)

@@ -21,13 +21,16 @@ log = logging.getLogger("python_tcp.client")
 
 # %% ../nbs/06_client.ipynb #f9a52a65
 def resolve(host: str, port: int, timeout: float) -> list[tuple]:
-    """`socket.getaddrinfo` for TCP, in at most `timeout` seconds. Raises `OSError`, `TimeoutError` among them."""
+    """`socket.getaddrinfo` for TCP, in at most `timeout` seconds.
+
+    Raises `OSError`, `TimeoutError` among them.
+    """
     answer: queue.Queue = queue.Queue()
 
     def ask() -> None:
         try:
             answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError, OverflowError) as error:  # an impossible name or port is no better than an unknown one
+        except (OSError, UnicodeError, OverflowError) as error:  # unknown, or impossible
             answer.put(error)
 
     threading.Thread(target=ask, name=f"resolve {host}", daemon=True).start()
@@ -36,12 +39,17 @@ def resolve(host: str, port: int, timeout: float) -> list[tuple]:
     except queue.Empty:
         raise TimeoutError(f"no answer to who {host!r} is, after {timeout:g} s") from None
     if isinstance(found, Exception):
-        raise OSError(f"can't find {host!r}: {getattr(found, 'strerror', None) or found}") from found
+        raise OSError(
+            f"can't find {host!r}: {getattr(found, 'strerror', None) or found}"
+        ) from found
     return found
 
 # %% ../nbs/06_client.ipynb #626e2349
 def open_connection(host: str, port: int, timeout: float) -> socket.socket:
-    """A connected TCP socket, in at most `timeout` seconds for everything. Raises `OSError`, which says what was tried."""
+    """A connected TCP socket, in at most `timeout` seconds for everything.
+
+    Raises `OSError`, which says what was tried.
+    """
     end = time.monotonic() + timeout
     trouble = "it has no address"
     for family, kind, proto, _, address in resolve(host, port, timeout):
@@ -76,7 +84,10 @@ class TCPClient:
         return kernel_state(self._sock) or SocketState.ESTABLISHED
 
     def connect(self, host: str, port: int) -> bool:
-        """Connect, after closing an earlier connection. False where that is not possible: the log says why."""
+        """Connect, after closing an earlier connection.
+
+        False where that is not possible: the log says why.
+        """
         self.close()
         try:
             self._sock = open_connection(host, port, self.timeout)
@@ -86,7 +97,10 @@ class TCPClient:
         return self.connected
 
     def send(self, data: bytes) -> bool:
-        """Send all of `data`. After a False the connection is closed: a part of it may have been sent."""
+        """Send all of `data`.
+
+        After a False the connection is closed: a part of it may have been sent.
+        """
         sock = self._sock
         if sock is None:
             return False
@@ -99,7 +113,10 @@ class TCPClient:
             return False
 
     def receive(self) -> bytes | None:
-        """What has come, at most `buffer_size` bytes. None: nothing in `timeout` seconds. Empty: the connection has ended."""
+        """What has come, at most `buffer_size` bytes.
+
+        None: nothing in `timeout` seconds. Empty: the connection has ended.
+        """
         sock = self._sock
         if sock is None:
             return b""
@@ -136,12 +153,16 @@ class AsyncTCPClient(TCPClient):
         self._on_receive = callback
 
     def set_error_callback(self, callback: Callable[[Exception], object]) -> None:
-        """`callback(error)` is called with an `OSError` of the connection, or with whatever the receive callback raised."""
+        """`callback(error)` is called with an `OSError` of the connection, or with whatever the
+        receive callback raised.
+        """
         self._on_error = callback
 
     def connect(self, host: str, port: int) -> bool:
         if super().connect(host, port):
-            self._thread = threading.Thread(target=self._receive_all, name="AsyncTCPClient", daemon=True)
+            self._thread = threading.Thread(
+                target=self._receive_all, name="AsyncTCPClient", daemon=True
+            )
             self._thread.start()
         return self.connected
 
@@ -171,9 +192,18 @@ class AsyncTCPClient(TCPClient):
 
 # %% ../nbs/06_client.ipynb #c81259da
 class EventDrivenTCPClient:
-    """A client on an event loop with a thread of its own, where the callbacks run. They may be assigned, or written in a subclass."""
+    """A client on an event loop with a thread of its own, where the callbacks run.
 
-    def __init__(self, buffer_size: int = DEFAULT_BUFFER_SIZE, *, timeout: float = 5.0, max_output: int = 16_777_216) -> None:
+    They may be assigned, or written in a subclass.
+    """
+
+    def __init__(
+        self,
+        buffer_size: int = DEFAULT_BUFFER_SIZE,
+        *,
+        timeout: float = 5.0,
+        max_output: int = 16_777_216,
+    ) -> None:
         self.buffer_size, self.timeout, self.max_output = buffer_size, timeout, max_output
         self._stream: Stream | None = None
         self._thread: threading.Thread | None = None
@@ -205,7 +235,10 @@ class EventDrivenTCPClient:
         return self._stream.update_state() if self._stream else SocketState.CLOSED
 
     def connect(self, host: str, port: int) -> bool:
-        """Connect, after closing an earlier connection. Takes at most `timeout` seconds; False where it is not possible."""
+        """Connect, after closing an earlier connection.
+
+        Takes at most `timeout` seconds; False where it is not possible.
+        """
         self.close()
         try:
             sock = open_connection(host, port, self.timeout)
@@ -215,15 +248,24 @@ class EventDrivenTCPClient:
             return False
         self.loop = EventLoop()
         self._stream = Stream(
-            self.loop, sock, (host, port), on_data=lambda stream, data: self.on_data(data), on_end=self._ended,
-            on_closed=lambda stream: stream.loop.stop(), buffer_size=self.buffer_size, max_output=self.max_output,
+            self.loop,
+            sock,
+            (host, port),
+            on_data=lambda stream, data: self.on_data(data),
+            on_end=self._ended,
+            on_closed=lambda stream: stream.loop.stop(),
+            buffer_size=self.buffer_size,
+            max_output=self.max_output,
         )
         self.loop.call_threadsafe(lambda: self.on_connect(host, port))
         self._thread = self.loop.start_thread(f"EventDrivenTCPClient {host}:{port}")
         return True
 
     def send(self, data: bytes) -> bool:
-        """Queue `data`, from any thread. False if there is no connection, or more than `max_output` bytes are waiting."""
+        """Queue `data`, from any thread.
+
+        False if there is no connection, or more than `max_output` bytes are waiting.
+        """
         data, stream = as_bytes(data), self._stream
         if stream is None or stream.close_reason is not None or stream.queued > self.max_output:
             return False

@@ -21,7 +21,8 @@ DEFAULT_BACKLOG = 128
 def get_free_port(host: str = LOCALHOST) -> int:
     """A TCP port of `host` that was free a moment ago.
 
-    Another program may take it before you do. A server should bind to port 0 instead, and then ask which one it got.
+    Another program may take it before you do. A server should bind to port 0 instead, and then
+    ask which one it got.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((host, 0))
@@ -45,9 +46,19 @@ class SocketState(StrEnum):
 
 # %% ../nbs/00_core.ipynb #e935f4bb
 _LINUX_STATES = (
-    None, SocketState.ESTABLISHED, SocketState.SYN_SENT, SocketState.SYN_RECEIVED, SocketState.FIN_WAIT_1,
-    SocketState.FIN_WAIT_2, SocketState.TIME_WAIT, SocketState.CLOSED, SocketState.CLOSE_WAIT,
-    SocketState.LAST_ACK, SocketState.LISTEN, SocketState.CLOSING, SocketState.SYN_RECEIVED,
+    None,
+    SocketState.ESTABLISHED,
+    SocketState.SYN_SENT,
+    SocketState.SYN_RECEIVED,
+    SocketState.FIN_WAIT_1,
+    SocketState.FIN_WAIT_2,
+    SocketState.TIME_WAIT,
+    SocketState.CLOSED,
+    SocketState.CLOSE_WAIT,
+    SocketState.LAST_ACK,
+    SocketState.LISTEN,
+    SocketState.CLOSING,
+    SocketState.SYN_RECEIVED,
 )
 
 # %% ../nbs/00_core.ipynb #bc092961
@@ -67,7 +78,9 @@ def kernel_state(sock: socket.socket) -> SocketState | None:
 # %% ../nbs/00_core.ipynb #1af94d8b
 @dataclass(eq=False)
 class TCPConnection:
-    """One TCP connection: its socket, its state, who is at the other end, and the name that we gave it."""
+    """One TCP connection: its socket, its state, who is at the other end, and the name that we
+    gave it.
+    """
 
     sock: socket.socket
     state: SocketState
@@ -75,7 +88,10 @@ class TCPConnection:
     connection_id: int
 
     def update_state(self, state: SocketState | str | None = None) -> SocketState:
-        """Set `state`: to what the kernel says, or where it says nothing, to the state given. Returns the new state."""
+        """Set `state`: to what the kernel says, or where it says nothing, to the state given.
+
+        Returns the new state.
+        """
         told = kernel_state(self.sock)
         if told is not None:
             self.state = told

@@ -47,7 +47,9 @@ class Person(Protocol):
     def leave(self) -> object: ...
 
 # %% ../nbs/91_demo.ipynb #dc466960
-def play(conversation: tuple[Step, ...], connect: Callable[[str], Person], timeout: float = 5.0) -> dict[str, list[str]]:
+def play(
+    conversation: tuple[Step, ...], connect: Callable[[str], Person], timeout: float = 5.0
+) -> dict[str, list[str]]:
     """What each person saw. `connect(name)` gives a person who is connected and has not joined.
 
     Raises `TimeoutError` if a step is not seen by everybody who is there.
@@ -66,11 +68,19 @@ def play(conversation: tuple[Step, ...], connect: Callable[[str], Person], timeo
             people[who].leave()
             present.discard(who)
         for name in sorted(present):
-            _wait_for(people[name], seen.get(name, 0), text or who, f"{who} {does} {text}".strip(), timeout)
+            _wait_for(
+                people[name],
+                seen.get(name, 0),
+                text or who,
+                f"{who} {does} {text}".strip(),
+                timeout,
+            )
     return {name: list(person.lines) for name, person in people.items()}
 
 def _wait_for(person: Person, seen: int, text: str, step: str, timeout: float) -> None:
-    """Wait until the person sees a line with `text` in it, after the `seen` lines from before this step."""
+    """Wait until the person sees a line with `text` in it, after the `seen` lines from before
+    this step.
+    """
     end = time.monotonic() + timeout
     while not any(text in line for line in person.lines[seen:]):
         if time.monotonic() > end:

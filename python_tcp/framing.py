@@ -20,7 +20,8 @@ class FrameTooLong:
 class LineFramer:
     """Cuts a byte stream into lines. A line ends with LF or CR LF, which are not part of it.
 
-    A line longer than `limit` bytes gives one `FrameTooLong`, as soon as it can't end well any more; the rest of it is dropped.
+    A line longer than `limit` bytes gives one `FrameTooLong`, as soon as it can't end well any
+    more; the rest of it is dropped.
     """
 
     def __init__(self, limit: int = 16_384) -> None:
@@ -65,7 +66,10 @@ def add_length(frame: bytes) -> bytes:
 
 # %% ../nbs/02_framing.ipynb #f368fda4
 class LengthFramer:
-    """Cuts a byte stream into frames that `add_length` made. After a `FrameTooLong` the stream is of no more use."""
+    """Cuts a byte stream into frames that `add_length` made.
+
+    After a `FrameTooLong` the stream is of no more use.
+    """
 
     def __init__(self, limit: int = 16_384) -> None:
         self.limit = limit

@@ -22,7 +22,10 @@ from .core import DEFAULT_BUFFER_SIZE, SocketState, TCPConnection
 
 # %% ../nbs/04_loop.ipynb #fe316995
 def as_bytes(data: bytes) -> bytes:
-    """`data` as bytes that can't change: the same object if it is one. Raises `TypeError` for what has no bytes, such as text."""
+    """`data` as bytes that can't change: the same object if it is one.
+
+    Raises `TypeError` for what has no bytes, such as text.
+    """
     return data if type(data) is bytes else bytes(memoryview(data))
 
 # %% ../nbs/04_loop.ipynb #2deb9fb4
@@ -85,7 +88,9 @@ class Timer:
 
 # %% ../nbs/04_loop.ipynb #f001a572
 class Timers:
-    """Timers in the order in which they are due; those of the same time in the order in which they were added."""
+    """Timers in the order in which they are due; those of the same time in the order in which
+    they were added.
+    """
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
@@ -112,7 +117,10 @@ class Timers:
 # %% ../nbs/04_loop.ipynb #9b70268c
 log = logging.getLogger("python_tcp.loop")
 Callback = Callable[[], object]
-FAILURES = (Exception, SystemExit)  # of a callback; `sys.exit` in one would silently end the loop's thread
+FAILURES = (
+    Exception,
+    SystemExit,
+)  # of a callback; `sys.exit` in one would silently end the loop's thread
 
 # %% ../nbs/04_loop.ipynb #01cdc39a
 class Reactor:
@@ -145,7 +153,10 @@ class Reactor:
         return self._timers.add(self.now + seconds, callback)
 
     def at_end_of_tick(self, hook: Callback) -> None:
-        """Run `hook` once, after this tick's callbacks and before anything is written. A hook may ask for another."""
+        """Run `hook` once, after this tick's callbacks and before anything is written.
+
+        A hook may ask for another.
+        """
         self._hooks.append(hook)
 
     def flush_later(self, flush: Callback) -> None:
@@ -171,7 +182,11 @@ class Reactor:
     def _wait_for_crowd(self, count: int) -> int:
         """If many spoke in the last tick, wait for as many now. Returns how many came."""
         end = self.now + self.PATIENCE
-        while self.CROWD <= self._last_count and count < self._last_count and (left := end - self._clock()) > 0:
+        while (
+            self.CROWD <= self._last_count
+            and count < self._last_count
+            and (left := end - self._clock()) > 0
+        ):
             ready = self._selector.select(left)
             self._run(ready)
             count += len(ready)
@@ -223,7 +238,10 @@ class Waker:
                 pass
 
     def drain(self) -> None:
-        """Take the byte out again. Whoever looks at the work after this, and not before, misses none."""
+        """Take the byte out again.
+
+        Whoever looks at the work after this, and not before, misses none.
+        """
         try:
             self.sock.recv(DEFAULT_BUFFER_SIZE)
         except BlockingIOError:
@@ -236,7 +254,10 @@ class Waker:
 
 # %% ../nbs/04_loop.ipynb #616867b1
 class EventLoop(Reactor):
-    """A reactor on a thread of its own. Other threads may call `call_threadsafe` and `stop`, and nothing else."""
+    """A reactor on a thread of its own.
+
+    Other threads may call `call_threadsafe` and `stop`, and nothing else.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
@@ -286,7 +307,10 @@ class EventLoop(Reactor):
 
 # %% ../nbs/04_loop.ipynb #8e611710
 class Watchdog:
-    """Calls `bark` when it was started and not fed for `limit` seconds. May be started again after `stop`."""
+    """Calls `bark` when it was started and not fed for `limit` seconds.
+
+    May be started again after `stop`.
+    """
 
     __slots__ = ("_loop", "_limit", "_bark", "_timer", "_fed", "_awake")
 
@@ -324,11 +348,19 @@ class Watchdog:
 
 # %% ../nbs/04_loop.ipynb #c92b9e9e
 class OutputStream(TCPConnection):
-    """The writing half of a connection on a loop: collects what is sent in a tick, and writes once at its end."""
+    """The writing half of a connection on a loop: collects what is sent in a tick, and writes
+    once at its end.
+    """
 
     def __init__(
-        self, loop: Reactor, sock: socket.socket, remote_address: tuple, connection_id: int = 0, *,
-        max_output: int = 1_048_576, output_timeout: float = 10.0,
+        self,
+        loop: Reactor,
+        sock: socket.socket,
+        remote_address: tuple,
+        connection_id: int = 0,
+        *,
+        max_output: int = 1_048_576,
+        output_timeout: float = 10.0,
     ) -> None:
         super().__init__(sock, SocketState.ESTABLISHED, remote_address, connection_id)
         sock.setblocking(False)
@@ -345,7 +377,11 @@ class OutputStream(TCPConnection):
 
     def send(self, data: bytes) -> bool:
         """Queue `data` for the end of the tick. False if the connection has ended."""
-        if self.close_reason is not None or self._outbox.size > self._max_output and not self._makes_room():
+        if (
+            self.close_reason is not None
+            or self._outbox.size > self._max_output
+            and not self._makes_room()
+        ):
             return False
         self._outbox.add(data)
         if not self._flush_is_due:
@@ -353,7 +389,10 @@ class OutputStream(TCPConnection):
         return True
 
     def _makes_room(self) -> bool:
-        """Write before the end of the tick, because a lot is waiting. If the socket does not take it, the flush ends the connection."""
+        """Write before the end of the tick, because a lot is waiting.
+
+        If the socket does not take it, the flush ends the connection.
+        """
         if not self._blocked:
             try:
                 self._outbox.drop(self.sock.send(self._outbox.head()))
@@ -371,7 +410,7 @@ class OutputStream(TCPConnection):
         if not self._blocked and not self._closed:
             self._write()
         if (self._overflowed or self._outbox.size > self._max_output) and self.close_reason is None:
-            self._outbox.keep_head()  # a part of it may be sent already; the rest will never be read
+            self._outbox.keep_head()  # a part of it may be sent; the rest will never be read
             self.finish("slow_consumer")
 
     def _write(self) -> None:
@@ -396,18 +435,30 @@ class OutputStream(TCPConnection):
 class Stream(OutputStream):
     """A connected socket on a loop. Its methods are for the loop's thread.
 
-    `on_data(stream, data)`: bytes came. `on_end(stream)`: no more will, and `close_reason` says why. `on_closed(stream)`: the socket is closed.
+    `on_data(stream, data)`: bytes came. `on_end(stream)`: no more will, and `close_reason` says
+    why. `on_closed(stream)`: the socket is closed.
     `farewell(reason)` gives last bytes to send when we end it for that reason.
     """
 
     LINGER = 1.0  # seconds
 
     def __init__(
-        self, *args, on_data: Callable, on_end: Callable = lambda stream: None, on_closed: Callable = lambda stream: None,
-        farewell: Callable[[str], bytes] = lambda reason: b"", buffer_size: int = DEFAULT_BUFFER_SIZE, **kwargs,
+        self,
+        *args,
+        on_data: Callable,
+        on_end: Callable = lambda stream: None,
+        on_closed: Callable = lambda stream: None,
+        farewell: Callable[[str], bytes] = lambda reason: b"",
+        buffer_size: int = DEFAULT_BUFFER_SIZE,
+        **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._on_data, self._on_end, self._on_closed, self._farewell = on_data, on_end, on_closed, farewell
+        self._on_data, self._on_end, self._on_closed, self._farewell = (
+            on_data,
+            on_end,
+            on_closed,
+            farewell,
+        )
         self._buffer_size = buffer_size
         self._peer_finished = False
         self._lingering: Timer | None = None

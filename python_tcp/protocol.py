@@ -27,14 +27,20 @@ MessageId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Met
 
 # %% ../nbs/07_protocol.ipynb #d23175f4
 class Join(Struct, tag_field="type", tag="join", omit_defaults=True):
-    """Take a name, and enter a room. In further rooms the name stays the same. An `id` comes back in the error, if there is one."""
+    """Take a name, and enter a room.
+
+    In further rooms the name stays the same. An `id` comes back in the error, if there is one.
+    """
 
     username: Name
     room: RoomName = "lobby"
     id: MessageId | None = None
 
 class Say(Struct, tag_field="type", tag="message", omit_defaults=True):
-    """Say something to a room, by default the one that was joined last. With an `id`, an `Ok` with the same `id` answers."""
+    """Say something to a room, by default the one that was joined last.
+
+    With an `id`, an `Ok` with the same `id` answers.
+    """
 
     content: Content
     room: RoomName | None = None
@@ -137,7 +143,10 @@ class Ok(Struct, tag_field="type", tag="ok", omit_defaults=True):
     seq: int | None = None
 
 class Error(Struct, tag_field="type", tag="error", omit_defaults=True):
-    """Something was not done. `code` is a stable word for programs, `content` a sentence for people."""
+    """Something was not done.
+
+    `code` is a stable word for programs, `content` a sentence for people.
+    """
 
     code: str
     content: str
@@ -150,7 +159,21 @@ class Goodbye(Struct, tag_field="type", tag="goodbye"):
     content: str
     reconnect: bool
 
-Event = Union[Welcome, Joined, Left, Message, Whispered, UserList, RoomList, StatusChanged, Ok, Error, Goodbye, Ping, Pong]
+Event = Union[
+    Welcome,
+    Joined,
+    Left,
+    Message,
+    Whispered,
+    UserList,
+    RoomList,
+    StatusChanged,
+    Ok,
+    Error,
+    Goodbye,
+    Ping,
+    Pong,
+]
 
 # %% ../nbs/07_protocol.ipynb #e63ada45
 _encoder = msgspec.json.Encoder()
@@ -160,13 +183,24 @@ def encode(message: Command | Event) -> bytes:
     return _encoder.encode(message) + b"\n"
 
 # %% ../nbs/07_protocol.ipynb #141e296b
-_KINDS = {ord('"'): "text", ord("["): "a list", ord("{"): "an object", ord("n"): "null", ord("t"): "true", ord("f"): "false"}
+_KINDS = {
+    ord('"'): "text",
+    ord("["): "a list",
+    ord("{"): "an object",
+    ord("n"): "null",
+    ord("t"): "true",
+    ord("f"): "false",
+}
 _COMMANDS = {command.__struct_config__.tag: command for command in Command.__args__}
 _HINTS = {command: get_type_hints(command, include_extras=True) for command in _COMMANDS.values()}
 _CODES = {"username": "bad_name", "to": "bad_name", "room": "bad_room"}
 _WISHES = {
-    "username": "1 to 32 letters, digits or _ - .", "to": "1 to 32 letters, digits or _ - .", "room": "1 to 64 letters, digits or _ - .",
-    "content": "1 to 4000 characters", "status": "1 to 80 characters", "id": "a whole number of 64 bits, or text of at most 64 characters",
+    "username": "1 to 32 letters, digits or _ - .",
+    "to": "1 to 32 letters, digits or _ - .",
+    "room": "1 to 64 letters, digits or _ - .",
+    "content": "1 to 4000 characters",
+    "status": "1 to 80 characters",
+    "id": "a whole number of 64 bits, or text of at most 64 characters",
 }
 
 def _kind(raw: bytes) -> str:
@@ -174,9 +208,15 @@ def _kind(raw: bytes) -> str:
 
 # %% ../nbs/07_protocol.ipynb #472528be
 def explain(line: bytes) -> Error:
-    """What is wrong with a line that the decoder refused: the first thing that is found. Raises what the decoder raises for bad JSON."""
+    """What is wrong with a line that the decoder refused: the first thing that is found.
+
+    Raises what the decoder raises for bad JSON.
+    """
     try:
-        fields = {name: bytes(raw) for name, raw in msgspec.json.decode(line, type=dict[str, msgspec.Raw]).items()}
+        fields = {
+            name: bytes(raw)
+            for name, raw in msgspec.json.decode(line, type=dict[str, msgspec.Raw]).items()
+        }
     except msgspec.ValidationError:
         return Error("bad_message", f"expected an object, got {_kind(line.strip())}")
     if "type" not in fields:
@@ -188,7 +228,9 @@ def explain(line: bytes) -> Error:
         return Error("unknown_type", f"`type`: {ascii(tag[:40])} is not known")
     error = _explain_fields(fields, command)
     if "id" in fields and _fits(fields["id"], MessageId):
-        error.id = msgspec.json.decode(fields["id"])  # so that the sender knows which message it was
+        error.id = msgspec.json.decode(
+            fields["id"]
+        )  # so that the sender knows which message it was
     return error
 
 # %% ../nbs/07_protocol.ipynb #c1586380
@@ -221,7 +263,9 @@ def _explain_field(name: str, raw: bytes) -> Error:
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 def forbidden_character(text: str) -> str | None:
-    """The first control character or bidirectional override in `text`, as U+XXXX; tab and newline are fine."""
+    """The first control character or bidirectional override in `text`, as U+XXXX; tab and newline
+    are fine.
+    """
     if text.isprintable() or (found := FORBIDDEN.search(text)) is None:
         return None
     return f"U+{ord(found[0]):04X}"
@@ -246,8 +290,15 @@ def decode(line: bytes) -> Command | Error:
     except RecursionError:
         return Error("bad_json", "nested too deeply")
     field = _TEXTS.get(type(command))
-    if field is not None and (character := forbidden_character(getattr(command, field))) is not None:
-        return Error("bad_message", f"`{field}`: the control character {character} is not allowed", getattr(command, "id", None))
+    if (
+        field is not None
+        and (character := forbidden_character(getattr(command, field))) is not None
+    ):
+        return Error(
+            "bad_message",
+            f"`{field}`: the control character {character} is not allowed",
+            getattr(command, "id", None),
+        )
     return command
 
 # %% ../nbs/07_protocol.ipynb #54fd7e0c

@@ -10,8 +10,31 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from python_tcp.protocol import (
-    AskRooms, AskUsers, Command, Error, Event, Goodbye, Join, Joined, Leave, Left, Limits, MAX_LINE, Message, Ok, Ping, Pong,
-    RoomList, RoomSize, Say, SetStatus, StatusChanged, UserList, Welcome, Whisper, Whispered,
+    AskRooms,
+    AskUsers,
+    Command,
+    Error,
+    Event,
+    Goodbye,
+    Join,
+    Joined,
+    Leave,
+    Left,
+    Limits,
+    MAX_LINE,
+    Message,
+    Ok,
+    Ping,
+    Pong,
+    RoomList,
+    RoomSize,
+    Say,
+    SetStatus,
+    StatusChanged,
+    UserList,
+    Welcome,
+    Whisper,
+    Whispered,
 )
 
 # %% ../nbs/08_rooms.ipynb #c180feac
@@ -64,7 +87,10 @@ class Refused(Exception):
 
 # %% ../nbs/08_rooms.ipynb #02c5e71c
 class Rooms:
-    """The state of a whole chat. `client` is any number that names a connection; `now` is in Unix seconds."""
+    """The state of a whole chat.
+
+    `client` is any number that names a connection; `now` is in Unix seconds.
+    """
 
     def __init__(self, limits: Limits = Limits()) -> None:
         self.limits = limits
@@ -72,8 +98,15 @@ class Rooms:
         self.rooms: dict[str, Room] = {}  # by name
         self._by_name: dict[str, User] = {}  # by name, in lower case
         self._rules = {
-            Say: self._say, Join: self._join_another, Whisper: self._whisper, AskUsers: self._users, AskRooms: self._rooms,
-            SetStatus: self._status, Leave: self._leave, Ping: self._ping, Pong: lambda user, command, now: [],
+            Say: self._say,
+            Join: self._join_another,
+            Whisper: self._whisper,
+            AskUsers: self._users,
+            AskRooms: self._rooms,
+            SetStatus: self._status,
+            Leave: self._leave,
+            Ping: self._ping,
+            Pong: lambda user, command, now: [],
         }
 
     def handle(self, client: int, command: Command, now: float) -> list[Delivery]:
@@ -84,7 +117,11 @@ class Rooms:
                 return self._rules[type(command)](user, command, now)
             return self._before_joining(client, command, now)
         except Refused as refused:
-            return [Delivery((client,), Error(refused.code, refused.content, getattr(command, "id", None)))]
+            return [
+                Delivery(
+                    (client,), Error(refused.code, refused.content, getattr(command, "id", None))
+                )
+            ]
 
     def disconnect(self, client: int, now: float) -> list[Delivery]:
         """The client is gone: its name is free, and its rooms hear of it."""
@@ -92,7 +129,11 @@ class Rooms:
         if user is None:
             return []
         del self._by_name[user.name.lower()]
-        return [delivery for room in list(user.rooms.values()) for delivery in self._exit(user, room, now)]
+        return [
+            delivery
+            for room in list(user.rooms.values())
+            for delivery in self._exit(user, room, now)
+        ]
 
     def _before_joining(self, client: int, command: Command, now: float) -> list[Delivery]:
         match command:
@@ -100,7 +141,9 @@ class Rooms:
                 holder = self._by_name.get(command.username.lower())
                 if holder is not None:
                     raise Refused("name_taken", f"{holder.name} is taken")
-                user = self.users[client] = self._by_name[command.username.lower()] = User(client, command.username)
+                user = self.users[client] = self._by_name[command.username.lower()] = User(
+                    client, command.username
+                )
                 return self._enter(user, command.room.lower(), now)
             case Leave(room=None):
                 return [self._goodbye(client)]
@@ -122,7 +165,13 @@ class Rooms:
         room = self.rooms.setdefault(name, Room(name))
         others = room.clients
         room.add(user)
-        welcome = Welcome(user.name, name, f"Welcome to {name}, {user.name}!", room.seq, limits={"line": MAX_LINE, "content": 4000})
+        welcome = Welcome(
+            user.name,
+            name,
+            f"Welcome to {name}, {user.name}!",
+            room.seq,
+            limits={"line": MAX_LINE, "content": 4000},
+        )
         return [
             Delivery((user.client,), welcome),
             Delivery((user.client,), UserList(name, room.names())),
@@ -142,14 +191,21 @@ class Rooms:
         """The room that a command is about: the one it names, or where the user talks."""
         room = user.room if name is None else user.rooms.get(name.lower())
         if room is None:
-            raise Refused("not_joined", "you are in no room" if name is None else f"you are not in {name.lower()}")
+            raise Refused(
+                "not_joined",
+                "you are in no room" if name is None else f"you are not in {name.lower()}",
+            )
         return room
 
     def _say(self, user: User, command: Say, now: float) -> list[Delivery]:
         room = self._room_of(user, command.room)
         room.seq += 1
         said = Delivery(room.clients, Message(room.name, room.seq, user.name, command.content, now))
-        return [said] if command.id is None else [said, Delivery((user.client,), Ok(command.id, room.seq))]
+        return (
+            [said]
+            if command.id is None
+            else [said, Delivery((user.client,), Ok(command.id, room.seq))]
+        )
 
     def _whisper(self, user: User, command: Whisper, now: float) -> list[Delivery]:
         other = self._by_name.get(command.to.lower())
@@ -168,14 +224,23 @@ class Rooms:
         return [Delivery((user.client,), RoomList(sizes))]
 
     def _status(self, user: User, command: SetStatus, now: float) -> list[Delivery]:
-        clients = {client: None for room in user.rooms.values() for client in room.clients}  # each once, in order
-        return [Delivery(tuple(clients) or (user.client,), StatusChanged(user.name, command.status, now))]
+        clients = {
+            client: None for room in user.rooms.values() for client in room.clients
+        }  # each once, in order
+        return [
+            Delivery(
+                tuple(clients) or (user.client,), StatusChanged(user.name, command.status, now)
+            )
+        ]
 
     def _leave(self, user: User, command: Leave, now: float) -> list[Delivery]:
         if command.room is None:
             return [*self.disconnect(user.client, now), self._goodbye(user.client)]
         room = self._room_of(user, command.room)
-        return [Delivery((user.client,), Left(room.name, user.name, now)), *self._exit(user, room, now)]
+        return [
+            Delivery((user.client,), Left(room.name, user.name, now)),
+            *self._exit(user, room, now),
+        ]
 
     def _ping(self, user: User, command: Ping, now: float) -> list[Delivery]:
         return [Delivery((user.client,), Pong(command.id))]

@@ -16,21 +16,41 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from .core import DEFAULT_BACKLOG, DEFAULT_BUFFER_SIZE, LOCALHOST, SocketState, TCPConnection, kernel_state
-from .loop import EVENT_READ, FAILURES, EventLoop, Outbox, Reactor, Stream, Timer, Watchdog, as_bytes
+from python_tcp.core import (
+    DEFAULT_BACKLOG,
+    DEFAULT_BUFFER_SIZE,
+    LOCALHOST,
+    SocketState,
+    TCPConnection,
+    kernel_state,
+)
+from python_tcp.loop import (
+    EVENT_READ,
+    FAILURES,
+    EventLoop,
+    Outbox,
+    Reactor,
+    Stream,
+    Timer,
+    Watchdog,
+    as_bytes,
+)
 
 # %% ../nbs/05_server.ipynb #52002214
 log = logging.getLogger("python_tcp.server")
 
 # %% ../nbs/05_server.ipynb #5863742a
 def open_listener(host: str, port: int, backlog: int = DEFAULT_BACKLOG) -> socket.socket:
-    """A non-blocking listening socket on the first address of `host` that can be bound; port 0 lets the system choose.
+    """A non-blocking listening socket on the first address of `host` that can be bound; port 0
+    lets the system choose.
 
     Raises `OSError` (`socket.gaierror` for a name that does not resolve).
     """
     trouble: OSError | None = None
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except UnicodeError as error:  # a name that can't be one
         raise OSError(f"{host!r} is not a host's name") from error
     for family, kind, proto, _, address in found:
@@ -49,13 +69,26 @@ def open_listener(host: str, port: int, backlog: int = DEFAULT_BACKLOG) -> socke
 
 # %% ../nbs/05_server.ipynb #4475c3ae
 class Acceptor:
-    """Takes connections from `listener` and gives them to `accepted(sock, address)`, while `has_room()`."""
+    """Takes connections from `listener` and gives them to `accepted(sock, address)`, while
+    `has_room()`.
+    """
 
     PER_TICK = 64  # so that a rush of new clients does not keep the others waiting
     RETRY = 1.0  # seconds
 
-    def __init__(self, loop: Reactor, listener: socket.socket, accepted: Callable, has_room: Callable[[], bool]) -> None:
-        self._loop, self._listener, self._accepted, self._has_room = loop, listener, accepted, has_room
+    def __init__(
+        self,
+        loop: Reactor,
+        listener: socket.socket,
+        accepted: Callable,
+        has_room: Callable[[], bool],
+    ) -> None:
+        self._loop, self._listener, self._accepted, self._has_room = (
+            loop,
+            listener,
+            accepted,
+            has_room,
+        )
         self._retry: Timer | None = None  # while we do not look
         self._said = False
         self._loop.watch(listener, EVENT_READ, self._ready)
@@ -98,10 +131,17 @@ class Acceptor:
 
 # %% ../nbs/05_server.ipynb #acfc460d
 class BaseServer:
-    """A listener on an event loop. What is done with a connection is up to `_accepted` and `_close_all`."""
+    """A listener on an event loop.
+
+    What is done with a connection is up to `_accepted` and `_close_all`.
+    """
 
     def __init__(
-        self, host: str = LOCALHOST, port: int = 0, backlog: int = DEFAULT_BACKLOG, buffer_size: int = DEFAULT_BUFFER_SIZE
+        self,
+        host: str = LOCALHOST,
+        port: int = 0,
+        backlog: int = DEFAULT_BACKLOG,
+        buffer_size: int = DEFAULT_BUFFER_SIZE,
     ) -> None:
         self.host, self.port = host, port  # port 0: once started, the one that the system gave
         self.backlog, self.buffer_size = backlog, buffer_size
@@ -128,7 +168,10 @@ class BaseServer:
         self._thread = self.loop.start_thread(f"{type(self).__name__} {self.port}")
 
     def stop(self, timeout: float = 2.0) -> None:
-        """Close the port, then all connections. What is not sent after `timeout` seconds is lost."""
+        """Close the port, then all connections.
+
+        What is not sent after `timeout` seconds is lost.
+        """
         if not self.running:
             return
         self.loop.call_threadsafe(lambda: self._begin_stop(timeout))
@@ -159,7 +202,8 @@ class BaseServer:
         return kernel_state(self._listener) or SocketState.LISTEN
 
     def __str__(self) -> str:
-        return f"{type(self).__name__}({self.host}:{self.port}, {self.state}, {len(self.connections)} connections)"
+        name, count = type(self).__name__, len(self.connections)
+        return f"{name}({self.host}:{self.port}, {self.state}, {count} connections)"
 
     def __enter__(self):
         self.start()
@@ -215,7 +259,9 @@ class TCPServer(BaseServer):
         connection = ThreadConnection(sock, SocketState.ESTABLISHED, address, next(self._ids))
         self.connections[connection.connection_id] = connection
         name = f"{type(self).__name__} {self.port} client {connection.connection_id}"
-        connection.thread = threading.Thread(target=self._serve, args=[connection], name=name, daemon=True)
+        connection.thread = threading.Thread(
+            target=self._serve, args=[connection], name=name, daemon=True
+        )
         connection.thread.start()
 
     def _serve(self, connection: ThreadConnection) -> None:
@@ -252,7 +298,9 @@ class TCPServer(BaseServer):
 Handler = Callable[[int, bytes], bytes | None]
 
 class EnhancedTCPServer(TCPServer):
-    """`handler(connection_id, data)` is called with what arrives, on the client's thread; what it returns is sent back."""
+    """`handler(connection_id, data)` is called with what arrives, on the client's thread; what it
+    returns is sent back.
+    """
 
     _handler: Handler | None = None
 
@@ -274,7 +322,9 @@ class Batch:
 
 # %% ../nbs/05_server.ipynb #554ec1cd
 class Fanout:
-    """Joins what is broadcast to the same receivers in a tick into one buffer, which their outboxes share."""
+    """Joins what is broadcast to the same receivers in a tick into one buffer, which their
+    outboxes share.
+    """
 
     def __init__(self, loop: Reactor, streams: dict[int, Stream]) -> None:
         self._loop, self._streams = loop, streams
@@ -290,7 +340,11 @@ class Fanout:
     def _open(self, to: tuple[int, ...] | frozenset[int]) -> Batch:
         if not self._batches:
             self._loop.at_end_of_tick(self.deliver_all)
-        batch = Batch(to, [self._streams[client] for client in dict.fromkeys(to) if client in self._streams], [])
+        batch = Batch(
+            to,
+            [self._streams[client] for client in dict.fromkeys(to) if client in self._streams],
+            [],
+        )
         for stream in batch.streams:
             if stream.batch is not None:
                 self._deliver(stream.batch)
@@ -299,7 +353,10 @@ class Fanout:
         return batch
 
     def settle(self, stream: Stream) -> None:
-        """Deliver what was broadcast to `stream`. To be called before anything else is queued for it."""
+        """Deliver what was broadcast to `stream`.
+
+        To be called before anything else is queued for it.
+        """
         if stream.batch is not None:
             self._deliver(stream.batch)
 
@@ -318,19 +375,35 @@ class Fanout:
 class EventDrivenTCPServer(BaseServer):
     """One thread for all clients. Echoes unless it is given handlers.
 
-    Limits: `max_connections` (None: as many as the system allows), `max_output` bytes waiting for one client, `output_timeout` seconds
-    in which nothing could be sent to it, `idle_timeout` seconds in which nothing came from it (None: no limit).
+    Limits: `max_connections` (None: as many as the system allows), `max_output` bytes waiting for
+    one client, `output_timeout` seconds
+    in which nothing could be sent to it, `idle_timeout` seconds in which nothing came from it
+    (None: no limit).
     """
 
     def __init__(
-        self, host: str = LOCALHOST, port: int = 0, backlog: int = DEFAULT_BACKLOG, buffer_size: int = DEFAULT_BUFFER_SIZE, *,
-        max_connections: int | None = None, max_output: int = 1_048_576, output_timeout: float = 10.0, idle_timeout: float | None = None,
+        self,
+        host: str = LOCALHOST,
+        port: int = 0,
+        backlog: int = DEFAULT_BACKLOG,
+        buffer_size: int = DEFAULT_BUFFER_SIZE,
+        *,
+        max_connections: int | None = None,
+        max_output: int = 1_048_576,
+        output_timeout: float = 10.0,
+        idle_timeout: float | None = None,
     ) -> None:
         super().__init__(host, port, backlog, buffer_size)
         self.max_connections, self.idle_timeout = max_connections, idle_timeout
-        self._stream_options = dict(buffer_size=buffer_size, max_output=max_output, output_timeout=output_timeout)
-        self._everybody: tuple[int, ...] | None = None  # the keys of `connections`, while they stay the same
-        self._streams: set[Stream] = set()  # those in `connections`, and those that are still closing
+        self._stream_options = dict(
+            buffer_size=buffer_size, max_output=max_output, output_timeout=output_timeout
+        )
+        self._everybody: tuple[int, ...] | None = (
+            None  # the keys of `connections`, while they stay the same
+        )
+        self._streams: set[Stream] = (
+            set()
+        )  # those in `connections`, and those that are still closing
 
     _handler: Handler | None = None
     set_message_handler = EnhancedTCPServer.set_message_handler
@@ -362,10 +435,14 @@ class EventDrivenTCPServer(BaseServer):
         self._fanout.settle(stream)
         return stream.send(data)
 
-    def broadcast(self, data: bytes, to: Iterable[int] | None = None, exclude: Collection[int] = ()) -> None:
-        """Queue `data` for the clients `to` (None: all), without those in `exclude`. From any thread.
+    def broadcast(
+        self, data: bytes, to: Iterable[int] | None = None, exclude: Collection[int] = ()
+    ) -> None:
+        """Queue `data` for the clients `to` (None: all), without those in `exclude`. From any
+        thread.
 
-        Broadcasts with the same tuple or frozenset as `to` cost the least: in a tick they are joined once.
+        Broadcasts with the same tuple or frozenset as `to` cost the least: in a tick they are
+        joined once.
         """
         if type(data) is not bytes:
             data = as_bytes(data)
@@ -395,10 +472,19 @@ class EventDrivenTCPServer(BaseServer):
         return self.max_connections is None or len(self._streams) < self.max_connections
 
     def _accepted(self, sock: socket.socket, address: tuple) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # we write once a tick; the kernel need not collect
+        sock.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )  # we write once a tick; the kernel need not collect
         stream = Stream(
-            self.loop, sock, address, next(self._ids), on_data=self._data, on_end=self._ended, on_closed=self._closed,
-            farewell=lambda reason: self._last_words(stream, reason), **self._stream_options,
+            self.loop,
+            sock,
+            address,
+            next(self._ids),
+            on_data=self._data,
+            on_end=self._ended,
+            on_closed=self._closed,
+            farewell=lambda reason: self._last_words(stream, reason),
+            **self._stream_options,
         )
         stream.batch = None  # see Fanout
         self._streams.add(stream)

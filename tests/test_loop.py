@@ -594,6 +594,7 @@ def test_a_peer_that_reads_slowly_but_steadily_stays(world):
         before = stream.queued
         while stream.queued == before:  # a peer that reads makes room, sooner or later
             received += peer.recv(1000)
+            assert stream.close_reason is None
             world.reactor.tick(0)
         world.clock.now += 6
         world.ticks()
