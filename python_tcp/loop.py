@@ -117,10 +117,8 @@ class Timers:
 # %% ../nbs/04_loop.ipynb #9b70268c
 log = logging.getLogger("python_tcp.loop")
 Callback = Callable[[], object]
-FAILURES = (
-    Exception,
-    SystemExit,
-)  # of a callback; `sys.exit` in one would silently end the loop's thread
+# What a callback may fail with. `sys.exit` in one would silently end the loop's thread.
+FAILURES = (Exception, SystemExit)
 
 # %% ../nbs/04_loop.ipynb #01cdc39a
 class Reactor:

@@ -228,9 +228,7 @@ def explain(line: bytes) -> Error:
         return Error("unknown_type", f"`type`: {ascii(tag[:40])} is not known")
     error = _explain_fields(fields, command)
     if "id" in fields and _fits(fields["id"], MessageId):
-        error.id = msgspec.json.decode(
-            fields["id"]
-        )  # so that the sender knows which message it was
+        error.id = msgspec.json.decode(fields["id"])  # says which message it was
     return error
 
 # %% ../nbs/07_protocol.ipynb #c1586380

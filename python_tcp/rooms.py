@@ -224,14 +224,10 @@ class Rooms:
         return [Delivery((user.client,), RoomList(sizes))]
 
     def _status(self, user: User, command: SetStatus, now: float) -> list[Delivery]:
-        clients = {
-            client: None for room in user.rooms.values() for client in room.clients
-        }  # each once, in order
-        return [
-            Delivery(
-                tuple(clients) or (user.client,), StatusChanged(user.name, command.status, now)
-            )
-        ]
+        # Each once, in order; nobody else if the user is in no room.
+        clients = {client: None for room in user.rooms.values() for client in room.clients}
+        to = tuple(clients) or (user.client,)
+        return [Delivery(to, StatusChanged(user.name, command.status, now))]
 
     def _leave(self, user: User, command: Leave, now: float) -> list[Delivery]:
         if command.room is None:

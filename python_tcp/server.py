@@ -398,12 +398,10 @@ class EventDrivenTCPServer(BaseServer):
         self._stream_options = dict(
             buffer_size=buffer_size, max_output=max_output, output_timeout=output_timeout
         )
-        self._everybody: tuple[int, ...] | None = (
-            None  # the keys of `connections`, while they stay the same
-        )
-        self._streams: set[Stream] = (
-            set()
-        )  # those in `connections`, and those that are still closing
+        # The keys of `connections`, while they stay the same.
+        self._everybody: tuple[int, ...] | None = None
+        # Those in `connections`, and those that are still closing.
+        self._streams: set[Stream] = set()
 
     _handler: Handler | None = None
     set_message_handler = EnhancedTCPServer.set_message_handler
@@ -472,9 +470,8 @@ class EventDrivenTCPServer(BaseServer):
         return self.max_connections is None or len(self._streams) < self.max_connections
 
     def _accepted(self, sock: socket.socket, address: tuple) -> None:
-        sock.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )  # we write once a tick; the kernel need not collect
+        # We write once a tick, so the kernel need not collect (tcp(7)).
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = Stream(
             self.loop,
             sock,
