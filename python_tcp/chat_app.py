@@ -89,6 +89,7 @@ class ChatServer:
         self.limits = limits
         self._rooms = Rooms(limits)
         self._peers: dict[int, Peer] = {}
+        self._not_joined: dict[int, None] = {}  # clients, those that came first before others
         self._tick = self._time = 0.0
         self._server = server = EventDrivenTCPServer(
             host,
@@ -120,14 +121,23 @@ class ChatServer:
         return sorted((user.name for user in list(self._rooms.users.values())), key=str.lower)
 
     def _connected(self, client: int, address: tuple) -> None:
-        if len(self._peers) >= self.limits.connections:
+        if len(self._peers) >= self.limits.connections and not self._evict():
             self._server.close(client, "server_full")
             return
         self._peers[client] = Peer()
-        self._server.loop.call_later(self.limits.join_timeout, lambda: self._check_joined(client))
+        self._not_joined[client] = None
+        deadline = self.limits.join_timeout
+        self._server.loop.call_later(deadline, lambda: self._close_unless_joined(client))
 
-    def _check_joined(self, client: int) -> None:
-        if client in self._peers and client not in self._rooms.users:
+    def _evict(self) -> bool:
+        """Close the oldest connection that has not joined, if there is one."""
+        for client in self._not_joined:
+            self._server.close(client, "server_full")
+            return True
+        return False
+
+    def _close_unless_joined(self, client: int) -> None:
+        if client in self._not_joined:
             self._server.close(client, "idle")
 
     def _data(self, client: int, data: bytes) -> None:
@@ -166,11 +176,14 @@ class ChatServer:
                 self._server.send(to[0], encode(event))
             elif to:
                 self._server.broadcast(encode(event), to)
-            if isinstance(event, Goodbye):
+            if isinstance(event, Welcome):
+                self._not_joined.pop(to[0], None)
+            elif isinstance(event, Goodbye):
                 self._server.close(to[0], event.code)
 
     def _disconnected(self, client: int) -> None:
         self._peers.pop(client, None)
+        self._not_joined.pop(client, None)
         deliveries = self._rooms.disconnect(client, self._now())
         if self._server.connections[client].close_reason != "server_closing":  # else all go
             self._deliver(deliveries)

@@ -9,12 +9,13 @@ __all__ = ['log', 'resolve', 'open_connection', 'TCPClient', 'AsyncTCPClient', '
 import logging
 import queue
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
 
 from .core import DEFAULT_BUFFER_SIZE, SocketState, kernel_state
-from .loop import EventLoop, Stream, as_bytes
+from .loop import FAILURES, EventLoop, Stream, as_bytes
 
 # %% ../nbs/06_client.ipynb #7ca6f143
 log = logging.getLogger("python_tcp.client")
@@ -53,7 +54,11 @@ def open_connection(host: str, port: int, timeout: float) -> socket.socket:
     end = time.monotonic() + timeout
     trouble = "it has no address"
     for family, kind, proto, _, address in resolve(host, port, timeout):
-        sock = socket.socket(family, kind, proto)
+        try:
+            sock = socket.socket(family, kind, proto)
+        except OSError as error:  # a family that this system does not have
+            trouble = error.strerror
+            continue
         try:
             sock.settimeout(max(0.001, end - time.monotonic()))
             sock.connect(address)
@@ -108,8 +113,8 @@ class TCPClient:
             sock.sendall(data)
             return True
         except OSError as error:
+            self._drop(sock)
             self._failed(error)
-            self.close()
             return False
 
     def receive(self) -> bytes | None:
@@ -118,18 +123,25 @@ class TCPClient:
         None: nothing in `timeout` seconds. Empty: the connection has ended.
         """
         sock = self._sock
-        if sock is None:
-            return b""
+        return b"" if sock is None else self._receive(sock)
+
+    def _receive(self, sock: socket.socket) -> bytes | None:
         try:
             data = sock.recv(self.buffer_size)
         except TimeoutError:
             return None
         except OSError as error:
+            self._drop(sock)
             self._failed(error)
-            data = b""
+            return b""
         if not data:
-            self.close()
+            self._drop(sock)
         return data
+
+    def _drop(self, sock: socket.socket) -> None:
+        if self._sock is sock:  # else a callback has connected anew
+            self._sock = None
+        sock.close()
 
     def close(self) -> None:
         sock, self._sock = self._sock, None
@@ -161,19 +173,25 @@ class AsyncTCPClient(TCPClient):
     def connect(self, host: str, port: int) -> bool:
         if super().connect(host, port):
             self._thread = threading.Thread(
-                target=self._receive_all, name="AsyncTCPClient", daemon=True
+                target=self._receive_all, args=[self._sock], name="AsyncTCPClient", daemon=True
             )
             self._thread.start()
         return self.connected
 
-    def _receive_all(self) -> None:
-        while (data := self.receive()) != b"":
+    def _receive_all(self, sock: socket.socket) -> None:
+        while self._sock is sock and (data := self._receive(sock)) != b"":
             if data is not None:
                 try:
                     self._on_receive(data)
-                except Exception as error:  # the callback's fault; the connection goes on
+                except FAILURES as error:  # the callback's fault; the connection goes on
                     log.exception("the receive callback failed")
-                    self._on_error(error)
+                    self._tell_error(error)
+
+    def _tell_error(self, error: BaseException) -> None:
+        try:
+            self._on_error(error)
+        except FAILURES:
+            log.exception("the error callback failed")
 
     def close(self) -> None:
         sock, thread = self._sock, self._thread
@@ -188,7 +206,7 @@ class AsyncTCPClient(TCPClient):
 
     def _failed(self, error: OSError) -> None:
         super()._failed(error)
-        self._on_error(error)
+        self._tell_error(error)
 
 # %% ../nbs/06_client.ipynb #c81259da
 class EventDrivenTCPClient:
@@ -207,6 +225,8 @@ class EventDrivenTCPClient:
         self.buffer_size, self.timeout, self.max_output = buffer_size, timeout, max_output
         self._stream: Stream | None = None
         self._thread: threading.Thread | None = None
+        self._posted = 0  # bytes on their way to the loop's thread
+        self._lock = threading.Lock()  # of `_posted`
 
     def on_connect(self, host: str, port: int) -> None:
         """The connection is open."""
@@ -240,13 +260,17 @@ class EventDrivenTCPClient:
         Takes at most `timeout` seconds; False where it is not possible.
         """
         self.close()
+        sock = None
         try:
             sock = open_connection(host, port, self.timeout)
+            self.loop = EventLoop()
         except OSError as error:
+            if sock is not None:
+                sock.close()
             log.warning("%s", error)
             self.on_error(error)
             return False
-        self.loop = EventLoop()
+        self._posted = 0
         self._stream = Stream(
             self.loop,
             sock,
@@ -255,7 +279,7 @@ class EventDrivenTCPClient:
             on_end=self._ended,
             on_closed=lambda stream: stream.loop.stop(),
             buffer_size=self.buffer_size,
-            max_output=self.max_output,
+            max_output=sys.maxsize,  # `send` has the limit
         )
         self.loop.call_threadsafe(lambda: self.on_connect(host, port))
         self._thread = self.loop.start_thread(f"EventDrivenTCPClient {host}:{port}")
@@ -267,21 +291,30 @@ class EventDrivenTCPClient:
         False if there is no connection, or more than `max_output` bytes are waiting.
         """
         data, stream = as_bytes(data), self._stream
-        if stream is None or stream.close_reason is not None or stream.queued > self.max_output:
+        if stream is None or stream.close_reason is not None:
             return False
-        stream.loop.call_threadsafe(lambda: stream.send(data))
+        if stream.loop.runs_here():
+            return stream.queued <= self.max_output and stream.send(data)
+        with self._lock:
+            if stream.queued + self._posted > self.max_output:
+                return False
+            self._posted += len(data)
+        stream.loop.call_threadsafe(lambda: self._send_posted(stream, data))
         return True
+
+    def _send_posted(self, stream: Stream, data: bytes) -> None:
+        with self._lock:
+            self._posted -= len(data)
+        stream.send(data)
 
     def close(self) -> None:
         """Send what is queued, then close. Takes at most `timeout` seconds."""
         stream, thread = self._stream, self._thread
-        if stream is None or thread is None:
-            return
-        stream.loop.call_threadsafe(lambda: stream.finish("closed by us"))
-        if stream.loop.runs_here():
-            return
-        thread.join(self.timeout / 2)
-        if thread.is_alive():
+        if stream is not None and stream.loop.runs_here():
+            stream.finish("closed by us")
+        elif stream is not None and thread is not None:
+            stream.loop.call_threadsafe(lambda: stream.finish("closed by us"))
+            thread.join(self.timeout / 2)
             stream.loop.call_threadsafe(lambda: stream.abort("closed by us"))
             thread.join(self.timeout / 2)
 

@@ -279,6 +279,7 @@ class EventLoop(Reactor):
         """Tick until `stop`. Afterwards nothing of the loop is open."""
         self._thread_id = threading.get_ident()
         try:
+            self._run_calls(EVENT_READ)  # what was asked for before it ran comes first
             while self._running:
                 self.tick()
         finally:

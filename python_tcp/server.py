@@ -54,7 +54,11 @@ def open_listener(host: str, port: int, backlog: int = DEFAULT_BACKLOG) -> socke
     except UnicodeError as error:  # a name that can't be one
         raise OSError(f"{host!r} is not a host's name") from error
     for family, kind, proto, _, address in found:
-        listener = socket.socket(family, kind, proto)
+        try:
+            listener = socket.socket(family, kind, proto)
+        except OSError as error:  # a family that this system does not have
+            trouble = error
+            continue
         try:
             if os.name == "posix":
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -94,6 +98,8 @@ class Acceptor:
         self._loop.watch(listener, EVENT_READ, self._ready)
 
     def _ready(self, events: int) -> None:
+        if self._listener.fileno() == -1:  # closed earlier in this tick
+            return
         for _ in range(self.PER_TICK):
             if not self._has_room():
                 return self._pause("at the limit of connections")
@@ -150,19 +156,23 @@ class BaseServer:
         self._listener: socket.socket | None = None
         self.loop: EventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._stopping = False
+        self._stop_asked = self._stopping = False
         self._ids = itertools.count(1)
 
     def start(self) -> None:
         """Open the port. Raises `OSError` where that is not possible."""
-        if self._stopping and self.running and not self.loop.runs_here():
+        if self._stop_asked and self.running and not self.loop.runs_here():
             self._thread.join()  # its end is bounded by the time limit of `stop`
         if self.running:
             return
         self._listener = open_listener(self.host, self._wanted_port, self.backlog)
         self.port = self._listener.getsockname()[1]
-        self._stopping = False
-        self.loop = EventLoop()
+        self._stop_asked = self._stopping = False
+        try:
+            self.loop = EventLoop()
+        except OSError:  # out of file descriptors
+            self._listener.close()
+            raise
         self._prepare()
         self._acceptor = Acceptor(self.loop, self._listener, self._accepted, self._has_room)
         self._thread = self.loop.start_thread(f"{type(self).__name__} {self.port}")
@@ -174,6 +184,7 @@ class BaseServer:
         """
         if not self.running:
             return
+        self._stop_asked = True
         self.loop.call_threadsafe(lambda: self._begin_stop(timeout))
         if not self.loop.runs_here():
             self._thread.join(timeout + 1.0)
@@ -262,7 +273,12 @@ class TCPServer(BaseServer):
         connection.thread = threading.Thread(
             target=self._serve, args=[connection], name=name, daemon=True
         )
-        connection.thread.start()
+        try:
+            connection.thread.start()
+        except RuntimeError as error:  # the system has no more threads
+            log.warning("connection %s: closed: %s", connection.connection_id, error)
+            del self.connections[connection.connection_id]
+            sock.close()
 
     def _serve(self, connection: ThreadConnection) -> None:
         try:
@@ -447,7 +463,9 @@ class EventDrivenTCPServer(BaseServer):
         if not (to is None or isinstance(to, (tuple, frozenset))):
             to = tuple(to)
         if self.loop is None or not self.loop.runs_here():
-            if self.running:
+            if self.running:  # what holds now is meant, not what holds when the loop comes to it
+                to = self._everybody or tuple(self.connections) if to is None else to
+                exclude = frozenset(exclude)
                 self.loop.call_threadsafe(lambda: self.broadcast(data, to, exclude))
             return
         if to is None:
@@ -458,6 +476,8 @@ class EventDrivenTCPServer(BaseServer):
 
     def close(self, connection_id: int, reason: str = "closed by server") -> None:
         """End one connection: what is queued is sent first. From any thread."""
+        if self.loop is None:
+            return
         if not self.loop.runs_here():
             self.loop.call_threadsafe(lambda: self.close(connection_id, reason))
         elif connection_id in self.connections:
