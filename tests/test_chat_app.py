@@ -457,6 +457,20 @@ def test_a_server_that_never_answers_is_false_in_time() -> None:
         assert not client.connected
 
 
+def test_who_has_waited_longest_without_joining_makes_room_and_members_never_do() -> None:
+    with ChatServer(limits=Limits(connections=3)) as server:
+        with LineClient(server.port).join("ann") as ann, LineClient(server.port) as first:
+            first.say("ping")
+            assert first.read()["type"] == "pong"
+            with LineClient(server.port) as second, LineClient(server.port).join("bob") as bob:
+                assert first.read()["code"] == "server_full"
+                second.say("join", username="cid")
+                assert second.read()["type"] == "welcome"
+                with LineClient(server.port) as late:
+                    assert late.read()["code"] == "server_full"
+                assert server.users == ["ann", "bob", "cid"]
+
+
 def test_a_server_that_is_full_is_the_reason_given() -> None:
     with ChatServer(limits=Limits(connections=0)) as server:
         for wait in (True, False):

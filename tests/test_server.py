@@ -1,6 +1,7 @@
 """The three servers: starting, stopping, sending, limits, and everything that clients and callbacks can do wrong."""
 import inspect
 import itertools
+import json
 import queue
 import random
 import re
@@ -1029,7 +1030,7 @@ def test_an_idle_server_with_1000_connections_uses_no_cpu(server_process, many_f
 
 def test_1000_connections_that_trickle_and_never_join_are_gone_by_the_deadline_and_keep_nobody_out(many_files):
     deadline = 3.0
-    server = ChatServer(limits=Limits(join_timeout=deadline, connections=1100))
+    server = ChatServer(limits=Limits(join_timeout=deadline))  # which is full with 1000
     with server, ExitStack() as stack:
         start = time.monotonic()
         trickling = [stack.enter_context(dial(server.port)) for _ in range(1000)]
@@ -1048,7 +1049,8 @@ def test_1000_connections_that_trickle_and_never_join_are_gone_by_the_deadline_a
                 ended += 1
             assert time.monotonic() < connected + deadline + 5
         assert time.monotonic() - start >= deadline * 0.9  # the deadline did it
-        assert all(b'"idle"' in client.recv(65_536) for client in trickling)
+        codes = [json.loads(client.recv(65_536).splitlines()[-1])["code"] for client in trickling]
+        assert codes == ["server_full"] + ["idle"] * 999  # the first made room for Ann
         assert server.users == ["ann"]
         user.say("ping")
         assert user.read()["type"] == "pong"
