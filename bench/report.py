@@ -215,7 +215,7 @@ def picture(rows: list[dict[str, Any]], facts: dict[str, Any]) -> str:
         for j, (title, bars, form) in enumerate(panels[i:i + 2]):
             parts += _panel(10 + j * 395, height + 20, title, bars, form)
         height += 50 + 22 * max(len(bars) for _, bars, _ in panels[i:i + 2])
-    where = f"{facts['cpu']}, {facts['cores']} cores, {facts['python']}, {facts['system']}"
+    where = f"{facts['cores']} cores, {facts['python']}, {facts['system'].split()[0]}"
     parts.append(f'<text x="10" y="{height + 8}" font-size="11">{escape(where)}; server on one core, load on another</text>')
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {height + 20}" role="img" '
             f'font-family="system-ui, sans-serif" font-size="12" fill="{INK}">\n'

@@ -15,7 +15,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from .client import EventDrivenTCPClient
 from .core import LOCALHOST
@@ -73,11 +74,12 @@ def farewell(reason: str) -> bytes:
 class Peer:
     """What the server keeps of one connection."""
 
-    __slots__ = ("framer", "bad_lines")
+    __slots__ = ("framer", "bad_lines", "deaf")
 
     def __init__(self) -> None:
         self.framer = LineFramer(MAX_LINE)
         self.bad_lines = 0  # in a row
+        self.deaf = False  # it does not read what it is sent
 
 # %% ../nbs/10_chat_app.ipynb #a4043a5a
 class ChatServer:
@@ -145,6 +147,8 @@ class ChatServer:
         for frame in peer.framer.feed(data) if peer else ():
             if frame and client in self._peers:  # a line may have ended the connection
                 self._line(client, peer, frame)
+            if peer.deaf:
+                return  # the flush will end it; what else it asks for would only cost time
 
     def _line(self, client: int, peer: Peer, frame: bytes | FrameTooLong) -> None:
         if isinstance(frame, FrameTooLong):
@@ -173,7 +177,8 @@ class ChatServer:
     def _deliver(self, deliveries: list[Delivery]) -> None:
         for to, event in deliveries:
             if len(to) == 1:
-                self._server.send(to[0], encode(event))
+                if not self._server.send(to[0], encode(event)) and to[0] in self._peers:
+                    self._peers[to[0]].deaf = True
             elif to:
                 self._server.broadcast(encode(event), to)
             if isinstance(event, Welcome):
@@ -287,7 +292,10 @@ class ChatClient:
                 self.rooms[room] = self.rooms.pop(room)
                 return True
         if self._send(Join(self.username, room, id)):
+            # We are in once we know who is there: the list of users follows the welcome.
             self.wait_until(lambda: self.rooms.get(room) or self.error and self.error.id == id)
+        if room not in self.rooms and self.error is None:
+            self.error = self._ended() or Error("no_answer", "the server does not answer")
         return room in self.rooms
 
     def send_message(self, content: str) -> bool:
@@ -311,6 +319,9 @@ class ChatClient:
 
         Waits at most `timeout` seconds for the answer.
         """
+        if room is not None and room.lower() not in self.rooms:
+            self.error = Error("not_joined", f"you are not in {room.lower()}")
+            return False
         sent = self._send(Leave(room))
         if room is not None:
             return sent and self.wait_until(lambda: room.lower() not in self.rooms, timeout)
@@ -338,11 +349,15 @@ class ChatClient:
         except UnicodeEncodeError:  # half of a surrogate pair
             self.error = Error("bad_utf8", "this text can't be sent: it has half a character in it")
             return False
-        if not sent and self.goodbye is not None and self.goodbye.code != "left":
-            self.error = Error(self.goodbye.code, self.goodbye.content)
-        elif not sent:
-            self.error = Error("not_connected", "not connected")
+        if not sent:
+            self.error = self._ended() or Error("not_connected", "not connected")
         return sent
+
+    def _ended(self) -> Error | None:
+        """Why the server has ended the connection, if it did and said so."""
+        if self.goodbye is None or self.goodbye.code == "left":
+            return None
+        return Error(self.goodbye.code, self.goodbye.content)
 
     def _data(self, tcp: EventDrivenTCPClient, frames: list[bytes | FrameTooLong]) -> None:
         for frame in frames:
@@ -387,9 +402,12 @@ class ChatClient:
         self.error = Error("not_connected", str(error))
 
     def _disconnected(self, tcp: EventDrivenTCPClient) -> None:
-        if tcp is not self._tcp or self.goodbye is not None:
+        if tcp is not self._tcp:
             return
-        if tcp.close_reason == "closed by us":
+        if self.goodbye is not None:
+            with self._changed:
+                self._changed.notify_all()
+        elif tcp.close_reason == "closed by us":
             self._handle(Goodbye("left", "Goodbye!", False))
         else:
             self._handle(
@@ -420,37 +438,54 @@ def _fail(program: str, why: object) -> int:
     return 1
 
 # %% ../nbs/10_chat_app.ipynb #882ef002
+_ENDINGS = (signal.SIGINT, signal.SIGTERM)
+
 def _interrupt_once(signum: int, frame: object) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDINGS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
-def _end_on_signals() -> None:
-    """Have SIGINT and SIGTERM raise `KeyboardInterrupt`, even where a shell had them ignored."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt_once)
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """SIGINT and SIGTERM raise `KeyboardInterrupt` within, even where a shell had them ignored."""
+    if threading.current_thread() is not threading.main_thread():  # signals are not for others
+        yield
+        return
+    before = {number: signal.signal(number, _interrupt_once) for number in _ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 # %% ../nbs/10_chat_app.ipynb #7819e3a9
 def run_chat_server(host: str = LOCALHOST, port: int = DEFAULT_PORT) -> int:
     """Run a chat server until Ctrl-C or SIGTERM. Returns the exit status."""
-    _end_on_signals()
     server = ChatServer(host, port)
-    try:
-        port = server.start()
-    except OSError as error:
-        return _fail(
-            "chat_server", f"can't listen on {host} port {port}: {error.strerror or error}"
-        )
-    except KeyboardInterrupt:
-        return 0
-    try:
-        _say(f"chat server on {host}:{port}; Ctrl-C ends it")
-        while server.running:
-            time.sleep(1)  # a signal just before it would be noticed only after it
-    except KeyboardInterrupt:
-        pass
-    server.stop()
+    with _ending_on_signals():
+        try:
+            _allow_many_files()
+            port = server.start()
+            _say(f"chat server on {host}:{port}; Ctrl-C ends it")
+            while server.running:
+                time.sleep(1)  # not longer: a signal just before it does not end the sleep
+        except OSError as error:
+            why = error.strerror or error
+            return _fail("chat_server", f"can't listen on {host} port {port}: {why}")
+        except KeyboardInterrupt:
+            pass
+        server.stop()
     return 0
+
+def _allow_many_files() -> None:
+    """Ask for as many open files, and so connections, as the system allows this process."""
+    try:
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (ImportError, ValueError, OSError):  # Windows; or a limit that can't be set
+        pass
 
 def start_server(argv: list[str] | None = None) -> int:
     """The command `chat_server`."""
@@ -481,10 +516,14 @@ HELP = """/users            who is here
 
 def _typed(client: ChatClient, line: str) -> str | None:
     """Do what a typed line asks for. Returns what to tell the person who typed it, if anything."""
-    if not line.startswith("/") or line.startswith("//"):
-        client.send_message(line.removeprefix("/"))
+    command = line.lstrip()
+    if not command.startswith("/"):
+        client.send_message(line)
         return None
-    match line.split(maxsplit=2):
+    if command.startswith("//"):
+        client.send_message(command[1:])
+        return None
+    match command.split(maxsplit=2):
         case ["/users"]:
             client.ask_users()
         case ["/rooms"]:
@@ -517,7 +556,7 @@ def _read_lines(inbox: queue.SimpleQueue) -> None:
 def _next(inbox: queue.SimpleQueue) -> Event | str | None:
     while True:
         try:
-            return inbox.get(timeout=1)  # a signal just before it would be noticed only after it
+            return inbox.get(timeout=1)  # not longer: a signal just before it does not end it
         except queue.Empty:
             continue
 
@@ -536,30 +575,41 @@ def _converse(client: ChatClient, inbox: queue.SimpleQueue) -> int:
                 if isinstance(event, Goodbye):
                     return 0 if event.code == "left" else 1
 
+def _ask_name() -> str:
+    return input("Your name: ").strip()
+
 # %% ../nbs/10_chat_app.ipynb #fc91247c
-def run_chat_client(host: str, port: int, username: str, room: str = "lobby") -> int:
+def run_chat_client(
+    host: str = LOCALHOST,
+    port: int = DEFAULT_PORT,
+    username: str | None = None,
+    room: str = "lobby",
+) -> int:
     """Chat on standard input and output until the input or the connection ends.
 
-    Returns the exit status.
+    Without a `username` it asks for one. Returns the exit status.
     """
-    _end_on_signals()
     inbox: queue.SimpleQueue = queue.SimpleQueue()
-    client = ChatClient(username)
-    client.set_event_callback(inbox.put)
-    try:
-        if not (client.connect(host, port) and client.join(room)):
-            why = client.goodbye or client.error or Error("", "the server does not answer")
+    with _ending_on_signals():
+        try:
+            client = ChatClient(_ask_name() if username is None else username)
+        except (EOFError, KeyboardInterrupt):
+            return 0
+        client.set_event_callback(inbox.put)
+        try:
+            if not (client.connect(host, port) and client.join(room)):
+                why = client.error
+                client.leave(timeout=1)
+                return _fail("chat_client", why.content)
+            threading.Thread(target=_read_lines, args=[inbox], daemon=True).start()
+            return _converse(client, inbox)
+        except KeyboardInterrupt:
             client.leave(timeout=1)
-            return _fail("chat_client", why.content)
-        threading.Thread(target=_read_lines, args=[inbox], daemon=True).start()
-        return _converse(client, inbox)
-    except KeyboardInterrupt:
-        client.leave(timeout=1)
-        return 0
-    except OSError:  # nobody reads what we print
-        client.leave(timeout=1)
-        sys.stdout = None
-        return 1
+            return 0
+        except OSError:  # nobody reads what we print
+            client.leave(timeout=1)
+            sys.stdout = None
+            return 1
 
 def start_client(argv: list[str] | None = None) -> int:
     """The command `chat_client`."""
@@ -577,14 +627,8 @@ def start_client(argv: list[str] | None = None) -> int:
     parser.add_argument("--username", help="the name to join with")
     parser.add_argument("--room", default="lobby", help="the room to join (%(default)s)")
     arguments = parser.parse_args(argv)
-    username = arguments.username
-    if username is None and not (sys.stdin and sys.stdin.isatty()):
+    if arguments.username is None and not (sys.stdin and sys.stdin.isatty()):
         parser.error("--username is missing")
     for stream in filter(None, (sys.stdin, sys.stdout)):
         stream.reconfigure(errors="replace")
-    try:
-        if username is None:
-            username = input("Your name: ").strip()
-    except (EOFError, KeyboardInterrupt):
-        return 0
-    return run_chat_client(arguments.host, arguments.port, username, arguments.room)
+    return run_chat_client(arguments.host, arguments.port, arguments.username, arguments.room)

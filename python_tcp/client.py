@@ -225,8 +225,7 @@ class EventDrivenTCPClient:
         self.buffer_size, self.timeout, self.max_output = buffer_size, timeout, max_output
         self._stream: Stream | None = None
         self._thread: threading.Thread | None = None
-        self._posted = 0  # bytes on their way to the loop's thread
-        self._lock = threading.Lock()  # of `_posted`
+        self._lock = threading.Lock()  # of the streams' `posted`
 
     def on_connect(self, host: str, port: int) -> None:
         """The connection is open."""
@@ -257,7 +256,9 @@ class EventDrivenTCPClient:
     def connect(self, host: str, port: int) -> bool:
         """Connect, after closing an earlier connection.
 
-        Takes at most `timeout` seconds; False where it is not possible.
+        Takes at most `timeout` seconds, and as long again where an earlier connection must be
+        closed
+        first. False where it is not possible.
         """
         self.close()
         sock = None
@@ -270,7 +271,6 @@ class EventDrivenTCPClient:
             log.warning("%s", error)
             self.on_error(error)
             return False
-        self._posted = 0
         self._stream = Stream(
             self.loop,
             sock,
@@ -281,6 +281,7 @@ class EventDrivenTCPClient:
             buffer_size=self.buffer_size,
             max_output=sys.maxsize,  # `send` has the limit
         )
+        self._stream.posted = 0  # bytes on their way to the loop's thread
         self.loop.call_threadsafe(lambda: self.on_connect(host, port))
         self._thread = self.loop.start_thread(f"EventDrivenTCPClient {host}:{port}")
         return True
@@ -296,15 +297,15 @@ class EventDrivenTCPClient:
         if stream.loop.runs_here():
             return stream.queued <= self.max_output and stream.send(data)
         with self._lock:
-            if stream.queued + self._posted > self.max_output:
+            if stream.queued + stream.posted > self.max_output:
                 return False
-            self._posted += len(data)
+            stream.posted += len(data)
         stream.loop.call_threadsafe(lambda: self._send_posted(stream, data))
         return True
 
     def _send_posted(self, stream: Stream, data: bytes) -> None:
         with self._lock:
-            self._posted -= len(data)
+            stream.posted -= len(data)
         stream.send(data)
 
     def close(self) -> None:

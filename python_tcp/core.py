@@ -9,6 +9,7 @@ __all__ = ['LOCALHOST', 'DEFAULT_BUFFER_SIZE', 'DEFAULT_BACKLOG', 'logger', 'get
 # %% ../nbs/00_core.ipynb #4f301adf
 import logging
 import socket
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -69,9 +70,11 @@ def kernel_state(sock: socket.socket) -> SocketState | None:
     """
     if sock.fileno() == -1:
         return SocketState.CLOSED
+    if not sys.platform.startswith("linux"):  # others number the states differently
+        return None
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-    except (AttributeError, OSError):  # not Linux; or not a TCP socket
+    except OSError:  # not a TCP socket
         return None
     return _LINUX_STATES[info[0]] if info[0] < len(_LINUX_STATES) else None
 

@@ -20,7 +20,7 @@ class FrameTooLong:
 class LineFramer:
     """Cuts a byte stream into lines. A line ends with LF or CR LF, which are not part of it.
 
-    A line longer than `limit` bytes gives one `FrameTooLong`, as soon as it can't end well any
+    A line longer than `limit` bytes gives one `FrameTooLong`, once it can't end well any
     more; the rest of it is dropped.
     """
 

@@ -270,6 +270,7 @@ def forbidden_character(text: str) -> str | None:
 
 # %% ../nbs/07_protocol.ipynb #cafe1392
 _decoder = msgspec.json.Decoder(Command)
+_LONE_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 _TEXTS = {Say: "content", Whisper: "content", SetStatus: "status"}
 
 def decode(line: bytes) -> Command | Error:
@@ -284,7 +285,10 @@ def decode(line: bytes) -> Command | Error:
     except UnicodeDecodeError as error:
         return Error("bad_utf8", f"byte {error.start} is not UTF-8")
     except msgspec.DecodeError as error:  # also for what comes after the first thing that is wrong
-        return Error("bad_json", str(error))
+        lone = _LONE_SURROGATE.search(line)
+        return Error(
+            "bad_json", f"half of a surrogate pair: {lone[0].decode()}" if lone else str(error)
+        )
     except RecursionError:
         return Error("bad_json", "nested too deeply")
     field = _TEXTS.get(type(command))

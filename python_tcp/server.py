@@ -162,7 +162,9 @@ class BaseServer:
     def start(self) -> None:
         """Open the port. Raises `OSError` where that is not possible."""
         if self._stop_asked and self.running and not self.loop.runs_here():
-            self._thread.join()  # its end is bounded by the time limit of `stop`
+            self._thread.join(5.0)
+        if self._stop_asked and self.running:
+            raise RuntimeError("the server has not stopped yet")
         if self.running:
             return
         self._listener = open_listener(self.host, self._wanted_port, self.backlog)
@@ -490,8 +492,10 @@ class EventDrivenTCPServer(BaseServer):
         return self.max_connections is None or len(self._streams) < self.max_connections
 
     def _accepted(self, sock: socket.socket, address: tuple) -> None:
-        # We write once a tick, so the kernel need not collect (tcp(7)).
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:  # we write once a tick, so the kernel need not collect (tcp(7))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:  # gone already; reading will tell
+            pass
         stream = Stream(
             self.loop,
             sock,

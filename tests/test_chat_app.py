@@ -2,6 +2,7 @@
 import itertools
 import json
 import re
+import signal
 import socket
 import struct
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from helpers import LIMIT, LineClient, Program, wait_until
 
-from python_tcp.chat_app import ChatClient, ChatServer, show
+from python_tcp.chat_app import ChatClient, ChatServer, run_chat_server, show
 from python_tcp.protocol import (
     Error, Event, Goodbye, Joined, Left, Limits, Message, Ok, Ping, RoomList, RoomSize, StatusChanged, UserList, Welcome, Whispered,
 )
@@ -459,10 +460,10 @@ def test_a_server_that_never_answers_is_false_in_time() -> None:
 
 def test_who_has_waited_longest_without_joining_makes_room_and_members_never_do() -> None:
     with ChatServer(limits=Limits(connections=3)) as server:
-        with LineClient(server.port).join("ann") as ann, LineClient(server.port) as first:
+        with LineClient(server.port).join("ann"), LineClient(server.port) as first:
             first.say("ping")
             assert first.read()["type"] == "pong"
-            with LineClient(server.port) as second, LineClient(server.port).join("bob") as bob:
+            with LineClient(server.port) as second, LineClient(server.port).join("bob"):
                 assert first.read()["code"] == "server_full"
                 second.say("join", username="cid")
                 assert second.read()["type"] == "welcome"
@@ -670,3 +671,44 @@ def test_no_server_can_send_codes_to_the_terminal() -> None:
 def test_nobody_can_write_a_line_in_anothers_name(event: Event) -> None:
     first, *others = show(event, "ann").splitlines()
     assert "eve" in first and not any(line.startswith(("bob", "*")) for line in others)
+
+
+# --- what a fresh pair of eyes found ----------------------------------------------------------------------------
+
+
+def test_leaving_a_room_that_one_is_not_in_is_refused(server: ChatServer) -> None:
+    client = Person("ann")
+    assert client.connect(server.host, server.port) and client.join()
+    assert client.leave("nowhere") is False and client.error.code == "not_joined"
+    client.leave()
+
+
+def test_whoever_is_turned_away_while_joining_hears_it_and_does_not_wait() -> None:
+    with ChatServer(limits=Limits(connections=0)) as server:
+        client = Person("ann", timeout=30)
+        client.connect(server.host, server.port)
+        done = threading.Event()
+        threading.Thread(target=lambda: (client.join(), done.set()), daemon=True).start()
+        assert done.wait(LIMIT)
+        assert client.error.code == "server_full"
+        client.leave()
+
+
+def test_the_server_may_run_in_a_thread_and_gives_the_signals_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    statuses = []
+    with ChatServer() as taken:
+        thread = threading.Thread(target=lambda: statuses.append(run_chat_server(port=taken.port)))
+        thread.start()
+        thread.join(LIMIT)
+        assert run_chat_server(port=taken.port) == 1
+    assert statuses == [1] and signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_client_that_does_not_read_is_not_served_any_further() -> None:
+    with ChatServer(limits=Limits(output_bytes=10_000)) as server, LineClient(server.port).join("ann") as ann:
+        ann.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with pytest.raises(OSError):
+            while True:  # more than all the buffers on the way hold
+                ann.sock.sendall(b'{"type":"users"}\n' * 1000)
+        wait_until(lambda: not server.users)

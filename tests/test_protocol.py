@@ -274,3 +274,9 @@ def test_any_line_from_a_server_gives_an_event_or_nothing(line: bytes) -> None:
                                   b'{"type": "future"}', b'{"type": "message", "content": "\\ud800"}'])  # fmt: skip
 def test_a_line_that_the_client_does_not_understand_is_nothing(line: bytes) -> None:
     assert decode_event(line) is None
+
+
+def test_half_of_a_surrogate_pair_is_called_by_its_name() -> None:
+    error = decode(b'{"type": "message", "content": "\\ud83d"}')
+    assert error.code == "bad_json" and "\\ud83d" in error.content
+    assert decode(b'{"type": "message", "content": "\\ud83d\\ude00"}') == Say("\N{GRINNING FACE}")

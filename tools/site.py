@@ -102,6 +102,7 @@ def with_sphinx(tree: Path) -> Path:
     source, output = tree / "sphinx", tree / "html"
     (source / "_static").mkdir(parents=True)
     (source / "_static" / "book.css").write_text(STYLE)
+    shutil.copytree(tree / "nbs" / "images", source / "images")
     contents = yaml.safe_load((tree / "_proc" / "sidebar.yml").read_text())["website"]["sidebar"]["contents"]
     pages = {name: nbformat.read(tree / "_proc" / name, as_version=4) for name in contents}
     fronts = {name: front_matter(page) for name, page in pages.items()}
