@@ -197,14 +197,14 @@ def test_the_commands(server: ChatServer) -> None:
         typed("/whisper dan x", "! dan is not here")
         typed("//text", "ann: /text")
         typed("/// x", "ann: // x")
-        typed(" /users", "ann:  /users")
+        typed(" /users", "* in lobby: ann, bob")
         typed("/join Dev", "* Welcome to dev, ann!")
         ann.expect("* in dev: ann")
         typed("/rooms", "* rooms: dev (1), lobby (2)")
         typed("only here", "ann: only here")
         ann.type("/join lobby")
         typed("back", "ann: back")
-        assert [bob.read_until("message")["content"] for _ in range(4)] == ["/text", "// x", " /users", "back"]
+        assert [bob.read_until("message")["content"] for _ in range(3)] == ["/text", "// x", "back"]
         typed("/join #x", "! `room`: expected 1 to 64 letters, digits or _ - .")
         for wrong in ("/join", "/join a b", "/whisper", "/whisper bob", "/users now", "/rooms x", "/help me"):
             typed(wrong, f"! {wrong.split()[0]} is used differently: /help lists the commands")

