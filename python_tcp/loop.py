@@ -484,6 +484,7 @@ class Stream(OutputStream):
             return self.abort(f"connection lost: {error.strerror}")
         if not data:
             self._peer_finished = True
+            self.update_state(SocketState.CLOSE_WAIT)
             self._close() if self._lingering else self.finish("closed by peer")
         elif self.close_reason is None:  # else we linger, and it is thrown away
             self.tell(self._on_data, data)

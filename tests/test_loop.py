@@ -870,3 +870,12 @@ def test_what_a_wrong_send_raises_does_not_stay_in_the_way(world):
     world.ticks()
     assert read_exactly(peer, 5) == b"bytes"
 
+
+
+def test_the_state_of_a_stream_follows_the_kernel_when_the_peer_has_finished(world):
+    states = []
+    stream, peer = world.add(on_end=lambda stream: states.append(stream.state))
+    assert stream.state == "ESTABLISHED"
+    peer.shutdown(socket.SHUT_WR)
+    world.ticks()
+    assert states == ["CLOSE_WAIT"] and stream.state == "CLOSED"
