@@ -41,7 +41,8 @@ def expect(what: str, expected: object, came: object) -> None:
         return
     where = ""
     if type(expected) is type(came) in (str, bytes) and max(len(expected), len(came)) > MOST:
-        where = f" They differ from place {len(os.path.commonprefix([expected, came]))} on."
+        same = len(os.path.commonprefix([expected, came]))
+        where = f" The first {same} are the same." if same else ""
     raise NotYet(f"{what}: expected {show(expected)}, but {show(came)} came.{where}")
 
 # %% ../nbs/92_check.ipynb #7dee6948
