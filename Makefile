@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-BOOK := settings.ini _quarto.yml nbs/_quarto.yml tools/site.py $(wildcard nbs/*.ipynb python_tcp/*.py)
+BOOK := settings.ini _quarto.yml $(wildcard nbs/_quarto.yml nbs/*.css nbs/*.ipynb nbs/images/* python_tcp/*.py tools/*.py)
 
 .PHONY: help run test book site bench export readme clean
 
