@@ -179,7 +179,7 @@ def test_the_reference_is_whole(name: str, site: dict[Path, Page]) -> None:
         assert docstring(thing) in shown
         for method, function in vars(thing).items() if inspect.isclass(thing) else ():
             function = function.fget if isinstance(function, property) else function
-            if not method.startswith("_") and getattr(function, "__qualname__", "") == f"{public}.{method}":
+            if inspect.isfunction(function) and not method.startswith("_") and function.__qualname__ == f"{public}.{method}":
                 assert words(f"{public}.{method}") in shown
                 assert docstring(function) in shown
 

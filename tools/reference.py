@@ -68,8 +68,10 @@ def entry(heading: str, code: str, node: ast.stmt, links: str = "") -> str:
 def declaration(node: ast.stmt, lines: list[str]) -> str:
     """What a reader must know to use it, as it stands in the source: no docstring, no body."""
     if isinstance(node, ast.ClassDef):
-        members = [member for part in node.body for member in member_lines(part, lines)]
-        return textwrap.dedent("\n".join([*head(node, lines), *members])).rstrip(":")
+        fields = [line for part in node.body for line in field_lines(part, lines)]
+        made = [line for part in node.body if names_of(part) == ["__init__"] for line in head(part, lines)]
+        gap = [""] if fields and made else []
+        return textwrap.dedent("\n".join([*head(node, lines), *fields, *gap, *made])).rstrip(":")
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return textwrap.dedent("\n".join(head(node, lines))).rstrip(":")
     value = lines[node.lineno - 1 : node.end_lineno]
@@ -85,10 +87,7 @@ def head(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, lines: lis
     return [line for line in lines[first - 1 : end] if line.strip()]
 
 
-def member_lines(part: ast.stmt, lines: list[str]) -> list[str]:
-    """A field, or how an object is made. Methods have entries of their own."""
-    if isinstance(part, ast.FunctionDef) and part.name == "__init__":
-        return head(part, lines)
-    if all(not name.startswith("_") for name in names_of(part)) and isinstance(part, ast.Assign | ast.AnnAssign):
-        return lines[part.lineno - 1 : part.end_lineno]
-    return []
+def field_lines(part: ast.stmt, lines: list[str]) -> list[str]:
+    """A public value in a class. Its methods have entries of their own."""
+    public = isinstance(part, ast.Assign | ast.AnnAssign) and not any(name.startswith("_") for name in names_of(part))
+    return lines[part.lineno - 1 : part.end_lineno] if public else []

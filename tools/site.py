@@ -154,7 +154,8 @@ def other_forms(page: Page, notebook: nbformat.NotebookNode) -> str:
     colab = f"https://colab.research.google.com/github/{where}/blob/{config.branch}/nbs/{page.file}"
     binder = f"https://mybinder.org/v2/gh/{where}/{config.branch}?labpath={quote(f'nbs/{page.file}', safe='')}"
     hint = f"There, first run: %pip install git+{config.git_url}"
-    text = f"This page is a notebook: [download](notebooks/{page.file}) · "
+    text = f"Get it all: `git clone {config.git_url}`, or as [a ZIP file]({config.git_url}/archive/{config.branch}.zip). " if page.section == HOME else ""
+    text += f"This page is a notebook: [download](notebooks/{page.file}) · "
     text += f'[Colab]({colab} "{hint}") · [Binder]({binder}) · [repository]({repository_file(f"nbs/{page.file}")}) · {plain}'
     module = module_of(notebook)
     if module:
@@ -228,6 +229,7 @@ def with_sphinx(tree: Path, book: list[Page]) -> Path:
         "suppress_warnings": ["myst.header"],
         "copybutton_selector": "div.highlight:not(.cell_output *) pre",
         "html_theme": "furo",
+        "pygments_dark_style": "github-dark",  # furo's own underlines every class and module
         "html_title": config.title,
         "html_static_path": ["_static"],
         "html_favicon": str(source / "images" / "favicon.svg"),
@@ -236,7 +238,8 @@ def with_sphinx(tree: Path, book: list[Page]) -> Path:
         "html_copy_source": False,
         "html_show_sphinx": False,
     }
-    app = Sphinx(source, None, output, tree / "doctrees", "html", confoverrides=settings, status=None, warning=sys.stderr)
+    (source / "conf.py").write_text("".join(f"{name} = {value!r}\n" for name, value in settings.items()), encoding="utf-8")
+    app = Sphinx(source, source, output, tree / "doctrees", "html", status=None, warning=sys.stderr)
     app.build()
     return output
 
