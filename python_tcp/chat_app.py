@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['log', 'DEFAULT_PORT', 'ClientEvent', 'HELP', 'Peer', 'farewell', 'ChatServer', 'Lost', 'Back', 'Gap', 'show', 'Place',
-           'Conversation', 'ChatClient', 'run_chat_server', 'Config', 'read_config', 'server_parser', 'server_config',
-           'start_server', 'run_chat_client', 'start_client']
+           'Conversation', 'Link', 'Audience', 'Comeback', 'ChatClient', 'run_chat_server', 'Config', 'read_config',
+           'server_parser', 'server_config', 'start_server', 'run_chat_client', 'start_client']
 
 # %% ../nbs/10_chat_app.ipynb #77745d3c
 import argparse
@@ -542,10 +542,232 @@ class Conversation:
                 place.users.remove(username)
         return [event]
 
-# %% ../nbs/10_chat_app.ipynb #5028f09e
+# %% ../nbs/10_chat_app.ipynb #755736eb
+class Link(EventDrivenTCPClient):
+    """A connection to a chat server: commands go out, events come in, and silence is noticed."""
+
+    def __init__(self, timeout: float, ping_after: float, ping_timeout: float) -> None:
+        super().__init__(timeout=timeout)
+        self.ping_after, self.ping_timeout = ping_after, ping_timeout
+        # A list of users or a page of history may be longer than what a user may send.
+        self._framer = LineFramer(limit=256 * MAX_LINE)
+        self._heard = False
+
+    def on_open(self) -> None:
+        """The connection is there."""
+
+    def on_event(self, event: Event) -> None:
+        """The server has said something."""
+
+    def on_pause(self) -> None:
+        """All that has come so far was handed out."""
+
+    def say(self, command: Command) -> bool:
+        return self.send(encode(command))
+
+    def on_connect(self, host: str, port: int) -> None:
+        self._silence = Watchdog(self.loop, self.ping_after, self._ask_for_life)
+        self._silence.start()
+        self.on_open()
+
+    def on_data(self, data: bytes) -> None:
+        self._heard = True
+        self._silence.feed()
+        for frame in self._framer.feed(data):
+            event = decode_event(frame) if isinstance(frame, bytes) else None
+            if isinstance(event, Ping):
+                self.say(Pong(event.id))
+            elif event is not None:
+                self.on_event(event)
+        self.on_pause()
+
+    def _ask_for_life(self) -> None:
+        self._heard = False
+        self.say(Ping())
+        self.loop.call_later(self.ping_timeout, self._give_up_unless_heard)
+
+    def _give_up_unless_heard(self) -> None:
+        if self._heard:
+            self._silence.start()
+        else:
+            self.abort("the server does not answer")
+
+# %% ../nbs/10_chat_app.ipynb #309fcc97
+class Audience:
+    """Who wants to hear of events: two callbacks, and threads that wait."""
+
+    def __init__(self) -> None:
+        self._on_line: Callable[[str], object] = lambda line: None
+        self._on_event: Callable[[ClientEvent], object] = lambda event: None
+        self._changed = threading.Condition()
+        self._telling = threading.RLock()  # one callback at a time
+        self._calling: int | None = None  # the thread that is in one
+
+    def set_message_callback(self, callback: Callable[[str], object]) -> None:
+        """`callback(line)` gets each line of text that is to be shown, on a thread of the client."""
+        self._on_line = callback
+
+    def set_event_callback(self, callback: Callable[[ClientEvent], object]) -> None:
+        """`callback(event)` gets each event, before its line is shown."""
+        self._on_event = callback
+
+    def _call_back(self, event: ClientEvent, username: str) -> None:
+        before, self._calling = self._calling, threading.get_ident()
+        try:
+            self._on_event(event)
+            if (line := show(event, username)) is not None:
+                self._on_line(line)
+        except Exception:  # the callback's fault; the chat goes on
+            log.exception("a callback failed")
+        finally:
+            self._calling = before
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _wait(self, condition: Callable[[], object], timeout: float) -> bool:
+        if self._calling == threading.get_ident():
+            return bool(condition())  # a callback can't wait for what only its thread brings
+        with self._changed:
+            return bool(self._changed.wait_for(condition, timeout))
+
+# %% ../nbs/10_chat_app.ipynb #689de424
+class Comeback(Audience):
+    """A conversation that goes on over one link after the other. Times are in seconds."""
+
+    def __init__(self, username: str, make_link: Callable[[], Link], patience: float) -> None:
+        super().__init__()
+        self._make_link, self.patience = make_link, patience
+        self._talk, self._link = Conversation(username), make_link()
+        self._ended = True  # no link, and none wanted
+        self._leaving = threading.Event()
+        self._pump_timer: Timer | None = None
+
+    def _begin(self, host: str, port: int) -> bool:
+        """A new conversation."""
+        self._stop()
+        self._talk = Conversation(self._talk.username)
+        self._address, self._leaving = (host, port), threading.Event()
+        self._pauses, self._lost_at, self._ended = pauses(), None, False
+        self._ended = not self._open() or self._ended
+        return not self._ended
+
+    def _open(self) -> bool:
+        """Make a link, and go on where the last one ended."""
+        link, leaving = self._make_link(), self._leaving
+        link.on_open = lambda: self._resume(link)
+        link.on_event = lambda event: self._hear(link, event)
+        link.on_pause = lambda: self._pump(link)
+        link.on_error = lambda error: self._broken(link, error)
+        link.on_disconnect = lambda: self._disconnected(link)
+        with self._changed:
+            if leaving.is_set():
+                return False
+            self._link, self._pump_timer = link, None
+        opened = link.connect(*self._address)
+        if opened and leaving.is_set():  # in the meantime
+            link.close()
+        return opened
+
+    def _resume(self, link: Link) -> None:
+        with self._changed:
+            self._talk.resume()
+        self._pump(link)
+
+    def _hear(self, link: Link, event: Event) -> None:
+        if link is not self._link:  # a callback has connected anew
+            return
+        with self._changed:
+            told = self._talk.hear(event, time.monotonic())
+            if any(isinstance(each, Back) for each in told):
+                self._pauses, self._lost_at = pauses(), None
+        self._tell(told)
+        if self._talk.goodbye is not None:
+            link.close()
+
+    def _tell(self, events: list[ClientEvent]) -> None:
+        talk = self._talk
+        for event in events:
+            with self._telling:
+                if talk is self._talk and (not self._ended or event is talk.goodbye):
+                    self._call_back(event, talk.username)
+        self._wake()  # now: what they wait for has been shown
+
+    def _pump(self, link: Link) -> None:
+        """Send what is due, and see to it that the rest will be. On the loop's thread."""
+        if link is not self._link or not link.connected:
+            return
+        with self._changed:
+            sender, now = self._talk.sender, time.monotonic()
+            commands, pause = sender.due(now), sender.pause(now)
+        for command in commands:
+            link.say(command)
+        if self._pump_timer is not None:
+            self._pump_timer.cancel()
+            self._pump_timer = None
+        if pause is not None:
+            self._pump_timer = link.loop.call_later(pause, lambda: self._pump(link))
+        self._wake()  # somebody may wait until all is sent
+
+    def _pump_soon(self) -> None:
+        link = self._link
+        if link.connected:
+            link.loop.call_threadsafe(lambda: self._pump(link))
+
+    def _broken(self, link: Link, error: Exception) -> None:
+        if link is self._link:
+            self._talk.error = Error("not_connected", str(error))
+
+    def _disconnected(self, link: Link) -> None:
+        if link is not self._link:
+            return
+        with self._changed:
+            ended, self._talk.goodbye = self._talk.goodbye, None
+            self._talk.disconnected()
+        if ended is None and link.close_reason == "closed by us":
+            ended = goodbye("left")
+        elif ended is None:
+            why = f"The connection has ended: {link.close_reason}."
+            ended = Goodbye("connection_lost", why, True)
+        if not ended.reconnect or self._talk.token is None or self._leaving.is_set():
+            self._end(ended)
+        else:
+            threading.Thread(target=self._come_back, args=[ended], name="ChatClient", daemon=True).start()
+
+    def _come_back(self, ended: Goodbye) -> None:
+        """Try until there is a link. Then its loop goes on with everything else."""
+        leaving, reason, at_least = self._leaving, ended.content, ended.retry_after or 0.0
+        self._lost_at = self._lost_at or time.monotonic()
+        while not leaving.is_set():
+            pause = max(next(self._pauses), at_least)
+            if time.monotonic() + pause > self._lost_at + self.patience:
+                return self._end(ended)
+            self._tell([Lost(reason, pause)])
+            if leaving.wait(pause) or self._open():
+                return
+            reason, at_least = f"{self._talk.error.content}.", 0.0
+
+    def _stop(self) -> None:
+        """End it, and have nothing come after it."""
+        self._leaving.set()
+        self._link.close()
+        self._end(goodbye("left"))
+
+    def _end(self, last: Goodbye) -> None:
+        """Tell the last event, unless it was told."""
+        with self._changed:
+            if self._ended:
+                return
+            self._ended = True
+            self._talk.goodbye = last
+            self._talk.places.clear()
+        self._tell([last])
+
+# %% ../nbs/10_chat_app.ipynb #26dc13f5
 _NOT_YET = {True: ("not_connected", "not connected"), False: ("not_joined", "join first")}
 
-class ChatClient:
+class ChatClient(Comeback):
     """One person's end of a chat. It comes back by itself when the connection is lost.
 
     Methods answer False where they could not, and `error` says why. Times are in seconds:
@@ -562,34 +784,14 @@ class ChatClient:
         ping_after: float = 30.0,
         ping_timeout: float = 20.0,
     ) -> None:
-        self.timeout, self.patience = timeout, patience
-        self.ping_after, self.ping_timeout = ping_after, ping_timeout
-        self._talk = Conversation(username)
-        self._on_line: Callable[[str], object] = lambda line: None
-        self._on_event: Callable[[ClientEvent], object] = lambda event: None
-        self._changed = threading.Condition()
-        self._tcp = EventDrivenTCPClient()  # of the present connection; a new one for each
-        self._address = LOCALHOST, DEFAULT_PORT
-        self._ended = True  # no connection, and none wanted
-        self._leaving = threading.Event()
-        self._pauses, self._lost_at = pauses(), None
-        self._pump_timer: Timer | None = None
-        self._telling = threading.RLock()  # one callback at a time
-        self._calling: int | None = None  # the thread that is in one
-
-    def set_message_callback(self, callback: Callable[[str], object]) -> None:
-        """`callback(line)` gets each line of text that is to be shown, on a thread of the client."""
-        self._on_line = callback
-
-    def set_event_callback(self, callback: Callable[[ClientEvent], object]) -> None:
-        """`callback(event)` gets each event, before its line is shown."""
-        self._on_event = callback
+        self.timeout = timeout
+        super().__init__(username, lambda: Link(timeout, ping_after, ping_timeout), patience)
 
     username = property(lambda self: self._talk.username)
     error = property(lambda self: self._talk.error)
     goodbye = property(lambda self: self._talk.goodbye)
-    connected = property(lambda self: self._tcp.connected)
-    unsent = property(lambda self: len(self._talk.sender), doc="What has no answer yet.")
+    connected = property(lambda self: self._link.connected)
+    unsent = property(lambda self: len(self._talk.sender), doc="How much has no answer yet.")
 
     @property
     def rooms(self) -> dict[str, list[str]]:
@@ -604,12 +806,7 @@ class ChatClient:
 
     def connect(self, host: str = LOCALHOST, port: int = DEFAULT_PORT) -> bool:
         """Connect to a server, in at most `timeout` seconds."""
-        self._stop()
-        self._talk = Conversation(self.username)
-        self._address, self._leaving = (host, port), threading.Event()
-        self._pauses, self._lost_at, self._ended = pauses(), None, False
-        self._ended = not self._open() or self._ended
-        return not self._ended
+        return self._begin(host, port)
 
     def join(self, room: str = "lobby") -> bool:
         """Enter a room, and talk there from now on.
@@ -632,35 +829,6 @@ class ChatClient:
             return self._fail("no_answer", "the server does not answer")
         return room in talk.places
 
-    def send_message(self, content: str) -> bool:
-        """Say something in the room where we talk. While the connection is lost, it waits."""
-        room = next(reversed(self._talk.places), None)
-        if room is None and not self._ended:
-            return self._fail("not_joined", "you are in no room")
-        return self._order(Say(content, room, self._talk.next_id()))
-
-    def whisper(self, to: str, content: str) -> bool:
-        """Say something to one user."""
-        return self._order(Whisper(to, content, self._talk.next_id()))
-
-    def ask_users(self) -> bool:
-        """Have the server say who is in the room where we talk."""
-        return self._order(AskUsers(next(reversed(self._talk.places), None)))
-
-    def ask_rooms(self) -> bool:
-        """Have the server say which rooms there are."""
-        return self._order(AskRooms())
-
-    def ask_history(self, limit: int = 50, before: int | None = None) -> bool:
-        """Have the server say what was said, before number `before` or lately."""
-        room = next(reversed(self._talk.places), None)
-        return self._order(AskHistory(room, before, None, limit, self._talk.next_id()))
-
-    def set_status(self, status: str) -> bool:
-        """Tell the others: `online`, `away`, or a few words."""
-        self._talk.status = status
-        return self._order(SetStatus(status))
-
     def leave(self, room: str | None = None, timeout: float | None = None) -> bool:
         """Leave a room; without one, say goodbye and close the connection.
 
@@ -673,23 +841,50 @@ class ChatClient:
             sent = self._order(Leave(room))
             return sent and self.wait_until(lambda: room not in self._talk.places, timeout)
         self.wait_until(lambda: not self.unsent or not self.connected, timeout)
-        left = self.connected and self._tcp.send(encode(Leave()))
+        left = self.connected and self._link.say(Leave())
         if left:
             self.wait_until(lambda: self.goodbye, timeout)
         self._stop()
         return left
+
+    def send_message(self, content: str) -> bool:
+        """Say something in the room where we talk. While the connection is lost, it waits."""
+        if not self._talk.places and not self._ended:
+            return self._fail("not_joined", "you are in no room")
+        return self._order(Say(content, self._room(), self._talk.next_id()))
+
+    def whisper(self, to: str, content: str) -> bool:
+        """Say something to one user."""
+        return self._order(Whisper(to, content, self._talk.next_id()))
+
+    def ask_users(self) -> bool:
+        """Have the server say who is in the room where we talk."""
+        return self._order(AskUsers(self._room()))
+
+    def ask_rooms(self) -> bool:
+        """Have the server say which rooms there are."""
+        return self._order(AskRooms())
+
+    def ask_history(self, limit: int = 50, before: int | None = None) -> bool:
+        """Have the server say what was said, before number `before` or lately."""
+        return self._order(AskHistory(self._room(), before, None, limit, self._talk.next_id()))
+
+    def set_status(self, status: str) -> bool:
+        """Tell the others: `online`, `away`, or a few words."""
+        self._talk.status = status
+        return self._order(SetStatus(status))
 
     def wait_until(self, condition: Callable[[], object], timeout: float | None = None) -> bool:
         """Wait until `condition()` holds, at most `timeout` seconds (by default the client's).
 
         It is looked at after each event.
         """
-        if self._calling == threading.get_ident():
-            return bool(condition())  # a callback can't wait for what only its thread brings
-        with self._changed:
-            timeout = self.timeout if timeout is None else timeout
-            self._changed.wait_for(lambda: condition() or self._ended, timeout)
-            return bool(condition())
+        timeout = self.timeout if timeout is None else timeout
+        self._wait(lambda: condition() or self._ended, timeout)
+        return bool(condition())
+
+    def _room(self) -> str | None:
+        return next(reversed(self._talk.places), None)
 
     def _fail(self, code: str, content: str) -> bool:
         ended = self.goodbye
@@ -712,153 +907,6 @@ class ChatClient:
             self._talk.sender.add(command)
         self._pump_soon()
         return True
-
-    def _pump_soon(self) -> None:
-        tcp = self._tcp
-        if tcp.connected:
-            tcp.loop.call_threadsafe(lambda: self._pump(tcp))
-
-    def _pump(self, tcp: EventDrivenTCPClient) -> None:
-        """Send what is due, and see to it that the rest will be. On the loop's thread."""
-        if tcp is not self._tcp or not tcp.connected:
-            return
-        with self._changed:
-            sender, now = self._talk.sender, time.monotonic()
-            commands, pause = sender.due(now), sender.pause(now)
-            self._changed.notify_all()  # somebody may wait until all is sent
-        for command in commands:
-            tcp.send(encode(command))
-        if self._pump_timer is not None:
-            self._pump_timer.cancel()
-            self._pump_timer = None
-        if pause is not None:
-            self._pump_timer = tcp.loop.call_later(pause, lambda: self._pump(tcp))
-
-    def _open(self) -> bool:
-        """Make a connection, and go on where the last one ended."""
-        tcp = EventDrivenTCPClient(timeout=self.timeout)
-        # A list of users or a page of history may be longer than what a user may send.
-        framer = LineFramer(limit=256 * MAX_LINE)
-        tcp.on_data = lambda data: self._data(tcp, framer.feed(data))
-        tcp.on_connect = lambda host, port: self._connected(tcp)
-        tcp.on_error = lambda error: self._broken(tcp, error)
-        tcp.on_disconnect = lambda: self._disconnected(tcp)
-        leaving = self._leaving
-        with self._changed:
-            if leaving.is_set():
-                return False
-            self._tcp, self._pump_timer = tcp, None
-        opened = tcp.connect(*self._address)
-        if opened and leaving.is_set():  # in the meantime
-            tcp.close()
-        return opened
-
-    def _stop(self) -> None:
-        """End it, and have nothing come after it."""
-        self._leaving.set()
-        self._tcp.close()
-        self._end(Goodbye("left", "Goodbye!", False))
-
-    def _end(self, goodbye: Goodbye) -> None:
-        """Tell the last event, unless it was told."""
-        with self._changed:
-            if self._ended:
-                return
-            self._ended = True
-            self._talk.goodbye = goodbye
-            self._talk.places.clear()
-        self._tell([goodbye])
-
-    def _connected(self, tcp: EventDrivenTCPClient) -> None:
-        tcp.silence = Watchdog(tcp.loop, self.ping_after, lambda: self._ask_for_life(tcp))
-        tcp.silence.start()
-        tcp.heard = False
-        with self._changed:
-            self._talk.resume()
-        self._pump(tcp)
-
-    def _ask_for_life(self, tcp: EventDrivenTCPClient) -> None:
-        tcp.heard = False
-        tcp.send(encode(Ping()))
-        tcp.loop.call_later(self.ping_timeout, lambda: self._give_up_unless_heard(tcp))
-
-    def _give_up_unless_heard(self, tcp: EventDrivenTCPClient) -> None:
-        if tcp.heard:
-            tcp.silence.start()
-        else:
-            tcp.abort("the server does not answer")
-
-    def _data(self, tcp: EventDrivenTCPClient, frames: list[bytes | FrameTooLong]) -> None:
-        tcp.heard = True
-        tcp.silence.feed()
-        for frame in frames:
-            event = decode_event(frame) if isinstance(frame, bytes) else None
-            if isinstance(event, Ping):
-                tcp.send(encode(Pong(event.id)))
-            elif event is not None and tcp is self._tcp:  # a callback may have connected anew
-                self._hear(event)
-        if tcp is self._tcp and self._talk.goodbye is not None:
-            tcp.close()
-        self._pump(tcp)
-
-    def _hear(self, event: Event) -> None:
-        with self._changed:
-            told = self._talk.hear(event, time.monotonic())
-            if any(isinstance(each, Back) for each in told):
-                self._pauses, self._lost_at = pauses(), None
-        self._tell(told)
-
-    def _tell(self, events: list[ClientEvent]) -> None:
-        """Call the callbacks, then wake who waits: what they wait for has been shown."""
-        talk = self._talk
-        for event in events:
-            with self._telling:
-                if talk is self._talk and (not self._ended or event is talk.goodbye):
-                    self._call_back(event)
-        with self._changed:
-            self._changed.notify_all()
-
-    def _call_back(self, event: ClientEvent) -> None:
-        before, self._calling = self._calling, threading.get_ident()
-        try:
-            self._on_event(event)
-            if (line := show(event, self.username)) is not None:
-                self._on_line(line)
-        except Exception:  # the callback's fault; the chat goes on
-            log.exception("a callback failed")
-        finally:
-            self._calling = before
-
-    def _broken(self, tcp: EventDrivenTCPClient, error: Exception) -> None:
-        if tcp is self._tcp:
-            self._talk.error = Error("not_connected", str(error))
-
-    def _disconnected(self, tcp: EventDrivenTCPClient) -> None:
-        if tcp is not self._tcp:
-            return
-        with self._changed:
-            ended, self._talk.goodbye = self._talk.goodbye, None
-            self._talk.disconnected()
-        lost = Goodbye("connection_lost", f"The connection has ended: {tcp.close_reason}.", True)
-        if tcp.close_reason == "closed by us" and ended is None:
-            ended = Goodbye("left", "Goodbye!", False)
-        ended = ended or lost
-        if not ended.reconnect or self._talk.token is None or self._leaving.is_set():
-            return self._end(ended)
-        threading.Thread(target=self._come_back, args=[ended], name="ChatClient", daemon=True).start()
-
-    def _come_back(self, ended: Goodbye) -> None:
-        """Try until there is a connection. Then its loop goes on with everything else."""
-        leaving, reason, at_least = self._leaving, ended.content, ended.retry_after or 0.0
-        self._lost_at = self._lost_at or time.monotonic()
-        while not leaving.is_set():
-            pause = max(next(self._pauses), at_least)
-            if time.monotonic() + pause > self._lost_at + self.patience:
-                return self._end(ended)
-            self._tell([Lost(reason, pause)])
-            if leaving.wait(pause) or self._open():
-                return
-            reason, at_least = f"{self.error.content}.", 0.0
 
 # %% ../nbs/10_chat_app.ipynb #575fbe5f
 class _Parser(argparse.ArgumentParser):
