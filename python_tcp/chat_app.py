@@ -109,6 +109,8 @@ def farewell(reason: str) -> bytes:
     return encode(event) if event else b""
 
 # %% ../nbs/10_chat_app.ipynb #8c502130
+_LONG_ANSWERS = {Join, AskUsers, AskRooms, AskHistory}
+
 class ChatServer:
     """A chat server on one thread.
 
@@ -171,8 +173,7 @@ class ChatServer:
     def _open_log(self) -> None:
         if self.history is not None:
             self._rooms.log = SQLiteLog(self.history, LogError)
-            if self.limits.history_days:
-                self._server.loop.call_threadsafe(self._forget)
+            self._server.loop.call_threadsafe(self._forget)
 
     def _close_log(self) -> None:
         if self.history is not None:
@@ -180,9 +181,9 @@ class ChatServer:
 
     def _forget(self) -> None:
         """Delete what is too old: a part now, the rest a little later, then what comes in an hour."""
-        before = time.time() - self.limits.history_days * 86_400
+        now, days = time.time(), self.limits.history_days
         try:
-            more = self._rooms.log.forget(before)
+            more = self._rooms.log.forget(now - days * 86_400 if days else 0.0, now - 86_400)
         except LogError as trouble:
             log.error("history: %s", trouble)
             more = False
@@ -244,6 +245,8 @@ class ChatServer:
         if deliveries and isinstance(deliveries[-1].event, Goodbye):
             peer.gone = True
         self._hold(deliveries)
+        if type(command) in _LONG_ANSWERS:  # so that who asks on and on and reads nothing is noticed
+            self._commit()
 
     def _now(self) -> float:
         """Unix time in seconds, to the millisecond; the same for all that happens in one tick."""
@@ -520,7 +523,7 @@ class Conversation:
         room = self._joining.pop(event.id, None)
         if room is None or self._resuming[:1] != [room]:
             return [event]
-        if not self._paced:  # not even the first room: there is no way back, or not yet
+        if not self._paced or event.code == "no_history":  # there is no way back, or not yet
             self.goodbye = Goodbye(event.code, event.content, event.code == "no_history", 5.0)
             return [event]
         del self.places[room]
@@ -650,25 +653,29 @@ class Comeback(Audience):
         self._talk = Conversation(self._talk.username)
         self._address, self._leaving = (host, port), threading.Event()
         self._pauses, self._lost_at, self._ended = pauses(), None, False
-        self._ended = not self._open() or self._ended
+        trouble = self._open(self._leaving)
+        if trouble is not None:
+            self._ended = True
+            self._talk.error = Error("not_connected", trouble)
         return not self._ended
 
-    def _open(self) -> bool:
-        """Make a link, and go on where the last one ended."""
-        link, leaving = self._make_link(), self._leaving
+    def _open(self, leaving: threading.Event) -> str | None:
+        """Make a link, and go on where the last one ended. Returns why not, or None."""
+        link, trouble = self._make_link(), []
         link.on_open = lambda: self._resume(link)
         link.on_event = lambda event: self._hear(link, event)
         link.on_pause = lambda: self._pump(link)
-        link.on_error = lambda error: self._broken(link, error)
+        link.on_error = trouble.append
         link.on_disconnect = lambda: self._disconnected(link)
         with self._changed:
             if leaving.is_set():
-                return False
+                return "we have left"
             self._link, self._pump_timer = link, None
-        opened = link.connect(*self._address)
-        if opened and leaving.is_set():  # in the meantime
+        if not link.connect(*self._address):
+            return str(trouble[0])
+        if leaving.is_set():  # in the meantime
             link.close()
-        return opened
+        return None
 
     def _resume(self, link: Link) -> None:
         with self._changed:
@@ -715,10 +722,6 @@ class Comeback(Audience):
         if link.connected:
             link.loop.call_threadsafe(lambda: self._pump(link))
 
-    def _broken(self, link: Link, error: Exception) -> None:
-        if link is self._link:
-            self._talk.error = Error("not_connected", str(error))
-
     def _disconnected(self, link: Link) -> None:
         if link is not self._link:
             return
@@ -744,9 +747,9 @@ class Comeback(Audience):
             if time.monotonic() + pause > self._lost_at + self.patience:
                 return self._end(ended)
             self._tell([Lost(reason, pause)])
-            if leaving.wait(pause) or self._open():
+            if leaving.wait(pause) or (trouble := self._open(leaving)) is None:
                 return
-            reason, at_least = f"{self._talk.error.content}.", 0.0
+            reason, at_least = f"{trouble[:1].upper()}{trouble[1:]}.", 0.0
 
     def _stop(self) -> None:
         """End it, and have nothing come after it."""
@@ -806,7 +809,10 @@ class ChatClient(Comeback):
 
     def connect(self, host: str = LOCALHOST, port: int = DEFAULT_PORT) -> bool:
         """Connect to a server, in at most `timeout` seconds."""
-        return self._begin(host, port)
+        opened = self._begin(host, port)
+        if not opened and self.error is None:  # it was open, and the server has closed it
+            self._fail(*_NOT_YET[True])
+        return opened
 
     def join(self, room: str = "lobby") -> bool:
         """Enter a room, and talk there from now on.
@@ -814,6 +820,8 @@ class ChatClient(Comeback):
         False if the server refuses, or does not answer in time.
         """
         room, talk = room.lower(), self._talk
+        if not self._can_be_sent(Join(talk.username, room)):
+            return False
         with self._changed:
             talk.error = None
             if room in talk.places:  # we are in: only talk there
@@ -893,14 +901,19 @@ class ChatClient(Comeback):
         self._talk.error = Error(code, content)
         return False
 
-    def _order(self, command: Command) -> bool:
-        """Have a command sent, now or after coming back."""
+    def _can_be_sent(self, command: Command) -> bool:
         try:
             size = len(encode(command))
         except UnicodeEncodeError:  # half of a surrogate pair
             return self._fail("bad_utf8", "this text can't be sent: it has half a character in it")
         if size > MAX_LINE:
             return self._fail("too_long", f"this is too long: a line may have {MAX_LINE} bytes")
+        return True
+
+    def _order(self, command: Command) -> bool:
+        """Have a command sent, now or after coming back."""
+        if not self._can_be_sent(command):
+            return False
         with self._changed:
             if self._ended or self._talk.token is None:
                 return self._fail(*_NOT_YET[self._ended])
