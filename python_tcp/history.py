@@ -13,6 +13,7 @@ import random
 import secrets
 import sqlite3
 import struct
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -68,8 +69,8 @@ CREATE TABLE log (epoch TEXT NOT NULL);
 """
 
 def _create_file(path: Path) -> None:
-    new = Path(f"{path}.new")
-    new.unlink(missing_ok=True)
+    handle, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
     db = sqlite3.connect(new, isolation_level=None)
     try:
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -77,9 +78,12 @@ def _create_file(path: Path) -> None:
         db.executescript(_TABLES)
         db.execute("INSERT INTO log VALUES (?)", [secrets.token_hex(4)])
         db.execute("PRAGMA journal_mode = WAL")  # readers and the writer don't wait for each other
-    finally:
         db.close()
-    os.replace(new, path)
+        os.replace(new, path)
+    except BaseException:
+        db.close()
+        os.unlink(new)
+        raise
 
 # %% ../nbs/09_history.ipynb #9eca4b1f
 def open_file(path: str | Path) -> sqlite3.Connection:

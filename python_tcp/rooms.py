@@ -225,6 +225,7 @@ class Rooms:
         self.by_name: dict[str, User] = {}  # by name, in lower case
         self.departed: dict[str, Session] = {}  # by token; those who left last come last
         self.appended: list[Appended] = []  # since the last commit
+        self.forward: list[History] = []  # pages after a number, since the last commit
         self.trouble: str | None = None  # why the log could not keep the last messages
         self._buckets: dict[int, Bucket] = {}  # by client
 
@@ -260,14 +261,15 @@ class Rooms:
 
     def commit(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Make sure of what was said; returns the deliveries that may go out now."""
-        appended, self.appended = self.appended, []
         try:
             self.log.commit()
-            self.trouble = None if appended else self.trouble
-            return deliveries
+            self.trouble = None if self.appended else self.trouble
         except LogError as trouble:
             self.trouble = str(trouble)
-            return _without(self, deliveries, appended, self.trouble)
+            deliveries = _without(self, deliveries)
+        self.appended.clear()
+        self.forward.clear()
+        return deliveries
 
     def _keep(self, session: Session) -> None:
         self.departed[session.token] = session
@@ -319,6 +321,9 @@ def _join(chat: Rooms, client: int, command: Join, now: float) -> list[Delivery]
 def _session_of(chat: Rooms, token: str | None) -> Session:
     if token is None:
         return Session(chat.make_token())
+    for user in chat.users.values():  # a ghost of the same client, under another name
+        if compare_digest(user.session.token, token):
+            return user.session
     return chat.departed.get(token) or Session(token, chat.log.ids(session_key(token)))
 
 # %% ../nbs/08_rooms.ipynb #3ef0e64c
@@ -375,8 +380,10 @@ def _page(chat: Rooms, room: Room, *, before: int | None = None, after: int | No
         start = max(after + 1, first)
         messages = chat.log.read(room.name, start, min(start + limit - 1, last))
         messages = messages[: _fitting(messages)]
-        more = start + len(messages) <= last
-        return History(room.name, messages, more, min(start, last + 1) - min(after, last) - 1, id)
+        lost = min(start, last + 1) - min(after, last) - 1
+        found = History(room.name, messages, start + len(messages) <= last, lost, id)
+        chat.forward.append(found)
+        return found
     stop = last if before is None else min(before - 1, last)
     messages = chat.log.read(room.name, max(stop - limit + 1, first), stop)
     messages = messages[len(messages) - _fitting(messages[::-1]) :]
@@ -494,30 +501,38 @@ def _exit_room(chat: Rooms, user: User, room: Room, now: float) -> list[Delivery
     return [Delivery(room.clients, Left(room.name, user.name, now))]
 
 # %% ../nbs/08_rooms.ipynb #52b9a559
-def _without(
-    chat: Rooms, deliveries: list[Delivery], appended: list[Appended], why: str
-) -> list[Delivery]:
-    """The deliveries as they are when the messages in `appended` were never said."""
-    unsaid = {id(each.message): each for each in appended}
-    oks = {(each.user.client, each.id) for each in appended if each.id is not None}
-    for user, message, message_id in appended:
+def _without(chat: Rooms, deliveries: list[Delivery]) -> list[Delivery]:
+    """The deliveries as they are when the messages since the last commit were never said."""
+    last: dict[str, int] = {}  # the numbers that the rooms are left with
+    keys = {client: user.session.key for client, user in chat.users.items()}
+    for user, message, message_id in chat.appended:
+        last.setdefault(message.room, message.seq - 1)
+        keys[user.client] = user.session.key
         user.session.ids.pop(message_id, None)
-        if message.room in chat.rooms:
-            chat.rooms[message.room].seq = chat.log.bounds(message.room)[1]
+    for name in last.keys() & chat.rooms.keys():
+        chat.rooms[name].seq = last[name]
+    unsaid = {id(each.message): each for each in chat.appended}
+    unsaid_ids = {(each.user.session.key, each.id) for each in chat.appended}
     result = []
     for to, event in deliveries:
-        if (each := unsaid.get(id(event))) is not None:
-            error = Error("not_saved", f"not said: {why}", each.id, retry_after=1.0)
-            result.append(Delivery((each.user.client,), error))
-        elif not (isinstance(event, Ok) and (to[0], event.id) in oks):
-            result.append(Delivery(to, _corrected(chat, event)))
+        if isinstance(event, Ok) and (keys.get(to[0]), event.id) in unsaid_ids:
+            result.append(Delivery(to, _not_saved(chat, event.id)))
+        elif (each := unsaid.get(id(event))) is None:
+            result.append(Delivery(to, _corrected(chat, event, last)))
+        elif each.id is None:  # else the error stands where the `Ok` was
+            result.append(Delivery((each.user.client,), _not_saved(chat, None)))
     return result
 
-def _corrected(chat: Rooms, event: Event) -> Event:
+def _not_saved(chat: Rooms, id: MessageId | None) -> Error:
+    return Error("not_saved", f"not said: {chat.trouble}", id, retry_after=1.0)
+
+def _corrected(chat: Rooms, event: Event, last: dict[str, int]) -> Event:
     """The event without numbers that were taken back."""
     if isinstance(event, Welcome):
-        event.seq = min(event.seq, chat.log.bounds(event.room)[1])
-    elif isinstance(event, History):
-        last = chat.log.bounds(event.room)[1]
-        event.messages = [message for message in event.messages if message.seq <= last]
+        event.seq = min(event.seq, last.get(event.room, event.seq))
+    elif isinstance(event, History) and event.room in last:
+        event.messages = [each for each in event.messages if each.seq <= last[event.room]]
+        end = event.messages[-1].seq if event.messages else last[event.room]
+        if any(event is page for page in chat.forward):
+            event.more = end < last[event.room]
     return event
