@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['log', 'DEFAULT_PORT', 'ClientEvent', 'HELP', 'Peer', 'farewell', 'Door', 'Ledger', 'ChatServer', 'Lost', 'Back',
-           'Gap', 'show', 'Place', 'Conversation', 'Link', 'Audience', 'Comeback', 'ChatClient', 'run_chat_server',
-           'Config', 'read_config', 'server_parser', 'server_config', 'start_server', 'run_chat_client', 'start_client']
+           'Gap', 'show', 'Place', 'Whereabouts', 'Conversation', 'Link', 'Audience', 'Comeback', 'ChatClient',
+           'run_chat_server', 'Config', 'read_config', 'server_parser', 'server_config', 'start_server',
+           'run_chat_client', 'start_client']
 
 # %% ../nbs/10_chat_app.ipynb #77745d3c
 import argparse
@@ -406,22 +407,23 @@ class Place:
             behind = False
         return told, behind
 
-# %% ../nbs/10_chat_app.ipynb #3354b290
-class Conversation:
-    """A client's side of the protocol, without connection, thread or clock."""
+# %% ../nbs/10_chat_app.ipynb #12dd67e5
+class Whereabouts:
+    """The rooms that a client is in, and its way back into them."""
 
     def __init__(self, username: str) -> None:
         self.username, self.status = username, "online"
         self.token: str | None = None  # we have joined
         self.sender = Sender()
         self.sender.open = False  # until we have joined
-        self.error: Error | None = None
-        self.goodbye: Goodbye | None = None
         self.places: dict[str, Place] = {}  # by room; we talk in the last
         self._joining: dict[MessageId, str] = {}  # rooms, by the id of the `join`
         self._resuming: list[str] = []  # rooms to enter again
         self._paced = False  # over this connection
         self._ids = itertools.count(1)
+
+    def next_id(self) -> int:
+        return next(self._ids)
 
     def join(self, room: str) -> MessageId:
         """Ask to enter a room. Returns the id that an error would have."""
@@ -430,9 +432,6 @@ class Conversation:
         since = place.reader.last if place else None
         self.sender.add(Join(self.username, room, since, self.token, id), first=True)
         return id
-
-    def next_id(self) -> int:
-        return next(self._ids)
 
     def disconnected(self) -> None:
         """The connection is lost."""
@@ -448,38 +447,20 @@ class Conversation:
         if self._resuming:
             self.join(self._resuming[0])
 
-    def hear(self, event: Event, now: float) -> list[ClientEvent]:
-        """What a person should hear because of this event. `now` is in seconds of any clock."""
-        match event:
-            case Welcome():
-                return self._welcomed(event, now)
-            case Message(room=room) if room in self.places:
-                place = self.places[room]
-                ready = place.reader.feed([event])
-                if place.reader.missing and place.asked is None and room not in self._resuming:
-                    self._ask_for_more(place)
-                return ready
-            case Message():  # we have just left that room
-                return []
-            case Ok(id=id):
-                self.sender.answered(id)
-            case History(id=None) | History(id=str()):
-                return self._replayed(event)
-            case History(id=id):
-                self.sender.answered(id)
-            case Error():
-                return self._refused(event, now)
-            case Goodbye():
-                self.goodbye = event
-                return []
-            case Ping() | Pong():  # whether the connection is alive is the client's business
-                return []
-            case _:
-                return self._seen(event)
-        return [event]
+    def _resume_next(self) -> list[ClientEvent]:
+        del self._resuming[0]
+        if self._resuming:
+            self.join(self._resuming[0])
+            return []
+        if self.status != "online":
+            self.sender.add(SetStatus(self.status), first=True)
+        self.sender.open = True
+        return [Back()]
 
     def _welcomed(self, event: Welcome, now: float) -> list[ClientEvent]:
-        self._answered_join(event.room)
+        for id in [id for id, room in self._joining.items() if room == event.room]:
+            del self._joining[id]
+            self.sender.answered(id)
         self.username, self.token = event.username, event.token
         if not self._paced:
             self._paced = True
@@ -495,11 +476,6 @@ class Conversation:
             return []
         place.reader, place.epoch = Reader(0), event.epoch  # the numbers have started anew
         return [Gap(event.room, None)]
-
-    def _answered_join(self, room: str) -> None:
-        for id in [id for id, joining in self._joining.items() if joining == room]:
-            del self._joining[id]
-            self.sender.answered(id)
 
     def _replayed(self, event: History) -> list[ClientEvent]:
         if event.id is not None:
@@ -520,15 +496,39 @@ class Conversation:
         question = AskHistory(place.room, after=place.reader.last, limit=MAX_PAGE, id=place.asked)
         self.sender.add(question, first=True)
 
-    def _resume_next(self) -> list[ClientEvent]:
-        del self._resuming[0]
-        if self._resuming:
-            self.join(self._resuming[0])
-            return []
-        if self.status != "online":
-            self.sender.add(SetStatus(self.status), first=True)
-        self.sender.open = True
-        return [Back()]
+# %% ../nbs/10_chat_app.ipynb #bcd7aa22
+class Conversation(Whereabouts):
+    """A client's side of the protocol, without connection, thread or clock."""
+
+    def __init__(self, username: str) -> None:
+        super().__init__(username)
+        self.error: Error | None = None
+        self.goodbye: Goodbye | None = None
+
+    def hear(self, event: Event, now: float) -> list[ClientEvent]:
+        """What a person should hear because of this event. `now` is in seconds of any clock."""
+        match event:
+            case Welcome():
+                return self._welcomed(event, now)
+            case Message(room=room) if room in self.places:
+                place = self.places[room]
+                ready = place.reader.feed([event])
+                if place.reader.missing and place.asked is None and room not in self._resuming:
+                    self._ask_for_more(place)
+                return ready
+            case History(id=None) | History(id=str()):
+                return self._replayed(event)
+            case Ok(id=id) | History(id=id):
+                self.sender.answered(id)
+                return [event]
+            case Error():
+                return self._refused(event, now)
+            case Goodbye():
+                self.goodbye = event
+                return []
+            case Message() | Ping() | Pong():  # a room that we have just left; the client's business
+                return []
+        return self._seen(event)
 
     def _refused(self, event: Error, now: float) -> list[ClientEvent]:
         if event.code == "rate_limited" and self.sender.again(event.id, now, event.retry_after or 1.0):
@@ -548,6 +548,7 @@ class Conversation:
         return [event, Left(room, self.username, 0.0), *self._resume_next()]
 
     def _seen(self, event: Event) -> list[ClientEvent]:
+        """What changes who is where."""
         room = getattr(event, "room", None)
         place = self.places.get(room)
         match event:
@@ -744,7 +745,7 @@ class Comeback(Audience):
         if link is not self._link:
             return
         with self._changed:
-            ended, self._talk.goodbye = self._talk.goodbye, None
+            ended = self._talk.goodbye
             self._talk.disconnected()
         if ended is None and link.close_reason == "closed by us":
             ended = goodbye("left")
@@ -754,6 +755,7 @@ class Comeback(Audience):
         if not ended.reconnect or self._talk.token is None or self._leaving.is_set():
             self._end(ended)
         else:
+            self._talk.goodbye = None
             threading.Thread(target=self._come_back, args=[ended], name="ChatClient", daemon=True).start()
 
     def _come_back(self, ended: Goodbye) -> None:
