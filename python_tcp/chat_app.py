@@ -391,17 +391,18 @@ class Place:
         self.users: list[str] = []
         self.target = 0  # the number up to which there is something to read
         self.asked: MessageId | None = None  # the id of the question for more
+        self.after = 0  # and the number after which it asks
 
     def read(self, event: History) -> tuple[list[ClientEvent], bool]:
         """What follows from a page: what to tell, and whether to ask for more."""
         reader, told, start = self.reader, [], self.reader.last
-        if event.lost:
+        if event.lost and self.after == start:
             told.append(Gap(self.room, event.lost))
             first = event.messages[0].seq if event.messages else start + event.lost + 1
             told += reader.skip_to(first - 1)
         told += reader.feed(event.messages)
         behind = event.more or reader.missing or reader.last < self.target
-        if behind and reader.last == start:  # nothing came: the server does not have it
+        if behind and reader.last == self.after == start:  # the server does not have it
             end = reader.first_early - 1 if reader.missing else self.target
             told += [Gap(self.room, end - start), *reader.skip_to(end)]
             behind = False
@@ -429,7 +430,9 @@ class Whereabouts:
         """Ask to enter a room. Returns the id that an error would have."""
         place, id = self.places.get(room), next(self._ids)
         self._joining[id] = room
-        since = place.reader.last if place else None
+        since = None
+        if place is not None:
+            since = place.after = place.reader.last
         self.sender.add(Join(self.username, room, since, self.token, id), first=True)
         return id
 
@@ -492,8 +495,8 @@ class Whereabouts:
         return told
 
     def _ask_for_more(self, place: Place) -> None:
-        place.asked = f"more {next(self._ids)}"
-        question = AskHistory(place.room, after=place.reader.last, limit=MAX_PAGE, id=place.asked)
+        place.asked, place.after = f"more {next(self._ids)}", place.reader.last
+        question = AskHistory(place.room, after=place.after, limit=MAX_PAGE, id=place.asked)
         self.sender.add(question, first=True)
 
 # %% ../nbs/10_chat_app.ipynb #bcd7aa22
@@ -542,7 +545,8 @@ class Conversation(Whereabouts):
         if room is None or self._resuming[:1] != [room]:
             return [event]
         if not self._paced or event.code == "no_history":  # there is no way back, or not yet
-            self.goodbye = Goodbye(event.code, event.content, event.code == "no_history", 5.0)
+            later = 5.0 if event.code == "no_history" else None
+            self.goodbye = Goodbye(event.code, event.content, later is not None, later)
             return [event]
         del self.places[room]
         return [event, Left(room, self.username, 0.0), *self._resume_next()]
@@ -774,7 +778,10 @@ class Comeback(Audience):
     def _stop(self) -> None:
         """End it, and have nothing come after it."""
         self._leaving.set()
-        self._link.close()
+        if self._calling != threading.get_ident():
+            self._link.close()
+        elif self._link.connected:  # a callback must not wait for a thread that waits for it
+            self._link.loop.call_threadsafe(self._link.close)
         self._end(goodbye("left"))
 
     def _end(self, last: Goodbye) -> None:
