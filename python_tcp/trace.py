@@ -43,7 +43,7 @@ def printable(content: bytes | str, most: int = 40) -> str:
     start = content[: 4 * most + 4]  # enough for `most` characters
     text = start.decode(errors="backslashreplace") if isinstance(start, bytes) else start
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    if len(text) <= most and len(start) == len(content):
+    if len(text) <= most:
         return text
     unit = "bytes" if isinstance(content, bytes) else "characters"
     return f"{text[:most]}… {len(content)} {unit}"
