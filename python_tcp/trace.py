@@ -228,7 +228,7 @@ class Drawing:
         return _svg(self.title, sentences, lanes, self.events)
 
 # %% ../nbs/90_trace.ipynb #26009200
-def as_bytes(content: bytes | str) -> bytes:
+def _as_bytes(content: bytes | str) -> bytes:
     return content.encode(errors="surrogateescape") if isinstance(content, str) else content
 
 # %% ../nbs/90_trace.ipynb #97d24a7b
@@ -277,7 +277,7 @@ class Waiting(Recording):
         Raises `TimeoutError` after `limit` seconds.
         """
         self.wait_until(
-            lambda e: lane in (e.source, e.target) and as_bytes(content) in as_bytes(e.content),
+            lambda e: lane in (e.source, e.target) and _as_bytes(content) in _as_bytes(e.content),
             1, f"{content!r} was not recorded on {lane!r}", limit,
         )  # fmt: skip
 
@@ -443,7 +443,7 @@ def _in_order(events: list[Event], lanes: list[str], server: str) -> list[Event]
     return result
 
 # %% ../nbs/90_trace.ipynb #54223b09
-class Flow:
+class _Flow:
     """One direction: what comes from `source` is recorded, then sent to `target`."""
 
     ENOUGH = 65_536  # bytes that may wait for the target
@@ -479,10 +479,10 @@ def _reset(sock: socket.socket) -> None:
     sock.close()
 
 # %% ../nbs/90_trace.ipynb #6c2cfe16
-class Link:
+class _Link:
     """A client and the server, connected through us: two flows."""
 
-    def __init__(self, *flows: Flow) -> None:
+    def __init__(self, *flows: _Flow) -> None:
         self.flows = flows
         self.closed = False
 
@@ -524,7 +524,7 @@ class Link:
             flow.source.close()
 
 # %% ../nbs/90_trace.ipynb #88536d9a
-class Doors:
+class _Doors:
     """Listeners, each with the name of those who come through it."""
 
     def __init__(self) -> None:
@@ -555,7 +555,7 @@ class Doors:
                 sock.close()
 
 # %% ../nbs/90_trace.ipynb #31ec3336
-class Proxy:
+class _Proxy:
     """Connects those who come through `doors` with the server at `address`.
 
     `opened(name)` is told of each, and returns what to call with the chunks of each direction:
@@ -566,8 +566,8 @@ class Proxy:
 
     def __init__(self, address: tuple[str, int], opened: Callable, limit: float) -> None:
         self.address, self.opened, self.limit = address, opened, limit
-        self.doors = Doors()
-        self.links: list[Link] = []
+        self.doors = _Doors()
+        self.links: list[_Link] = []
         self.deadline: float | None = None  # of the end, once it has begun
 
     def turn(self) -> bool:
@@ -597,14 +597,14 @@ class Proxy:
                 back(None)
                 _reset(client)
 
-    def link(self, client: socket.socket, out: Callable, back: Callable) -> Link:
+    def link(self, client: socket.socket, out: Callable, back: Callable) -> _Link:
         if len(self.links) >= self.LINKS:
             raise ConnectionRefusedError("too many connections")
         server = socket.create_connection(self.address, timeout=self.limit)
         for sock in (client, server):
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return Link(Flow(client, server, out), Flow(server, client, back))
+        return _Link(_Flow(client, server, out), _Flow(server, client, back))
 
     def close(self) -> None:
         self.doors.close()
@@ -612,7 +612,7 @@ class Proxy:
             link.close()
 
 # %% ../nbs/90_trace.ipynb #7629cebe
-class Cutter:
+class _Cutter:
     """Turns chunks into events: b"" ends the stream, None is a RST."""
 
     ENOUGH = 262_144  # bytes without an end are taken for a frame
@@ -631,7 +631,7 @@ class Cutter:
             self.event(*(("RST", "RST") if chunk is None else ("FIN", "FIN")))
 
 # %% ../nbs/90_trace.ipynb #fadaa596
-class Conversation(Trace):
+class _Conversation(Trace):
     """A trace of one server and its clients."""
 
     def __init__(self, name: str, cut: Cut, ends: bool, title: str, show: Callable) -> None:
@@ -650,14 +650,14 @@ class Conversation(Trace):
             events = _joined(events)
         return [e for e in events if self.ends or e.kind not in ("connect", "FIN")]
 
-    def _opened(self, lane: str) -> tuple[Cutter, Cutter]:
+    def _opened(self, lane: str) -> tuple[_Cutter, _Cutter]:
         """A client has come: where to record its two directions."""
         self.add(Event("connect", lane, self.name, "connect"))
         ends = (lane, self.name)
-        return Cutter(self.cut, self.add, *ends), Cutter(self.cut, self.add, *reversed(ends))
+        return _Cutter(self.cut, self.add, *ends), _Cutter(self.cut, self.add, *reversed(ends))
 
 # %% ../nbs/90_trace.ipynb #2886a6fd
-class Running(Conversation):
+class _Running(_Conversation):
     """A conversation that a thread records, as long as a `with` lasts."""
 
     def __init__(
@@ -667,11 +667,11 @@ class Running(Conversation):
         super().__init__(name, cut, ends, title, show)
         self._address, self.limit = (host, port), limit
 
-    def __enter__(self) -> "Running":
+    def __enter__(self) -> "_Running":
         self._error: Exception | None = None
         self._ports: dict[str | None, int] = {}
         self._names = (f"client {n}" if n > 1 else "client" for n in itertools.count(1))
-        self._proxy = Proxy(self._address, self._opened, self.limit)
+        self._proxy = _Proxy(self._address, self._opened, self.limit)
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
         return self
@@ -694,7 +694,7 @@ class Running(Conversation):
             raise self._error
 
 # %% ../nbs/90_trace.ipynb #5d7d6a01
-class Recorder(Running):
+class Recorder(_Running):
     """Records what goes between clients and the server at `host` and `port`, in a `with`.
 
     `cut` makes frames of the bytes: `by_line`, `by_chunk`, `by_turn` or a function like them.

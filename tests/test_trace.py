@@ -276,7 +276,7 @@ def test_a_diagram_of_lines_does_not_depend_on_the_chunks(lines: list[bytes], da
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
     heard: list[list[Event]] = [[], []]
     for events, ends in zip(heard, ([0, len(stream)], [0, *cuts, len(stream)])):
-        cutter = module.Cutter(by_line, events.append, "a", "b")
+        cutter = module._Cutter(by_line, events.append, "a", "b")
         for start, end in itertools.pairwise(ends):
             if start < end:
                 cutter(stream[start:end])
@@ -286,7 +286,7 @@ def test_a_diagram_of_lines_does_not_depend_on_the_chunks(lines: list[bytes], da
 
 def test_a_line_without_an_end_is_bounded_and_what_is_left_is_shown() -> None:
     events: list[Event] = []
-    cutter = module.Cutter(by_line, events.append, "a", "b")
+    cutter = module._Cutter(by_line, events.append, "a", "b")
     for _ in range(40):
         cutter(b"x" * 10_000)
     assert len(cutter.rest) <= cutter.ENOUGH and len(events) == 1
@@ -410,7 +410,7 @@ def test_what_the_server_said_before_its_reset_is_passed_on_even_if_writing_fail
     for sock in (ours, back):
         sock.setblocking(False)
     heard: list[bytes | None] = []
-    link = module.Link(module.Flow(ours, back, heard.append), module.Flow(back, ours, heard.append))
+    link = module._Link(module._Flow(ours, back, heard.append), module._Flow(back, ours, heard.append))
     server.sendall(b"no")
     reset(server)
     ann.sendall(b"hello")
@@ -452,7 +452,7 @@ def test_a_server_that_is_not_there_resets_the_client() -> None:
 
 
 def test_there_is_a_limit_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.Proxy, "LINKS", 1)
+    monkeypatch.setattr(module._Proxy, "LINKS", 1)
     with serving(echo) as address, Recorder(*address) as trace, trace.connect("ann") as ann:
         with pytest.raises(ConnectionError), trace.connect("bob") as bob:
             assert not bob.recv(1)
