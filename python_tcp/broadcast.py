@@ -187,7 +187,7 @@ class BroadcastServer:
         return self.port
 
     def stop(self, timeout: float = 2.0) -> None:
-        """Close the port, then end all visits. Takes about `timeout` seconds at the most."""
+        """Close the port, then end all visits. What is not sent after `timeout` seconds is lost."""
         end = time.monotonic() + timeout
         self._ending.set()
         if self._acceptor is not None:
@@ -200,6 +200,10 @@ class BroadcastServer:
                 connection.shutdown(socket.SHUT_RD)
         for _, thread in visits:
             thread.join(max(0.0, end - time.monotonic()))
+        for connection, thread in visits:
+            with suppress(OSError):  # nearly all have ended; this is for one who talks on and on
+                connection.shutdown(socket.SHUT_RDWR)
+            thread.join(1.0)
 
     def _accept(self, listener: socket.socket) -> None:
         with listener:

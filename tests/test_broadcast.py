@@ -463,6 +463,50 @@ def test_one_that_has_just_ended_does_not_keep_the_others_open(nothing_left_over
         assert ann.line() == "" and list(server._visits) == [theirs]
 
 
+def test_stop_ends_one_who_talks_on_and_on(nothing_left_over: None) -> None:  # noqa: F811
+    server = BroadcastServer()
+    server.start()
+
+    def talk() -> None:
+        with Visitor(server, "ann") as ann:
+            try:
+                while True:
+                    ann.sock.sendall(b"and another thing\n" * 1000)
+            except OSError:
+                pass
+
+    with ThreadPoolExecutor(1) as pool:
+        talking = pool.submit(talk)
+        wait_until(lambda: server.room._members)
+        start = time.monotonic()
+        server.stop(timeout=0.5)
+        assert time.monotonic() - start < 5
+        talking.result(LIMIT)
+
+
+class Hears:
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+
+    def tell(self, data: bytes) -> None:
+        self.heard.append(data)
+
+
+@pytest.mark.parametrize("does", [lambda room: room.say("ann", "Hello"), lambda room: room.leave("ann"), lambda room: room.join("bob", Nobody())], ids=["say", "leave", "join"])
+def test_who_speaks_joins_or_leaves_is_alone_in_the_room_meanwhile(does: Callable[[Room], object]) -> None:
+    room, listener = Room(), Hears()
+    room.join("ann", Nobody())
+    room.join("listener", listener)
+    with ThreadPoolExecutor(1) as pool:
+        with room._lock:
+            done = pool.submit(does, room)
+            with pytest.raises(TimeoutError):
+                done.result(0.1)
+            assert len(listener.heard) == 1 and len(room._members) == 2
+        done.result(LIMIT)
+        assert len(listener.heard) == 2
+
+
 def test_it_starts_again_at_the_same_port(nothing_left_over: None) -> None:  # noqa: F811
     server = BroadcastServer()
     server.stop()
