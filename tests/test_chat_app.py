@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,15 +16,20 @@ import pytest
 from helpers import LIMIT, LineClient, Program, wait_until
 
 from python_tcp.chat_app import ChatClient, ChatServer, Peer, run_chat_server, show
+from python_tcp.history import SQLiteLog
+from python_tcp.loop import Watchdog
 from python_tcp.protocol import (
     Error, Event, Goodbye, Joined, Left, Limits, Message, Ok, Ping, Pong, RoomList, RoomSize, StatusChanged, UserList, Welcome, Whispered,
 )
-from python_tcp.rooms import Delivery
+from python_tcp.rooms import Delivery, MemoryLog
+
+
+FREE = Limits(flood_burst=0)  # without flood control: for tests that are about something else
 
 
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
-    with ChatServer() as server:
+    with ChatServer(limits=FREE) as server:
         yield server
 
 
@@ -50,7 +56,8 @@ def pair(server: ChatServer) -> Iterator[Pair]:
 
 
 def without_time(events: list[dict]) -> list[dict]:
-    return [{key: value for key, value in event.items() if key != "timestamp"} for event in events]
+    """The events without what differs from one time to the next: timestamps and tokens."""
+    return [{key: value for key, value in event.items() if key not in ("timestamp", "token")} for event in events]
 
 
 # --- the way of a message ----------------------------------------------------------------------------------------
@@ -81,13 +88,17 @@ def test_the_stream_cut_at_every_byte_gives_the_same_as_in_one_piece(server: Cha
         '{"type": "whisper", "to": "cy", "content": "x"}\n{"type": "leave"}\n'
     ).encode()
 
+    said = itertools.count()  # the numbers of an empty room go on
+
     def answers(first: bytes, second: bytes) -> list[dict]:
         with LineClient(server.port) as client:
             client.send(first)
             honest.say("ping")
             assert honest.read() == {"type": "pong"}  # so the first part has been read by now
             client.send(second)
-            return without_time(client.read_all())
+            events, before = without_time(client.read_all()), next(said)
+        assert [event.pop("seq") for event in events if "seq" in event] == [before, before + 1, before + 1]
+        return events
 
     with LineClient(server.port) as honest:
         whole = answers(stream, b"")
@@ -173,9 +184,10 @@ def memory(process_id: int) -> int:
 
 
 @contextmanager
-def server_process() -> Iterator[tuple[Program, int]]:
-    """A real `chat_server`, and its port."""
-    with Program("start_server", "--port", 0) as program:
+def server_process(tmp_path: Path) -> Iterator[tuple[Program, int]]:
+    """A real `chat_server` without flood control, and its port."""
+    (config := tmp_path / "chat.toml").write_text("[limits]\nflood_burst = 0\n")
+    with Program("start_server", "--port", 0, "--config", config) as program:
         wait_until(lambda: program.lines)
         yield program, int(re.search(r"127\.0\.0\.1:(\d+)", program.lines[0])[1])
 
@@ -184,8 +196,8 @@ proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /p
 
 
 @proc
-def test_100_mb_without_a_newline_take_no_memory_and_get_one_error() -> None:
-    with server_process() as (program, port):
+def test_100_mb_without_a_newline_take_no_memory_and_get_one_error(tmp_path: Path) -> None:
+    with server_process(tmp_path) as (program, port):
         pair = Pair(port)
         pair.go_on_chatting()
         with pair.ann, pair.bob, LineClient(port) as client:
@@ -199,8 +211,8 @@ def test_100_mb_without_a_newline_take_no_memory_and_get_one_error() -> None:
 
 
 @proc
-def test_short_questions_with_long_answers_that_nobody_reads_take_no_memory() -> None:
-    with server_process() as (program, port):
+def test_short_questions_with_long_answers_that_nobody_reads_take_no_memory(tmp_path: Path) -> None:
+    with server_process(tmp_path) as (program, port):
         pair = Pair(port)
         crowd = [LineClient(port) for _ in range(50)]
         for number, room in itertools.product(range(50), range(20)):
@@ -305,7 +317,7 @@ def flood_until_gone(pair: Pair, name: str) -> int:
 
 
 def test_who_never_reads_is_closed_with_a_reason_and_the_others_go_on() -> None:
-    with ChatServer(limits=Limits(output_bytes=50_000)) as server:
+    with ChatServer(limits=Limits(output_bytes=50_000, flood_burst=0)) as server:
         pair = Pair(server.port)
         with pair.ann, pair.bob, LineClient(server.port).join("slow") as slow:
             assert pair.ann.read()["type"] == pair.bob.read()["type"] == "join"
@@ -318,7 +330,7 @@ def test_who_never_reads_is_closed_with_a_reason_and_the_others_go_on() -> None:
 
 
 def test_who_takes_nothing_for_too_long_is_closed() -> None:
-    with ChatServer(limits=Limits(output_timeout=0.2, output_bytes=1_000_000_000)) as server:
+    with ChatServer(limits=Limits(output_timeout=0.2, output_bytes=1_000_000_000, flood_burst=0)) as server:
         pair = Pair(server.port)
         with pair.ann, pair.bob, LineClient(server.port).join("slow"):
             assert pair.ann.read()["type"] == pair.bob.read()["type"] == "join"
@@ -356,6 +368,168 @@ def test_a_port_in_use_is_an_oserror(server: ChatServer) -> None:
         ChatServer(port=server.port).start()
 
 
+# --- limits: each at its edge and just past it -------------------------------------------------------------------
+
+
+def test_as_many_connections_as_allowed() -> None:
+    with ChatServer(limits=Limits(connections=3)) as server:
+        people = [LineClient(server.port).join(name) for name in ("ann", "bob", "cy")]
+        with LineClient(server.port) as fourth:
+            assert [event["code"] for event in fourth.read_all()] == ["server_full"]
+        assert server.users == ["ann", "bob", "cy"]
+        for person in people:
+            person.close()
+
+
+def test_as_many_rooms_as_allowed() -> None:
+    with ChatServer(limits=Limits(rooms_per_client=2)) as server, LineClient(server.port).join("ann") as ann:
+        assert ann.join("ann", "dev")
+        ann.say("join", username="ann", room="ops", id=3)
+        assert ann.read().items() >= {"type": "error", "code": "bad_room", "id": 3}.items()
+        ann.say("leave", room="dev")
+        assert ann.read()["type"] == "leave"
+        assert ann.join("ann", "ops")
+
+
+@pytest.mark.parametrize("burst", [2, 5, 20])
+def test_as_many_commands_at_once_as_allowed(burst: int) -> None:
+    with ChatServer(limits=Limits(flood_burst=burst, flood_rate=0.001)) as server, LineClient(server.port).join("ann") as ann, LineClient(server.port) as bob:
+        for number in range(burst):
+            ann.say("message", content="x", id=number)
+        events = [ann.read() for _ in range(2 * (burst - 1) + 1)]
+        assert [event["id"] for event in events if event["type"] == "ok"] == list(range(burst - 1)), "one was for joining"
+        assert events[-1].items() >= {"type": "error", "code": "rate_limited", "id": burst - 1}.items()
+        assert 900 < events[-1]["retry_after"] <= 1000
+        bob.join("bob")  # each has its own
+        assert ann.read()["type"] == "join"
+        ann.say("leave")
+        assert ann.read()["code"] == "left", "who wants to go, may"
+
+
+def test_and_then_as_many_a_second_as_allowed() -> None:
+    with ChatServer(limits=Limits(flood_burst=3, flood_rate=50, flood_excess=1_000_000)) as server, LineClient(server.port) as ann:
+        start, taken = time.monotonic(), 0
+        ann.join("ann")
+        for number in itertools.count():
+            ann.say("ping", id=number)
+            answer = ann.read()
+            if answer["type"] == "pong":
+                taken += 1
+                if taken == 30:
+                    break
+            else:
+                assert answer["code"] == "rate_limited" and 0 < answer["retry_after"] <= 0.02
+        assert taken + 1 <= 3 + 50 * (time.monotonic() - start) + 1  # the server counts in milliseconds, and by the wall clock
+
+
+def test_who_does_what_retry_after_says_is_never_refused_twice() -> None:
+    with ChatServer(limits=Limits(flood_burst=1, flood_rate=30)) as server, LineClient(server.port) as ann:
+        for number in range(10):
+            ann.say("ping", id=number)
+            if (answer := ann.read())["type"] == "error":
+                time.sleep(answer["retry_after"])  # what a client does
+                ann.say("ping", id=number)
+                answer = ann.read()
+            assert answer == {"type": "pong", "id": number}
+
+
+@pytest.mark.parametrize("excess", [1, 7])
+def test_as_many_refusals_as_allowed_and_the_next_ends_it(excess: int) -> None:
+    with ChatServer(limits=Limits(flood_burst=1, flood_rate=0.001, flood_excess=excess)) as server, LineClient(server.port).join("ann") as ann:
+        for number in range(excess):
+            ann.say("ping", id=number)
+            assert ann.read()["code"] == "rate_limited"
+        assert server.users == ["ann"]
+        ann.say("ping")
+        [goodbye] = ann.read_all()
+        assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == ("goodbye", "rate_limited", True) and goodbye["retry_after"] > 0
+
+
+@pytest.mark.parametrize("bad_lines", [1, 3])
+def test_as_many_bad_lines_as_allowed(bad_lines: int) -> None:
+    with ChatServer(limits=Limits(bad_lines=bad_lines)) as server, LineClient(server.port) as client:
+        for _ in range(3):
+            client.send(b"nonsense\n" * (bad_lines - 1) + b'{"type": "ping"}\n')
+            assert [client.read()["type"] for _ in range(bad_lines)] == ["error"] * (bad_lines - 1) + ["pong"]
+        client.send(b"nonsense\n" * bad_lines)
+        assert [event["code"] for event in client.read_all()] == ["bad_json"] * bad_lines + ["bad_message"]
+
+
+def test_silence_is_asked_about_and_then_is_the_end() -> None:
+    with ChatServer(limits=Limits(ping_after=0.2, ping_timeout=0.3)) as server, LineClient(server.port) as silent:
+        start = time.monotonic()
+        silent.join("ann")
+        assert silent.read() == {"type": "ping"} and time.monotonic() - start >= 0.2
+        [goodbye] = silent.read_all()
+        assert (goodbye["code"], goodbye["reconnect"]) == ("idle", True) and time.monotonic() - start >= 0.5
+        wait_until(lambda: server.users == [])
+
+
+@pytest.mark.parametrize("sign", [b'{"type": "pong"}\n', b'{"type": "users"}\n', b"nonsense\n", b"\n", b"{"], ids=repr)
+def test_any_sign_of_life_will_do(sign: bytes) -> None:
+    with ChatServer(limits=Limits(ping_after=0.05, ping_timeout=1.0, flood_burst=0, bad_lines=1000)) as server, LineClient(server.port).join("ann") as ann:
+        start, asked = time.monotonic(), 0
+        while time.monotonic() - start < 1.1 or asked < 3:  # longer than both together
+            ann.read_until("ping")
+            asked += 1
+            ann.send(sign)
+        assert server.users == ["ann"]
+
+
+def test_a_reader_may_be_sent_more_than_may_wait_for_it() -> None:
+    with ChatServer(limits=Limits(output_bytes=1, flood_burst=0)) as server, LineClient(server.port).join("ann") as ann:
+        for number in range(20):
+            ann.say("message", content="x" * 4000, id=number)
+            assert [ann.read()["type"], ann.read()["type"]] == ["message", "ok"]
+
+
+def said_and_kept(limits: Limits, texts: list[str]) -> list[int]:
+    """The numbers of those that are kept when these texts were said."""
+    with ChatServer(limits=limits) as server, LineClient(server.port).join("ann") as ann, LineClient(server.port) as bob:
+        for number, text in enumerate(texts):
+            ann.say("message", content=text, id=number)
+            assert ann.read_until("ok")["seq"] == number + 1
+        ann.say("history")
+        kept = [message["seq"] for message in ann.read_until("history")["messages"]]
+        bob.say("join", username="bob", since=0)
+        assert bob.read()["seq"] == len(texts)
+        bob.read_until("users")
+        missed = bob.read()
+    assert [message["seq"] for message in missed["messages"]] == kept and missed.get("lost", 0) == len(texts) - len(kept)
+    return kept
+
+
+@pytest.mark.parametrize("most", [0, 1, 3, 5, 6])
+def test_as_many_messages_of_a_room_as_allowed_are_kept(most: int) -> None:
+    assert said_and_kept(Limits(history_messages=most), ["x"] * 5) == list(range(1, 6))[max(0, 5 - most):]
+
+
+@pytest.mark.parametrize(("more", "kept"), [(0, [3, 4]), (-1, [4])])
+def test_as_many_bytes_of_history_as_allowed_are_kept(more: int, kept: list[int]) -> None:
+    size = 2 * (MemoryLog.OVERHEAD + 100)
+    assert said_and_kept(Limits(history_bytes=size + more), ["x" * 100] * 4) == kept
+
+
+@pytest.mark.parametrize(("days", "kept"), [(1.0, [3, 4]), (0.0, [1, 2, 3, 4]), (0.5, [4])])
+def test_messages_are_forgotten_after_so_many_days(tmp_path: Path, days: float, kept: list[int]) -> None:
+    file, now = tmp_path / "chat.db", time.time()
+    log = SQLiteLog(file)
+    for seq, hours in enumerate([48, 25, 23, 1], 1):
+        log.append(Message("lobby", seq, "old", "x", now - hours * 3600), "session", None)
+    log.commit()
+    log.close()
+    with ChatServer(history=file, limits=Limits(history_days=days, flood_burst=0)) as server, LineClient(server.port).join("ann") as ann:
+
+        def history() -> dict:
+            ann.say("history", after=0)
+            return ann.read_until("history")
+
+        wait_until(lambda: [message["seq"] for message in history()["messages"]] == kept)
+        assert history().get("lost", 0) == 4 - len(kept)
+        ann.say("message", content="x", id=1)
+        assert ann.read_until("ok")["seq"] == 5
+
+
 # --- ChatClient --------------------------------------------------------------------------------------------------
 
 
@@ -378,8 +552,8 @@ def meet(server: ChatServer) -> Iterator[Callable[..., Person]]:
     """`meet(name)` gives a client that is connected and has joined; all leave at the end."""
     people: list[Person] = []
 
-    def meet(name: str, join: bool = True) -> Person:
-        people.append(person := Person(name))
+    def meet(name: str, join: bool = True, **options: float) -> Person:
+        people.append(person := Person(name, **options))
         assert person.connect(server.host, server.port)
         assert not join or person.join()
         return person
@@ -474,14 +648,14 @@ def test_who_has_waited_longest_without_joining_makes_room_and_members_never_do(
 
 
 def test_a_server_that_is_full_is_the_reason_given() -> None:
-    with ChatServer(limits=Limits(connections=0)) as server:
+    with ChatServer(limits=Limits(connections=1)) as server, LineClient(server.port).join("bob"):
         for wait in (True, False):
             client = Person("ann")
             client.connect(server.host, server.port)
             if wait:
                 wait_until(lambda: not client.connected)
             assert client.join() is False
-            assert client.goodbye.code == "server_full" and (client.error is None or "full" in client.error.content)
+            assert client.goodbye.code == client.error.code == "server_full" and "full" in client.error.content
             client.leave()
 
 
@@ -498,6 +672,15 @@ def test_what_can_not_be_sent_is_no_exception(meet: Callable[..., Person], conte
     ann = meet("ann")
     assert ann.send_message(content) is False or ann.wait_until(lambda: ann.error)
     assert ann.send_message("fine") and ann.wait_until(lambda: "ann: fine" in ann.lines)
+
+
+def test_a_name_or_room_that_can_not_be_sent_is_refused_at_once(meet: Callable[..., Person]) -> None:
+    ann = meet("ann", timeout=LIMIT)
+    assert ann.join("\udcff") is False and ann.error.code == "bad_utf8"
+    assert ann.join("x" * 20_000) is False and ann.error.code == "too_long"
+    bob = meet("\ud800", join=False, timeout=LIMIT)
+    assert bob.join() is False and bob.error.code == "bad_utf8"
+    assert ann.send_message("fine") and ann.wait_until(lambda: "ann: fine" in ann.lines) and list(ann.rooms) == ["lobby"]
 
 
 def test_a_callback_that_raises_stops_nothing(meet: Callable[..., Person]) -> None:
@@ -591,21 +774,21 @@ def test_a_client_may_connect_again_after_leaving(server: ChatServer, meet: Call
 
 
 def test_a_server_that_stops_gives_one_goodbye(server: ChatServer, meet: Callable[..., Person]) -> None:
-    ann = meet("ann")
+    ann = meet("ann", patience=0)
     server.stop()
-    wait_until(lambda: not ann.connected)
+    wait_until(ann.goodbyes)
     ann.leave()
-    assert [goodbye.code for goodbye in ann.goodbyes()] == ["server_closing"] and ann.users == []
+    assert [goodbye.code for goodbye in ann.goodbyes()] == ["server_closing"] and ann.users == [] and not ann.connected
 
 
-WELCOME = b'{"type": "welcome", "username": "ann", "room": "lobby", "content": "Hi.", "seq": 0}\n{"type": "users", "room": "lobby", "users": ["ann"]}\n'
+WELCOME = b'{"type": "welcome", "username": "ann", "room": "lobby", "content": "Hi.", "seq": 0, "token": "ann\'s secret token"}\n{"type": "users", "room": "lobby", "users": ["ann"]}\n'
 
 
 @contextmanager
 def false_server() -> Iterator[tuple[Person, socket.socket]]:
     """A client that has joined, and the other end of its connection, which is ours."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        ann = Person("ann")
+        ann = Person("ann", patience=0)
         assert ann.connect(*listener.getsockname())
         listener.settimeout(LIMIT)
         sock, _ = listener.accept()
@@ -711,9 +894,9 @@ def test_the_server_may_run_in_a_thread_and_gives_the_signals_back() -> None:
 
 def test_a_client_that_does_not_read_is_not_served_any_further(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    answer = [Delivery((1,), Pong())]
+    answer = [Delivery((1,), RoomList([]))]
     monkeypatch.setattr(server._server, "send", lambda client, data: False)  # its outbox is over the limit
     monkeypatch.setattr(server._rooms, "handle", lambda client, command, now: asked.append(command) or answer)
-    server._peers[1] = Peer()
-    server._data(1, b'{"type":"ping"}\n' * 100)
+    server._peers[1] = Peer(Watchdog(server._server.loop, 60.0, lambda: None))
+    server._data(1, b'{"type":"rooms"}\n' * 100)
     assert len(asked) == 1

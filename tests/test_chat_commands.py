@@ -4,17 +4,21 @@ import re
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from helpers import LineClient, Program, wait_until
 
+from python_tcp import chat_app
 from python_tcp.chat_app import ChatServer
-from python_tcp.protocol import Limits
+from python_tcp.history import VERSION, SQLiteLog
+from python_tcp.protocol import Limits, Message
 
 CLIENT = 'import sys; from python_tcp.chat_app import start_client as main; sys.exit(main())'
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell and terminal")
@@ -35,7 +39,7 @@ def chat_client(port: int, name: str, *arguments: object, **options: int) -> Pro
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
     """In this process: for tests that are about the client."""
-    with ChatServer() as server:
+    with ChatServer(limits=Limits(flood_burst=0)) as server:
         yield server
 
 
@@ -98,7 +102,8 @@ def test_people_chat_whisper_are_killed_and_are_told_of_the_end() -> None:
         start = time.monotonic()
         assert server.end(signal.SIGINT) == (0, []) and time.monotonic() - start < 5
         for program in (ann, bob):
-            assert program.end() == (1, []) and program.lines[-1] == "* The server is closing."
+            wait_until(lambda: any(re.fullmatch(r"! The server is closing\. Trying again in \d+\.\d s\.", line) for line in program.lines))
+            assert program.end(signal.SIGINT) == (0, [])
 
 
 @posix
@@ -118,8 +123,9 @@ def test_a_signal_ends_the_server_with_status_0_and_the_clients_are_told(number:
 
 
 @posix
-def test_a_client_that_does_not_read_does_not_keep_the_server_from_ending() -> None:
-    with chat_server() as (server, port), LineClient(port, limit=0.5) as stuck:
+def test_a_client_that_does_not_read_does_not_keep_the_server_from_ending(tmp_path: Path) -> None:
+    (config := tmp_path / "chat.toml").write_text("[limits]\nflood_burst = 0\n")
+    with chat_server("--config", config) as (server, port), LineClient(port, limit=0.5) as stuck:
         stuck.join("ann")
         with pytest.raises(TimeoutError):  # it hears itself, does not read that, and so is not read either
             stuck.send((b'{"type": "message", "content": "' + b"x" * 4000 + b'"}\n') * 8000)
@@ -151,12 +157,19 @@ def test_a_signal_ends_the_client_even_if_the_server_is_stuck(when: str) -> None
             assert ann.end(signal.SIGINT) == (0, []) and time.monotonic() - start < 4.5
 
 
-def test_a_server_that_dies_is_said_in_one_line(server: ChatServer) -> None:
+def test_a_server_that_dies_is_said_in_a_line_and_the_client_comes_back_when_it_is_there_again() -> None:
     with chat_server() as (process, port), chat_client(port, "ann") as ann:
         ann.expect("* in lobby: ann")
-        process.process.kill()
-        assert ann.end() == (1, [])
-        assert len(ann.lines) == 3 and "connection has ended" in ann.lines[-1]
+        process.end(signal.SIGKILL)
+        wait_until(lambda: any("Trying again" in line for line in ann.lines))
+        assert re.fullmatch(r"! The connection has ended: .+\. Trying again in \d+\.\d s\.", ann.lines[2])
+        ann.type("said while nobody was there")
+        with Program("start_server", "--port", port):
+            ann.expect("* Back again.")
+            ann.expect("ann: said while nobody was there")
+            assert not [line for line in ann.lines if line.startswith("! ") and "Trying again" not in line and "started anew" not in line]
+            ann.type("/quit")
+            assert ann.end() == (0, []) and ann.lines[-1] == "* Goodbye!"
 
 
 # --- what can be typed -------------------------------------------------------------------------------------------
@@ -211,7 +224,7 @@ def test_the_commands(server: ChatServer) -> None:
         for unknown in ("/nope", "/", "/ users", "/USERS", "/nope and more"):
             typed(unknown, f"! {unknown.split()[0]} is not a command: /help lists them")
         typed("x" * 4001, "! `content`: expected 1 to 4000 characters, got 4001")
-        typed("x" * 20_000, "! a line may have 16384 bytes")
+        typed("x" * 20_000, "! this is too long: a line may have 16384 bytes")
         typed("\x1b[2J", "! `content`: the control character U+001B is not allowed")
         typed("/help", "/users            who is here")
         for command in ("/users", "/whisper NAME TEXT", "/rooms", "/join ROOM", "/help", "/quit or /exit"):
@@ -300,7 +313,7 @@ def test_a_port_in_use_is_one_line(server: ChatServer) -> None:
 
 
 def test_a_full_server_is_one_line() -> None:
-    with ChatServer(limits=Limits(connections=0)) as server:
+    with ChatServer(limits=Limits(connections=1)) as server, LineClient(server.port).join("bob"):
         for _ in range(3):
             with chat_client(server.port, "ann") as ann:
                 status, errors = ann.end()
@@ -342,6 +355,203 @@ def test_a_server_that_can_not_print_does_not_say_that_it_can_not_listen() -> No
             process.terminate()
             _, errors = process.communicate(timeout=10)
     assert b"listen" not in errors and b"Traceback" not in errors
+
+
+# --- the configuration file --------------------------------------------------------------------------------------
+
+ALL = {"host": "127.0.0.2", "port": 4321, "history": "some.db"}
+ALL_LIMITS = {
+    "connections": 7, "rooms_per_client": 3, "flood_burst": 9, "flood_rate": 2.5, "flood_excess": 11, "bad_lines": 4, "join_timeout": 3.5, "ping_after": 6.5,
+    "ping_timeout": 7.5, "output_bytes": 12_345, "output_timeout": 8.5, "history_messages": 17, "history_bytes": 54_321, "history_days": 1.5,
+}  # fmt: skip
+
+
+def toml(values: dict, limits: dict) -> str:
+    lines = [f"{key} = {value!r}" for key, value in values.items()]
+    return "\n".join([*lines, "[limits]", *(f"{key} = {value!r}" for key, value in limits.items())])
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
+    """`started(*arguments)`: with what `chat_server` runs the server for these arguments."""
+    calls = []
+    monkeypatch.setattr(chat_app, "run_chat_server", lambda host, port, **options: calls.append({"host": host, "port": port, **options}) or 0)
+
+    def started(*arguments: object) -> dict:
+        assert chat_app.start_server([str(argument) for argument in arguments]) == 0
+        return calls.pop()
+
+    return started
+
+
+NOTHING_SAID = {"host": "127.0.0.1", "port": 8000, "history": None, "limits": Limits()}
+
+
+@pytest.mark.parametrize("key", [*ALL, *ALL_LIMITS])
+def test_each_key_of_the_configuration_arrives_and_nothing_else_changes(tmp_path: Path, started: Callable, key: str) -> None:
+    assert set(ALL_LIMITS) == set(Limits.__struct_fields__), "all of them are tested"
+    file = tmp_path / "chat.toml"
+    file.write_text(toml({key: ALL[key]}, {}) if key in ALL else toml({}, {key: ALL_LIMITS[key]}))
+    expected = {key: ALL[key]} if key in ALL else {"limits": Limits(**{key: ALL_LIMITS[key]})}
+    assert started("--config", file) == {**NOTHING_SAID, **expected}
+
+
+def test_all_of_the_configuration_arrives(tmp_path: Path, started: Callable) -> None:
+    (file := tmp_path / "chat.toml").write_text(toml(ALL, ALL_LIMITS))
+    assert started("--config", file) == {**ALL, "limits": Limits(**ALL_LIMITS)}
+    file.write_text("")
+    assert started("--config", file) == started() == NOTHING_SAID
+
+
+@pytest.mark.parametrize(("key", "value"), [("host", "::1"), ("port", 99), ("port", 0), ("history", "another.db")])
+def test_an_argument_goes_before_the_file(tmp_path: Path, started: Callable, key: str, value: object) -> None:
+    (file := tmp_path / "chat.toml").write_text(toml(ALL, ALL_LIMITS))
+    for arguments in (("--config", file, f"--{key}", value), (f"--{key}", value, "--config", file)):
+        assert started(*arguments) == {**ALL, "limits": Limits(**ALL_LIMITS), key: value}
+
+
+def test_a_real_server_keeps_to_its_configuration(tmp_path: Path) -> None:
+    (file := tmp_path / "chat.toml").write_text(toml({"port": 0, "history": str(tmp_path / "chat.db")}, ALL_LIMITS))
+    with Program("start_server", "--config", file) as server:
+        wait_until(lambda: server.lines)
+        with LineClient(int(re.search(r":(\d+);", server.lines[0])[1])) as ann:
+            ann.say("join", username="ann")
+            limits = ann.read()["limits"]
+            assert limits.items() >= {"rooms": 3, "flood_burst": 9, "flood_rate": 2.5, "ping_after": 6.5, "ping_timeout": 7.5}.items()
+        assert server.end(signal.SIGTERM) == (0, [])
+    assert (tmp_path / "chat.db").exists()
+
+
+BAD_CONFIGS = {
+    "an unknown key": ('prot = 1\n', "prot"),
+    "an unknown limit": ("[limits]\nflood = 1\n", "flood"),
+    "a wrong type": ('port = "8000"\n', "port"),
+    "a wrong type of a limit": ('[limits]\nconnections = "many"\n', "connections"),
+    "a table for a value": ("[port]\n", "port"),
+    "a value for a table": ("limits = 3\n", "limits"),
+    "a fraction": ("[limits]\nconnections = 1.5\n", "connections"),
+    "a boolean": ("[limits]\nping_after = true\n", "ping_after"),
+    "a port that is none": ("port = 65536\n", "port"),
+    "a negative port": ("port = -1\n", "port"),
+    "no connections": ("[limits]\nconnections = 0\n", "connections"),
+    **{f"a negative {name}": (f"[limits]\n{name} = -1\n", name) for name in ALL_LIMITS},
+    **{f"no {name}": (f"[limits]\n{name} = 0\n", name) for name in ("flood_rate", "join_timeout", "ping_after", "ping_timeout", "output_timeout", "output_bytes", "bad_lines")},
+    "not a number": ("[limits]\nping_after = nan\n", "ping_after"),
+    "not TOML": ("port: 8000\n", "chat.toml"),
+    "twice": ("port = 1\nport = 2\n", "chat.toml"),
+    "not UTF-8": (b"# \xff\n", "chat.toml"),
+    "UTF-16": ("port = 1\n".encode("utf-16"), "chat.toml"),
+    "zeros": (bytes(1000), "chat.toml"),
+}  # fmt: skip
+
+
+def one_error(capsys: pytest.CaptureFixture, *arguments: object) -> str:
+    """The one line that `chat_server` ends with, as a wrong use."""
+    with pytest.raises(SystemExit) as ended:
+        chat_app.start_server([str(argument) for argument in arguments])
+    assert ended.value.code == 2
+    printed, errors = capsys.readouterr()
+    assert printed == "" and one_line(errors)
+    return errors
+
+
+@pytest.mark.parametrize(("text", "part"), BAD_CONFIGS.values(), ids=BAD_CONFIGS)
+def test_a_configuration_that_can_not_be_is_one_line(tmp_path: Path, started: Callable, capsys: pytest.CaptureFixture, text: str | bytes, part: str) -> None:
+    file = tmp_path / "chat.toml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    error = one_error(capsys, "--config", file)
+    assert part in error and str(file) in error
+
+
+def test_a_configuration_that_is_not_there_is_one_line(tmp_path: Path, started: Callable, capsys: pytest.CaptureFixture) -> None:
+    assert "No such file" in one_error(capsys, "--config", tmp_path / "nowhere.toml")
+    assert "directory" in one_error(capsys, "--config", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["an unknown key", "not TOML", "not UTF-8", "a negative connections"])
+def test_a_real_server_with_a_bad_configuration_ends_with_status_2(tmp_path: Path, name: str) -> None:
+    text, part = BAD_CONFIGS[name]
+    (file := tmp_path / "chat.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with Program("start_server", "--port", 0, "--config", file) as server:
+        status, errors = server.end()
+        assert (status, server.lines) == (2, []) and one_line(errors, part)
+
+
+# --- the history file --------------------------------------------------------------------------------------------
+
+
+def sqlite_file(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        for statement in statements:
+            db.execute(statement)
+        db.commit()
+
+
+def history_with_messages(path: Path) -> None:
+    log = SQLiteLog(path)
+    for seq in range(1, 2000):
+        log.append(Message("lobby", seq, "ann", "x" * 50, 0.0), "session", None)
+    log.commit()
+    log.close()
+
+
+def damage(path: Path) -> None:
+    history_with_messages(path)
+    data = bytearray(path.read_bytes())
+    data[8192:40_000] = os.urandom(40_000 - 8192)
+    path.write_bytes(data)
+
+
+BAD_HISTORIES: dict[str, Callable[[Path], object]] = {
+    "text": lambda path: path.write_text("Dear diary,\n" * 100),
+    "short": lambda path: path.write_bytes(b"SQLite format 3\0"),
+    "another program's": lambda path: sqlite_file(path, "CREATE TABLE messages (x)", "INSERT INTO messages VALUES (1)", f"PRAGMA user_version = {VERSION}"),
+    "a newer version's": lambda path: (SQLiteLog(path).close(), sqlite_file(path, "PRAGMA user_version = 99")),
+    "damaged": damage,
+    "cut off": lambda path: (history_with_messages(path), os.truncate(path, path.stat().st_size // 2)),
+}
+
+
+@pytest.mark.parametrize("make", BAD_HISTORIES.values(), ids=BAD_HISTORIES)
+def test_a_history_that_can_not_be_used_is_one_line_and_stays_as_it_was(tmp_path: Path, make: Callable) -> None:
+    make(file := tmp_path / "chat.db")
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    with Program("start_server", "--port", 0, "--history", file) as server:
+        status, errors = server.end()
+        assert (status, server.lines) == (1, []) and one_line(errors, "history", str(file))
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("path", ["", "nowhere/chat.db", "file/chat.db"], ids=["a directory", "in no directory", "in a file"])
+def test_a_history_that_can_not_be_there_is_one_line(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with Program("start_server", "--port", 0, "--history", tmp_path / path) as server:
+        status, errors = server.end()
+        assert (status, server.lines) == (1, []) and one_line(errors, "history")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_history_that_another_server_uses_is_one_line_and_that_server_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "chat.db"
+    with chat_server("--history", file) as (first, port), LineClient(port).join("ann") as ann:
+        ann.say("message", content="one", id=1)
+        assert ann.read_until("ok")["seq"] == 1
+        with Program("start_server", "--port", 0, "--history", file) as second:
+            status, errors = second.end()
+            assert (status, second.lines) == (1, []) and one_line(errors, str(file), "another server is using it")
+        ann.say("message", content="two", id=2)
+        assert ann.read_until("ok")["seq"] == 2
+        assert first.end(signal.SIGTERM) == (0, [])
+    with chat_server("--history", file) as (_, port), LineClient(port) as ann:  # now it is free
+        ann.say("join", username="ann")
+        assert ann.read()["seq"] == 2
+
+
+def test_an_empty_file_is_a_new_history(tmp_path: Path) -> None:
+    (file := tmp_path / "chat.db").touch()
+    with chat_server("--history", file) as (_, port), LineClient(port).join("ann") as ann:
+        ann.say("message", content="one", id=1)
+        assert ann.read_until("ok")["seq"] == 1
 
 
 # --- terminals ---------------------------------------------------------------------------------------------------

@@ -5,7 +5,10 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from helpers import LIMIT, wait_until
+from proxy import Proxy
 
+from python_tcp import chat_app, history
 from python_tcp.chat_app import ChatServer
 from python_tcp.demo import CONVERSATION, Step, connect, play
 
@@ -38,6 +41,27 @@ def test_the_conversation_is_the_same_each_time() -> None:
         for _ in range(20):
             assert play(CONVERSATION, partial(connect, server=server)) == TRANSCRIPT
             assert server.users == []
+
+
+def test_the_conversation_is_the_same_when_everybody_is_cut_off_before_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_app, "pauses", lambda: history.pauses(0.01, 0.1))
+
+    def connect_through_proxy(name: str) -> chat_app.ChatClient:
+        person = connect(name, proxy)
+        say = person.send_message
+        person.send_message = lambda content: (proxy.cut(reset=name == "Alice"), say(content))
+        return person
+
+    def said(lines: list[str]) -> list[str]:
+        return [line for line in lines if line.startswith(tuple(f"{name}: " for name in TRANSCRIPT))]
+
+    with ChatServer() as server, Proxy(("127.0.0.1", server.port)) as proxy:
+        proxy.host = "127.0.0.1"
+        seen = play(CONVERSATION, connect_through_proxy, timeout=LIMIT)
+        assert proxy.cuts >= 10, "three before each of the first three lines, two before the others"
+        assert {name: said(lines) for name, lines in seen.items()} == {name: said(lines) for name, lines in TRANSCRIPT.items()}
+        assert all(lines[-1] == "* Goodbye!" and lines.count("* Goodbye!") == 1 for lines in seen.values())
+        wait_until(lambda: server.users == [])
 
 
 class Loopback:
