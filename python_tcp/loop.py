@@ -11,6 +11,7 @@ __all__ = ['log', 'Callback', 'FAILURES', 'as_bytes', 'Outbox', 'Timer', 'Timers
 import heapq
 import itertools
 import logging
+import math
 import selectors
 import socket
 import threading
@@ -429,11 +430,13 @@ class Endpoint(TCPConnection):
 class Writer(Endpoint):
     """Collects what is sent in a tick, and writes once at its end."""
 
+    _max_output: float = math.inf  # bytes that may wait
+    _blocked = False  # no room in the socket: do not even try
+
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._outbox = Outbox()
         self._flush_is_due = False
-        self._blocked = False  # no room in the socket: do not even try
 
     @property
     def queued(self) -> int:
@@ -441,8 +444,10 @@ class Writer(Endpoint):
         return self._outbox.size
 
     def send(self, data: bytes) -> bool:
-        """Queue `data` for the end of the tick. False if the connection has ended."""
+        """Queue `data` for the end of the tick. False if it has ended, or takes no more."""
         if self.close_reason is not None:
+            return False
+        if self._outbox.size > self._max_output and not self._makes_room():
             return False
         self._outbox.add(data)
         if not self._flush_is_due:
@@ -463,6 +468,8 @@ class Writer(Endpoint):
         self._flush_is_due = False
         if not self._blocked and not self._closed:
             self._write()
+        if self._outbox.size > self._max_output:
+            self._too_much()
 
     def _write(self) -> None:
         """One `send`, of what the socket takes."""
@@ -473,6 +480,11 @@ class Writer(Endpoint):
             pass
         except OSError as error:
             return self.abort(f"connection lost: {error.strerror}")
+        if self._outbox.size or self._blocked or self.close_reason is not None:
+            self._settle()
+
+    def _settle(self) -> None:
+        """After a write that was not the usual one."""
         if self.close_reason is not None and not self._outbox.size:
             self._all_sent()
 
@@ -491,23 +503,26 @@ class PatientWriter(Writer):
         super().__init__(*args, **kwargs)
         self._progress = Watchdog(self.loop, output_timeout, lambda: self.abort("slow_consumer"))
 
-    def _write(self) -> None:
-        before = self._outbox.size
-        super()._write()
-        left = self._outbox.size
-        if self._blocked and left < before:
-            self._progress.feed()
-        if self._blocked != bool(left) and not self._closed:
+    def _settle(self) -> None:
+        if self._blocked != bool(self._outbox.size):
             self._blocked = not self._blocked
             self._progress.start() if self._blocked else self._progress.stop()
             self._update_interest()
+        super()._settle()
 
     def _interest(self) -> int:
         return EVENT_WRITE if self._blocked else 0
 
     def _ready(self, events: int) -> None:
         if events & EVENT_WRITE and self._blocked:
-            self._write()
+            self._write_on()
+
+    def _write_on(self) -> None:
+        """There is room again."""
+        before = self._outbox.size
+        self._write()
+        if self._outbox.size < before:
+            self._progress.feed()
 
     def _close(self) -> None:
         self._progress.close()
@@ -520,34 +535,31 @@ class OutputStream(PatientWriter):
     A peer that lets more wait is a `slow_consumer`, and closed.
     """
 
+    _overflowed = False
+
     def __init__(self, *args, max_output: int = 1_048_576, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self._max_output = max_output
-        self._overflowed = False
-
-    def send(self, data: bytes) -> bool:
-        """Queue `data` for the end of the tick. False if it has ended, or takes no more."""
-        if self.close_reason is None and self._outbox.size > self._max_output:
-            if not self._makes_room():
-                return False
-        return super().send(data)
 
     def _makes_room(self) -> bool:
         """Write before the end of the tick, because a lot is waiting.
 
-        If the socket does not take it, the flush ends the connection.
+        If the socket does not take it, this tick ends the connection.
         """
+        if self._overflowed:
+            return False
         if not self._blocked:
             try:
                 self._outbox.drop(self.sock.send(self._outbox.head()))
             except OSError:  # not now, or never again: the flush will see which
                 pass
-        self._overflowed = self._overflowed or self._outbox.size > self._max_output
+        if self._outbox.size > self._max_output:
+            self._overflowed = True
+            self.loop.flush_later(self._too_much)  # after the flush, which was asked for before
         return not self._overflowed
 
-    def _flush(self) -> None:
-        super()._flush()
-        if (self._overflowed or self._outbox.size > self._max_output) and self.close_reason is None:
+    def _too_much(self) -> None:
+        if self.close_reason is None:
             self._outbox.keep_head()  # a part of it may be sent; the rest will never be read
             self.finish("slow_consumer")
 
@@ -569,7 +581,7 @@ class DuplexStream(OutputStream):
 
     def _ready(self, events: int) -> None:
         if events & EVENT_WRITE and self._blocked:
-            self._write()
+            self._write_on()
         if events & EVENT_READ and not self._closed:
             self._read()
 
