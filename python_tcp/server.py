@@ -152,6 +152,7 @@ class Service:
         backlog: int = DEFAULT_BACKLOG, buffer_size: int = DEFAULT_BUFFER_SIZE,
     ) -> None:  # fmt: skip
         self.host, self.port = host, port  # port 0: once started, the one that the system gave
+        self._wanted_port = port
         self.backlog, self.buffer_size = backlog, buffer_size
         self.connections: dict[int, TCPConnection] = {}
         self._ids = itertools.count(1)
@@ -180,11 +181,8 @@ class BaseServer(Service):
     What is done with a connection is up to `_accepted` and `_close_all`.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self._wanted_port = self.port
-        self.loop: EventLoop | None = None
-        self._stop_asked = self._stopping = False
+    loop: EventLoop | None = None
+    _stop_asked = _stopping = False
 
     def start(self) -> None:
         """Open the port. Raises `OSError` where that is not possible."""
@@ -450,6 +448,7 @@ class StreamServer(CallbackServer):
             buffer_size=buffer_size, max_output=max_output, output_timeout=output_timeout
         )
         self._everybody: tuple[int, ...] | None = None  # the keys of `connections`, while they stay
+        self._streams: set[Stream] = set()  # those in `connections`, and those still closing
 
     def _prepare(self) -> None:
         self._fanout = Fanout(self.loop, self.connections)
@@ -477,10 +476,6 @@ class StreamServer(CallbackServer):
 # %% ../nbs/05_server.ipynb #4efed4cf
 class StoppableServer(StreamServer):
     """Its end: all clients hear of it, and it is over when the last socket is closed."""
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self._streams: set[Stream] = set()  # those in `connections`, and those still closing
 
     def _closed(self, stream: Stream) -> None:
         self._streams.discard(stream)
