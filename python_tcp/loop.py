@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['log', 'Callback', 'FAILURES', 'as_bytes', 'Outbox', 'Timer', 'Timers', 'Poller', 'CrowdPoller', 'Planner', 'Reactor',
-           'Waker', 'SharedReactor', 'EventLoop', 'Watchdog', 'Endpoint', 'Writer', 'PatientWriter', 'OutputStream',
-           'DuplexStream', 'Stream']
+           'Waker', 'SharedReactor', 'EventLoop', 'Watchdog', 'WatchedConnection', 'Endpoint', 'Collector', 'Writer',
+           'PatientWriter', 'OutputStream', 'DuplexStream', 'LingeringStream', 'Stream']
 
 # %% ../nbs/04_loop.ipynb #3b793e5d
 import heapq
@@ -367,25 +367,44 @@ class Watchdog:
             self._awake = False
             self._bark()
 
+# %% ../nbs/04_loop.ipynb #2ff86056
+class WatchedConnection(TCPConnection):
+    """A connection whose socket a loop watches."""
+
+    def __init__(
+        self, loop: Reactor, sock: socket.socket, remote_address: tuple, connection_id: int = 0
+    ) -> None:
+        super().__init__(sock, SocketState.ESTABLISHED, remote_address, connection_id)
+        sock.setblocking(False)
+        self.loop = loop
+
+    def _update_interest(self) -> None:
+        self.loop.watch(self.sock, self._interest(), self._ready)
+
+    def _interest(self) -> int:
+        """What the loop should watch our socket for; the floors above will want something."""
+        return 0
+
+    def _ready(self, events: int) -> None:
+        """The socket is ready for one of `events`."""
+
 # %% ../nbs/04_loop.ipynb #805ac16b
 def _ignore(stream: "Endpoint") -> None:
     """The callback of those who don't want one."""
 
 # %% ../nbs/04_loop.ipynb #da47d8ed
-class Endpoint(TCPConnection):
-    """A connected socket on a loop. It ends once, and says why.
+class Endpoint(WatchedConnection):
+    """It ends once, and says why.
 
     `on_end(stream)`: it has ended, and `close_reason` says why.
     `on_closed(stream)`: its socket is closed. All methods are for the loop's thread.
     """
 
     def __init__(
-        self, loop: Reactor, sock: socket.socket, remote_address: tuple, connection_id: int = 0,
-        *, on_end: Callable = _ignore, on_closed: Callable = _ignore,
-    ) -> None:  # fmt: skip
-        super().__init__(sock, SocketState.ESTABLISHED, remote_address, connection_id)
-        sock.setblocking(False)
-        self.loop, self._on_end, self._on_closed = loop, on_end, on_closed
+        self, *args, on_end: Callable = _ignore, on_closed: Callable = _ignore, **kwargs
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._on_end, self._on_closed = on_end, on_closed
         self.close_reason: str | None = None  # None while it is open
         self._closed = False
 
@@ -416,19 +435,9 @@ class Endpoint(TCPConnection):
             self.state = SocketState.CLOSED
             self.tell(self._on_closed)
 
-    def _update_interest(self) -> None:
-        self.loop.watch(self.sock, self._interest(), self._ready)
-
-    def _interest(self) -> int:
-        """What the loop should watch our socket for; the floors above will want something."""
-        return 0
-
-    def _ready(self, events: int) -> None:
-        """The socket is ready for one of `events`."""
-
-# %% ../nbs/04_loop.ipynb #63bb6a0f
-class Writer(Endpoint):
-    """Collects what is sent in a tick, and writes once at its end."""
+# %% ../nbs/04_loop.ipynb #39c1693c
+class Collector(Endpoint):
+    """Collects what is sent in a tick, and asks for a flush at its end."""
 
     _max_output: float = math.inf  # bytes that may wait
     _blocked = False  # no room in the socket: do not even try
@@ -463,6 +472,10 @@ class Writer(Endpoint):
     def _ask_for_flush(self) -> None:
         self._flush_is_due = True
         self.loop.flush_later(self._flush)
+
+# %% ../nbs/04_loop.ipynb #a170f6de
+class Writer(Collector):
+    """Writes what was collected, once at the end of the tick."""
 
     def _flush(self) -> None:
         self._flush_is_due = False
@@ -599,30 +612,12 @@ class DuplexStream(OutputStream):
         elif self.close_reason is None:  # else nobody wants it any more
             self.tell(self._on_data, data)
 
-# %% ../nbs/04_loop.ipynb #6aeea98a
-class Stream(DuplexStream):
-    """A connected socket on a loop. Its methods are for the loop's thread.
-
-    `on_data(stream, data)`: bytes came. `on_end(stream)`: no more will, and `close_reason` says
-    why. `on_closed(stream)`: the socket is closed.
-    `farewell(reason)` gives last bytes to send when we end it for that reason.
-    Limits: `buffer_size`, `max_output` (bytes) and `output_timeout` (seconds).
-    """
+# %% ../nbs/04_loop.ipynb #89e8824c
+class LingeringStream(DuplexStream):
+    """Closes in two steps, so that its last words arrive: first its own half, then the socket."""
 
     LINGER = 1.0  # seconds
     _lingering: Timer | None = None
-
-    def __init__(
-        self, *args, farewell: Callable[[str], bytes | None] = lambda reason: b"", **kwargs
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self._farewell = farewell
-
-    def finish(self, reason: str) -> None:
-        """End it: say farewell, send what is queued, then close."""
-        if self.close_reason is None:
-            self.tell(lambda stream: self._outbox.add(self._farewell(reason) or b""))
-        super().finish(reason)
 
     def _interest(self) -> int:
         throws_away = self._lingering and not self._peer_finished
@@ -643,3 +638,25 @@ class Stream(DuplexStream):
         if self._lingering:
             self._lingering.cancel()
         super()._close()
+
+# %% ../nbs/04_loop.ipynb #cb11877b
+class Stream(LingeringStream):
+    """A connected socket on a loop. Its methods are for the loop's thread.
+
+    `on_data(stream, data)`: bytes came. `on_end(stream)`: no more will, and `close_reason` says
+    why. `on_closed(stream)`: the socket is closed.
+    `farewell(reason)` gives last bytes to send when it ends for that reason.
+    Limits: `buffer_size`, `max_output` (bytes) and `output_timeout` (seconds).
+    """
+
+    def __init__(
+        self, *args, farewell: Callable[[str], bytes | None] = lambda reason: b"", **kwargs
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._farewell = farewell
+
+    def finish(self, reason: str) -> None:
+        """End it: say farewell, send what is queued, then close."""
+        if self.close_reason is None:
+            self.tell(lambda stream: self._outbox.add(self._farewell(reason) or b""))
+        super().finish(reason)
