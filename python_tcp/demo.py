@@ -46,7 +46,27 @@ class Person(Protocol):
     def send_message(self, content: str) -> object: ...
     def leave(self) -> object: ...
 
-# %% ../nbs/91_demo.ipynb #dc466960
+# %% ../nbs/91_demo.ipynb #65587e29
+def _wait_for(person: Person, seen: int, text: str, step: str, timeout: float) -> None:
+    """Wait until the person sees a line with `text` in it, after the `seen` lines from before
+    this step.
+    """
+    end = time.monotonic() + timeout
+    while not any(text in line for line in person.lines[seen:]):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{step!r} was not seen by everyone within {timeout:g} s")
+        time.sleep(0.001)
+
+# %% ../nbs/91_demo.ipynb #d051fcea
+def _do(person: Person, does: str, text: str) -> None:
+    if does == "joins":
+        person.join()
+    elif does == "says":
+        person.send_message(text)
+    else:
+        person.leave()
+
+# %% ../nbs/91_demo.ipynb #abbb9c94
 def play(
     conversation: tuple[Step, ...], connect: Callable[[str], Person], timeout: float = 5.0
 ) -> dict[str, list[str]]:
@@ -60,32 +80,14 @@ def play(
         seen = {name: len(person.lines) for name, person in people.items()}
         if does == "joins":
             people[who] = connect(who)
-            people[who].join()
             present.add(who)
-        elif does == "says":
-            people[who].send_message(text)
-        else:
-            people[who].leave()
+        elif does == "leaves":
             present.discard(who)
+        _do(people[who], does, text)
+        step = f"{who} {does} {text}".strip()
         for name in sorted(present):
-            _wait_for(
-                people[name],
-                seen.get(name, 0),
-                text or who,
-                f"{who} {does} {text}".strip(),
-                timeout,
-            )
+            _wait_for(people[name], seen.get(name, 0), text or who, step, timeout)
     return {name: list(person.lines) for name, person in people.items()}
-
-def _wait_for(person: Person, seen: int, text: str, step: str, timeout: float) -> None:
-    """Wait until the person sees a line with `text` in it, after the `seen` lines from before
-    this step.
-    """
-    end = time.monotonic() + timeout
-    while not any(text in line for line in person.lines[seen:]):
-        if time.monotonic() > end:
-            raise TimeoutError(f"{step!r} was not seen by everyone within {timeout:g} s")
-        time.sleep(0.001)
 
 # %% ../nbs/91_demo.ipynb #6e7de5a9
 def connect(name: str, server: ChatServer) -> ChatClient:
