@@ -28,6 +28,7 @@ class Page(HTMLParser):
         super().__init__()
         self.links: list[str] = []  # what a reader can follow
         self.turns: dict[str, str] = {}  # "next-page" and "prev-page", and where they lead
+        self.pictures: list[str | None] = []  # the text in place of each
         self.files: list[str] = []  # what the browser loads
         self.ids: set[str] = set()
         self.words: list[str] = []  # outside code
@@ -44,6 +45,7 @@ class Page(HTMLParser):
             self.turns[attributes.get("class")] = attributes["href"]
         elif tag in ("script", "img") and attributes.get("src"):
             self.files.append(attributes["src"])
+            self.pictures += [attributes.get("alt")] if tag == "img" else []
         elif tag == "link" and attributes.get("rel") in ("stylesheet", "preload", "icon"):
             self.files.append(attributes["href"])
         self.silent += tag in ("pre", "code", "script", "style")
@@ -149,6 +151,11 @@ def test_nothing_comes_from_another_host(site: dict[Path, Page]) -> None:
         assert [file for file in page.files if urlsplit(file).netloc] == [], path.name
     for style in folder_of(site).rglob("*.css"):
         assert not re.search(r"(@import|url\()\s*['\"]?(https?:)?//", style.read_text(encoding="utf-8")), style.name
+
+
+def test_every_picture_is_described(site: dict[Path, Page]) -> None:
+    described = {path.name: [alt for alt in page.pictures if not alt or "." in alt and " " not in alt] for path, page in site.items()}
+    assert any(page.pictures for page in site.values()) and not any(described.values())
 
 
 def test_pages_lead_to_their_notebooks(site: dict[Path, Page]) -> None:

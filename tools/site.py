@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
@@ -293,11 +294,18 @@ def for_sphinx(cell: nbformat.NotebookNode, page: nbformat.NotebookNode, address
         "remove-cell": options.get("include") == "false",
         "hide-input": options.get("code-fold") == "true",
     }
-    metadata = {"tags": [tag for tag, wanted in tags.items() if wanted]}
+    metadata = {"tags": [tag for tag, wanted in tags.items() if wanted], "mystnb": {"image": {"alt": alternative(cell)}}}
     if tags["hide-input"]:
         summary = options.get("code-summary", "Code").strip("\"'")
-        metadata["mystnb"] = {"code_prompt_show": summary, "code_prompt_hide": summary}
+        metadata["mystnb"] |= {"code_prompt_show": summary, "code_prompt_hide": summary}
     return new_code_cell(source, outputs=cell.outputs, metadata=metadata)
+
+
+def alternative(cell: nbformat.NotebookNode) -> str:
+    """What is read out in place of a drawing that a cell shows: the title and the description in it."""
+    drawings = [output.data.get("image/svg+xml", "") for output in cell.outputs if "data" in output]
+    said = [part for drawing in drawings for part in re.findall(r"<(?:title|desc)[^>]*>(.*?)</", drawing, re.S)]
+    return " ".join(" ".join(map(unescape, said)).split()) or "What the cell above has drawn"
 
 
 def local_links(text: str, addresses: dict[str, str]) -> str:
