@@ -38,6 +38,7 @@ export: $(READY)
 	$(BIN)/python tools/fill.py
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/readme.py
+	$(BIN)/python tools/contract.py
 
 readme: $(READY)
 	$(BIN)/python tools/readme.py

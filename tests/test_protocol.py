@@ -1,27 +1,38 @@
 """`python_tcp.protocol`: what is said arrives as it was said, and what is wrong with a line is said in one typed error."""
 import json
 import re
+import sys
+import unicodedata
 from typing import get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from python_tcp.protocol import (
-    FORBIDDEN, MAX_LINE, AskRooms, AskUsers, Command, Error, Event, Goodbye, Join, Joined, Leave, Left, Message, Ok, Ping, Pong,
-    RoomList, RoomSize, Say, SetStatus, StatusChanged, UserList, Welcome, Whisper, Whispered, decode, decode_event, encode,
+    FORBIDDEN, MAX_LINE, MAX_PAGE, AskHistory, AskRooms, AskUsers, Bucket, Command, Error, Event, Goodbye, History, Join, Joined, Leave, Left, Limits,
+    Message, Ok, Ping, Pong, RoomList, RoomSize, Say, SetStatus, StatusChanged, UserList, Welcome, Whisper, Whispered, decode, decode_event, encode,
+    forbidden_character, goodbye, schema,
 )
+
+MOST = 2**63 - 1
+TOKEN = "a-token_of-16-to-64"
 
 COMMANDS = [
     Join("ann"), Join("Ann_2.-", "Lobby.x_-"), Say("hi"), Say("grüße 👋\n\ttab", "lobby", 7), Say("x", id="a"), Say("x", id=0), Say("x", id=""),
     Say("x", id=-(2**53)), Whisper("bob", "psst"), Whisper("bob", "psst", 2**53), AskUsers(), AskUsers("dev"), AskRooms(), SetStatus("away"), Leave(), Leave("dev"),
-    Ping(), Ping("x"), Pong(), Pong(1),
+    Ping(), Ping("x"), Pong(), Pong(1), Join("ann", "dev", 0, TOKEN, 7), Join("ann", since=MOST, id="j"), Join("ann", token="t" * 16), AskHistory(),
+    AskHistory("dev", 7, None, 1, "h"), AskHistory(after=0, limit=MAX_PAGE), AskHistory(before=0, after=MOST), Say("x", id=MOST), Say("x", id=-(2**63)),
 ]  # fmt: skip
 EVENTS = [
     Welcome("ann", "lobby", "Welcome!", 3, limits={"line": 16384}), Joined("lobby", "ann", 1.5), Left("lobby", "ann", 1.5), Message("lobby", 1, "ann", "hi\n👋", 1.5),
     Whispered("ann", "bob", "psst", 1.5), UserList("lobby", ["ann", "bob"]), UserList("lobby", []), RoomList([]), RoomList([RoomSize("lobby", 2)]),
     StatusChanged("ann", "away", 1.5), Ok(7), Ok("a", 12), Error("bad_json", "no"), Error("not_joined", "no", "a"), Goodbye("left", "Bye.", False), Ping(3), Pong("x"),
+    Welcome("ann", "lobby", "Welcome!", 0, "epoch", TOKEN, 1, {"flood_rate": 0.5}), UserList("lobby", ["ann"], {"ann": "at lunch"}), History("lobby", [], False),
+    History("lobby", [Message("lobby", 8, "ann", "hi\n", 1.5), Message("lobby", 9, "bob", "👋", 2.5)], True, 7, "h"), Error("rate_limited", "no", 7, 0.2),
+    Goodbye("idle", "Bye.", True, 0.0), Goodbye("server_full", "Bye.", True, 5.0),
 ]  # fmt: skip
 
 
@@ -52,6 +63,15 @@ def test_the_wire_is_flat_json_with_a_type() -> None:
     assert json.loads(encode(Say("hi", "dev", 7))) == {"type": "message", "content": "hi", "room": "dev", "id": 7}
     assert json.loads(encode(Join("ann"))) == {"type": "join", "username": "ann"}
     assert json.loads(encode(Error("not_joined", "join first"))) == {"type": "error", "code": "not_joined", "content": "join first"}
+    assert json.loads(encode(AskHistory())) == {"type": "history"}
+    assert decode_event(b'{"type": "history", "room": "dev", "messages": [], "more": true}') == History("dev", [], True, 0, None)
+    assert json.loads(encode(AskHistory(after=0))) == {"type": "history", "after": 0}
+    assert json.loads(encode(Error("rate_limited", "wait", 7, 0.2))) == {"type": "error", "code": "rate_limited", "content": "wait", "id": 7, "retry_after": 0.2}
+    assert json.loads(encode(UserList("dev", ["ann"], {"ann": "away"}))) == {"type": "users", "room": "dev", "users": ["ann"], "statuses": {"ann": "away"}}
+    assert json.loads(encode(History("dev", [Message("dev", 3, "ann", "hi", 1.5)], False, 2))) == {
+        "type": "history", "room": "dev", "more": False, "lost": 2,
+        "messages": [{"type": "message", "room": "dev", "seq": 3, "username": "ann", "content": "hi", "timestamp": 1.5}],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("line", "command"), [
@@ -63,6 +83,8 @@ def test_the_wire_is_flat_json_with_a_type() -> None:
     (b'{"type": "message", "content": "\\ud83d\\udc4b"}', Say("👋")),
     (b'{"type": "message", "content": "hi", "room": null, "id": null}', Say("hi")),
     (b'{"type": "ping", "since": ' + b"9" * 5000 + b"}", Ping()),
+    (b'{"type": "history", "before": null, "after": null, "room": null, "id": null}', AskHistory()),
+    (b'{"type": "join", "username": "ann", "since": null, "token": null}', Join("ann")),
 ])  # fmt: skip
 def test_a_line_may_be_written_in_many_ways(line: bytes, command: Command) -> None:
     assert decode(line) == command
@@ -74,6 +96,10 @@ def message(**fields: object) -> bytes:
 
 def join(**fields: object) -> bytes:
     return json.dumps({"type": "join", "username": "ann", **fields}).encode()
+
+
+def history(**fields: object) -> bytes:
+    return json.dumps({"type": "history", **fields}).encode()
 
 
 MALFORMED = [
@@ -151,6 +177,34 @@ MALFORMED = [
     (b'{"type": "ping", "id": 1e400}', "bad_message", "`id`"),
     (b'{"type": "status", "status": ""}', "bad_message", "`status`"),
     (b'{"type": "leave", "room": 5}', "bad_message", "`room`"),
+    # numbers, tokens and ids
+    (join(since=-1), "bad_message", "`since`"),
+    (join(since=MOST + 1), "bad_message", "`since`"),
+    (join(since=2**64), "bad_message", "`since`"),
+    (join(since="3"), "bad_message", "`since`"),
+    (join(since=1.5), "bad_message", "`since`"),
+    (join(since=True), "bad_message", "`since`"),
+    (join(token=7), "bad_message", "`token`"),
+    (join(token=""), "bad_message", "`token`"),
+    (join(token="t" * 15), "bad_message", "`token`"),
+    (join(token="t" * 65), "bad_message", "`token`"),
+    (join(token="t" * 16 + "\n"), "bad_message", "`token`"),
+    (join(token="t" * 15 + "ä"), "bad_message", "`token`"),
+    (join(token="t" * 15 + " "), "bad_message", "`token`"),
+    (join(id=[]), "bad_message", "`id`"),
+    (message(id=MOST + 1), "bad_message", "`id`"),
+    (message(id=-MOST - 2), "bad_message", "`id`"),
+    (history(before=-1), "bad_message", "`before`"),
+    (history(before=MOST + 1), "bad_message", "`before`"),
+    (history(after=-1), "bad_message", "`after`"),
+    (history(after=[]), "bad_message", "`after`"),
+    (history(limit=0), "bad_message", "`limit`"),
+    (history(limit=MAX_PAGE + 1), "bad_message", "`limit`"),
+    (history(limit=None), "bad_message", "`limit`"),
+    (history(limit="all"), "bad_message", "`limit`"),
+    (history(room="#dev"), "bad_room", "`room`"),
+    (history(room=["dev"]), "bad_message", "`room`"),
+    (history(id={}), "bad_message", "`id`"),
     # names
     (join(username=""), "bad_name", "`username`"),
     (join(username="a b"), "bad_name", "`username`"),
@@ -183,7 +237,8 @@ def test_what_is_wrong_with_a_line_is_said(line: bytes, code: str, says: str) ->
 def test_at_the_limits_all_is_well() -> None:
     for command in (
         Join("n" * 32, "r" * 64), Say("x" * 4000), Say("👋" * 4000), Whisper("n" * 32, "ü" * 4000), SetStatus("s" * 80),
-        Say("x", id="i" * 64), Ping("👋" * 64), Join("-"), Join("..."), Join("0"),
+        Say("x", id="i" * 64), Ping("👋" * 64), Join("-"), Join("..."), Join("0"), Join("ann", since=MOST, token="-" * 64), Join("ann", since=0, token="_" * 16),
+        Say("x", id=MOST), Say("x", id=-MOST - 1), AskHistory(before=MOST, limit=1), AskHistory(after=MOST, limit=MAX_PAGE), AskHistory(before=0), AskHistory(after=0),
     ):  # fmt: skip
         assert decode(json.dumps(msgspec.to_builtins(command), ensure_ascii=False).encode()) == command
 
@@ -200,11 +255,29 @@ def test_no_control_character_escape_or_bidirectional_override_passes(type: str,
     for code in CONTROLS:
         for text in (chr(code), f"before {chr(code)}[2J after"):
             decoded = decode(json.dumps({"type": type, "to": "bob", field: text}).encode())
-            if chr(code) in "\t\n":
+            if chr(code) in "\t\n" and field == "content":
                 assert not isinstance(decoded, Error), f"U+{code:04X}"
             else:
                 assert isinstance(decoded, Error) and decoded.code == "bad_message", f"U+{code:04X}"
                 assert f"`{field}`" in decoded.content and f"U+{code:04X}" in decoded.content
+
+
+@pytest.mark.parametrize("status", ["\t", "\n", "at\tlunch", "away\n", "a\nb\x1b"])
+def test_a_status_is_one_line(status: str) -> None:
+    error = decode(json.dumps({"type": "status", "status": status}).encode())
+    assert isinstance(error, Error) and error.code == "bad_message" and "U+00" in error.content
+    assert decode(b'{"type": "status", "status": "at lunch \xe2\x80\x94 back at 2"}') == SetStatus("at lunch \N{EM DASH} back at 2")
+
+
+def test_forbidden_is_what_unicode_calls_a_control_or_an_embedding_override_or_isolate() -> None:
+    """Judged by Unicode's own tables, and not by our pattern."""
+    steering = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # UAX #9, table 4
+    lines = {"Zl", "Zp"}  # some terminals and many programs end a line there
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        category = unicodedata.category(character)
+        bad = category == "Cc" and character not in "\t\n" or category in lines or unicodedata.bidirectional(character) in steering
+        assert forbidden_character(f"a{character}b") == (f"U+{code:04X}" if bad else None)
 
 
 @pytest.mark.parametrize("text", ["Grüße", "👋🏽", "日本語", "שלום", "a\u00a0b", "e\u0301", "👩\u200d💻", "\U0010ffff"])
@@ -214,7 +287,8 @@ def test_what_people_write_passes(text: str) -> None:
 
 @pytest.mark.parametrize("line", [
     message(content="\x1b", id=7), message(content="x" * 4001, id=7), message(content=5, id=7), message(content="", id=7), message(room="a/b", id=7),
-    b'{"type": "message", "id": 7}', b'{"type": "whisper", "to": "b b", "content": "x", "id": 7}',
+    b'{"type": "message", "id": 7}', b'{"type": "whisper", "to": "b b", "content": "x", "id": 7}', join(username="", id=7), join(since=-1, id=7), join(token="x", id=7),
+    history(limit=0, id=7), history(before="x", id=7),
 ])  # fmt: skip
 def test_the_error_for_a_message_with_an_id_has_the_id(line: bytes) -> None:
     assert decode(line).id == 7
@@ -248,7 +322,7 @@ VALUES = st.recursive(
 )
 NEAR_MISSES = st.fixed_dictionaries(
     {"type": st.sampled_from(LOOKS_RIGHT) | VALUES},
-    optional={name: st.sampled_from(["ann", "dev", "hi", 7]) | VALUES for name in ("username", "room", "content", "to", "status", "id", "since")},
+    optional={name: st.sampled_from(["ann", "dev", "hi", 7]) | VALUES for name in ("username", "room", "content", "to", "status", "id", "since", "token", "before", "after", "limit")},
 )
 
 
@@ -280,3 +354,147 @@ def test_half_of_a_surrogate_pair_is_called_by_its_name() -> None:
     error = decode(b'{"type": "message", "content": "\\ud83d"}')
     assert error.code == "bad_json" and "\\ud83d" in error.content
     assert decode(b'{"type": "message", "content": "\\ud83d\\ude00"}') == Say("\N{GRINNING FACE}")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200), st.sampled_from(["content", "status"]))
+def test_a_text_passes_if_it_is_not_too_long_and_nothing_in_it_is_forbidden(text: str, field: str) -> None:
+    assume(text)
+    decoded = decode(json.dumps({"type": "message" if field == "content" else "status", field: text}).encode())
+    if len(text) > 80 and field == "status":
+        assert decoded.code == "too_long"
+    elif forbidden_character(text) or field == "status" and re.search(r"[\t\n]", text):
+        assert decoded.code == "bad_message"
+    else:
+        assert getattr(decoded, field) == text
+
+
+# --- the last word -----------------------------------------------------------------------------------------------
+
+REASONS = {"left": None, "replaced": None, "bad_message": None, "server_closing": 1.0, "server_full": 5.0, "slow_consumer": 1.0, "idle": 0.0, "rate_limited": 10.0}
+
+
+@pytest.mark.parametrize(("code", "pause"), REASONS.items())
+def test_a_goodbye_says_whether_it_makes_sense_to_come_back_and_when(code: str, pause: float | None) -> None:
+    event = goodbye(code)
+    assert (event.code, event.reconnect, event.retry_after) == (code, pause is not None, pause)
+    assert event.content.endswith((".", "!")) and event.content.isprintable()
+    assert decode_event(encode(event)) == event
+
+
+@pytest.mark.parametrize("reason", ["", "closed by peer", "LEFT", "bad_json"])
+def test_a_reason_that_nobody_is_told_has_no_goodbye(reason: str) -> None:
+    assert goodbye(reason) is None
+
+
+# --- how much of everything --------------------------------------------------------------------------------------
+
+EDGES = [  # a limit, what it may be, what it may not be
+    *((name, [1, 1_000_000], [0, -1, 1.5, "1", None, True]) for name in ("connections", "rooms_per_client", "flood_excess", "bad_lines", "output_bytes")),
+    *((name, [0, 1, 2**40], [-1, 0.5, "0", None, False]) for name in ("flood_burst", "history_messages", "history_bytes")),
+    *((name, [5e-324, 1, 86_400.5], [0, 0.0, -0.001, -1, "1", None])
+      for name in ("flood_rate", "join_timeout", "ping_after", "ping_timeout", "output_timeout")),
+    ("history_days", [0, 0.5, 3650], [-0.001, "1", None]),
+]  # fmt: skip
+
+
+def test_every_limit_is_tried() -> None:
+    assert {name for name, _, _ in EDGES} == set(Limits.__struct_fields__)
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), EDGES, ids=[edge[0] for edge in EDGES])
+def test_a_limit_at_its_edges(name: str, right: list, wrong: list) -> None:
+    for value in right:
+        assert getattr(msgspec.convert({name: value}, Limits), name) == value
+    for value in wrong:
+        with pytest.raises(msgspec.ValidationError, match=name):
+            msgspec.convert({name: value}, Limits)
+
+
+def test_limits_are_by_name_and_stay() -> None:
+    assert msgspec.convert({}, Limits) == Limits()
+    assert msgspec.convert(msgspec.to_builtins(Limits()), Limits) == Limits()
+    with pytest.raises(msgspec.ValidationError, match="colour"):
+        msgspec.convert({"colour": 1}, Limits)
+    with pytest.raises(AttributeError):
+        Limits().connections = 5
+
+
+# --- not too fast ------------------------------------------------------------------------------------------------
+
+
+def test_a_bucket_gives_the_burst_and_then_the_rate() -> None:
+    bucket = Bucket(3, 100.0)
+    assert [bucket.wait(3, 2.0, 100.0) for _ in range(5)] == [0.0, 0.0, 0.0, 0.5, 0.5]
+    assert bucket.refused == 2
+    assert [bucket.wait(3, 2.0, 100.25), bucket.wait(3, 2.0, 100.5), bucket.wait(3, 2.0, 100.5)] == [0.25, 0.0, 0.5]
+    assert bucket.refused == 1  # in a row
+    assert [bucket.wait(3, 2.0, 1000.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5], "it never holds more than the burst"
+
+
+def test_a_bucket_is_not_emptied_by_a_clock_that_goes_back() -> None:
+    bucket = Bucket(2, 100.0)
+    assert [bucket.wait(2, 1.0, now) for now in (100.0, 50.0, 50.0, 51.0)] == [0.0, 0.0, 1.0, 0.0]
+
+
+TIMES = st.integers(0, 10**6).map(lambda ms: 1_700_000_000 + ms / 1000)  # as the server has them: Unix time, to the millisecond
+RATES = st.sampled_from([0.1, 0.3, 2.0, 3.0, 5.0, 7.0, 10.0, 100.0, 1000.0]) | st.floats(0.1, 1000)
+
+
+@given(st.integers(1, 30), RATES, TIMES)
+def test_who_waits_as_long_as_said_gets_through(burst: int, rate: float, now: float) -> None:
+    bucket = Bucket(burst, now)
+    assert [bucket.wait(burst, rate, now) for _ in range(burst)] == [0.0] * burst
+    pause = bucket.wait(burst, rate, now)
+    assert 0 < pause <= 1 / rate + 0.002, "not much more than needed"
+    assert bucket.wait(burst, rate, round(now + pause, 3)) == 0.0
+
+
+@given(st.integers(1, 20), RATES, st.lists(st.integers(0, 3000), max_size=60), TIMES)
+def test_a_bucket_never_lets_more_through_than_burst_and_rate_allow(burst: int, rate: float, pauses: list[int], now: float) -> None:
+    bucket, taken = Bucket(burst, now), []
+    for ms in pauses:
+        now += ms / 1000
+        if bucket.wait(burst, rate, now) == 0.0:
+            taken.append(now)
+    for number, start in enumerate(taken):
+        for more, end in enumerate(taken[number:], 1):
+            assert more <= burst + (end - start) * rate + 0.01
+
+
+# --- for other languages -----------------------------------------------------------------------------------------
+
+
+def parts() -> dict[str, Draft202012Validator]:
+    """What checks a command, an event, and a line of either kind."""
+    whole = schema()
+    Draft202012Validator.check_schema(whole)
+    return {part: Draft202012Validator({**whole, "anyOf": [{"$ref": f"#/$defs/{part}"}]}) for part in ("command", "event")} | {"line": Draft202012Validator(whole)}
+
+
+def test_the_schema_takes_all_that_we_say() -> None:
+    checks = parts()
+    for part, messages in (("command", COMMANDS), ("event", EVENTS)):
+        for one in messages:
+            checks[part].validate(json.loads(encode(one)))
+            checks["line"].validate(json.loads(encode(one)))
+
+
+def test_the_schema_refuses_what_decode_refuses_by_its_form() -> None:
+    check, refused = parts()["command"], 0
+    for line, code, _ in MALFORMED:
+        if code in ("bad_message", "unknown_type", "bad_name", "bad_room", "too_long") and b"\\u001b" not in line and b"e400" not in line and len(line) < 20_000:
+            refused += 1
+            assert not check.is_valid(json.loads(line) if b"9" * 5000 not in line else {"type": "ping", "id": 10**30}), line
+    assert refused > 80
+
+
+def test_the_schema_is_json() -> None:
+    assert json.loads(json.dumps(schema())) == schema()
+    assert {each["$ref"] for each in schema()["$defs"]["command"]["anyOf"]} == {f"#/$defs/{command.__name__}" for command in get_args(Command)}
+    assert {each["$ref"] for each in schema()["$defs"]["event"]["anyOf"]} == {f"#/$defs/{event.__name__}" for event in get_args(Event)}
+
+
+def test_what_could_not_be_explained_is_still_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the decoder and the explanation ever disagree."""
+    monkeypatch.setattr("python_tcp.protocol._fits", lambda raw, wanted: True)
+    assert decode(message(content=5, id=7)) == Error("bad_message", "not understood", 7)

@@ -1,0 +1,279 @@
+"""Writes protocol/, the contract for clients in other languages: `python tools/contract.py`, or with --check says whether it is up to date."""
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from python_tcp.protocol import Error, Goodbye, Limits, Ping, decode, encode, goodbye, schema
+from python_tcp.rooms import Delivery, MemoryLog, Rooms
+
+FOLDER = Path(__file__).resolve().parent.parent / "protocol"
+START = 1_700_000_000.0  # Unix time of the first line
+EPOCH = "0123abcd"
+
+
+class Script(NamedTuple):
+    """What the clients do. A line `ann > TEXT` is sent, `ann >x FF` is sent as bytes, `ann x` closes the connection, `ann ~` stays silent."""
+
+    lines: str
+    limits: Limits = Limits()
+    pace: float = 0.25  # seconds from one line to the next
+
+
+SCRIPTS = {
+    "talking": Script("""
+# Ann comes first, and is alone in the lobby.
+ann > {"type": "join", "username": "Ann"}
+# Bob comes. He is told who is there, and Ann hears of him.
+bob > {"type": "join", "username": "Bob"}
+# A message goes to everybody in the room, the sender too. The server sets the name, the number and the time.
+bob > {"type": "message", "content": "hello, Ann"}
+# With an id there is an answer to the sender alone: now the message is safe.
+ann > {"type": "message", "content": "hello, Bob \\ud83d\\udc4b", "id": 1}
+# What a client claims of itself is ignored, and so are fields that nobody knows.
+bob > {"type": "message", "content": "I am Ann", "username": "Ann", "timestamp": 0, "seq": 99, "color": "red"}
+# Either side may ask whether the other is there.
+ann > {"type": "ping"}
+bob > {"type": "ping", "id": "still there?"}
+# Bob closes his connection without a word; Ann leaves properly.
+bob x
+ann > {"type": "leave"}
+"""),
+    "rooms": Script("""
+# The names of rooms are lower-cased, those of people stay as they are, and neither is compared with its case.
+ann > {"type": "join", "username": "Ann", "room": "Dev"}
+bob > {"type": "join", "username": "Bob"}
+# Ann enters a second room. Her name stays the same.
+ann > {"type": "join", "username": "ann", "room": "lobby"}
+# Who names no room means the one that was joined last.
+ann > {"type": "message", "content": "good morning", "id": 1}
+# Each room has its own numbers, and only those in it hear.
+ann > {"type": "message", "content": "nobody is here", "room": "dev", "id": 2}
+ann > {"type": "rooms"}
+ann > {"type": "users"}
+ann > {"type": "users", "room": "DEV"}
+# Leaving one room is heard by all in it, and by who leaves.
+ann > {"type": "leave", "room": "lobby"}
+ann > {"type": "rooms"}
+# The room goes away with its last member; its numbers go on.
+ann > {"type": "leave", "room": "dev"}
+bob > {"type": "rooms"}
+ann > {"type": "join", "username": "Ann", "room": "dev"}
+ann > {"type": "message", "content": "back again"}
+"""),
+    "whispers": Script("""
+ann > {"type": "join", "username": "Ann"}
+bob > {"type": "join", "username": "Bob"}
+cid > {"type": "join", "username": "Cid", "room": "dev"}
+# A whisper goes to both ends and to nobody else, whatever rooms they are in.
+ann > {"type": "whisper", "to": "cid", "content": "psst"}
+cid > {"type": "whisper", "to": "Ann", "content": "yes?", "id": "w1"}
+# To oneself: once.
+ann > {"type": "whisper", "to": "Ann", "content": "buy milk"}
+# A status is heard in every room that its owner is in, and the list of users has those who are not simply online.
+bob > {"type": "status", "status": "at lunch"}
+ann > {"type": "users"}
+cid > {"type": "join", "username": "Cid"}
+bob > {"type": "status", "status": "online"}
+ann > {"type": "users"}
+"""),
+    "errors": Script("""
+# What is wrong costs its sender one error, and nobody else notices. Before joining:
+bob > {"type": "join", "username": "Bob"}
+ann > {"type": "message", "content": "hello?", "id": 1}
+ann > {"type": "join", "username": "Ann Smith"}
+ann > {"type": "join", "username": "Ann", "room": "#dev"}
+ann > {"type": "join", "username": "bob", "id": 2}
+ann > {"type": "join", "username": "Ann"}
+# Not JSON, or not UTF-8 (`>x` shows the bytes in hexadecimal):
+ann > hello
+ann >x 7b 22 74 79 70 65 22 3a 20 22 ff 22 7d
+ann > {"type": "ping"} {"type": "ping"}
+# JSON, but no message:
+ann > ["ping"]
+ann > {"content": "hello"}
+ann > {"type": "dance"}
+ann > {"type": "message", "id": 3}
+# A good line in between: ten bad ones in a row would end the connection.
+ann > {"type": "pong"}
+ann > {"type": "message", "content": 5, "id": 4}
+ann > {"type": "message", "content": "\\u001b[2J", "id": 5}
+ann > {"type": "status", "status": "this status has more than 80 characters, which is more than a line of the list of users can take"}
+# Well said, but against the rules:
+ann > {"type": "join", "username": "Ann", "id": 6}
+ann > {"type": "join", "username": "Anna", "room": "dev", "id": 7}
+ann > {"type": "message", "content": "hi", "room": "dev", "id": 8}
+ann > {"type": "whisper", "to": "Dora", "content": "psst", "id": 9}
+bob > {"type": "history", "before": 5, "after": 3, "id": 10}
+# And all is well:
+bob > {"type": "message", "content": "has anything happened?"}
+"""),
+    "history": Script("""
+ann > {"type": "join", "username": "Ann"}
+ann > {"type": "message", "content": "one"}
+ann > {"type": "message", "content": "two"}
+ann > {"type": "message", "content": "three"}
+ann > {"type": "message", "content": "four"}
+ann > {"type": "message", "content": "five"}
+# The last two. There are more in this direction: backwards.
+ann > {"type": "history", "limit": 2, "id": "a"}
+ann > {"type": "history", "limit": 2, "before": 4, "id": "b"}
+ann > {"type": "history", "limit": 2, "before": 2, "id": "c"}
+# Forwards:
+ann > {"type": "history", "limit": 3, "after": 1, "id": "d"}
+ann > {"type": "history", "limit": 3, "after": 4, "id": "e"}
+# With `since`, who joins gets what came after that number. This memory keeps five messages of a room: number 1 is lost by now.
+ann > {"type": "message", "content": "six"}
+bob > {"type": "join", "username": "Bob", "since": 0}
+bob > {"type": "leave"}
+cid > {"type": "join", "username": "Cid", "since": 5}
+# A number that is higher than any here is one of another numbering: everything is sent.
+dan > {"type": "join", "username": "Dan", "since": 99}
+""", Limits(history_messages=5)),
+    "coming back": Script("""
+ann > {"type": "join", "username": "Ann"}
+bob > {"type": "join", "username": "Bob"}
+ann > {"type": "message", "content": "one", "id": 1}
+# Ann says something, and her connection is lost. Suppose that she has not seen the last `ok`.
+ann > {"type": "message", "content": "two", "id": 2}
+ann x
+bob > {"type": "message", "content": "where is Ann?"}
+# She comes back: with the token of her welcome she is the same client, and `since` is the last number that she has seen.
+ann2 > {"type": "join", "username": "Ann", "token": "the-first-token-1", "since": 1}
+# What had no `ok` is sent again, with the same id: the same `ok`, and nobody hears it twice.
+ann2 > {"type": "message", "content": "two", "id": 2}
+ann2 > {"type": "message", "content": "here I am", "id": 3}
+# Her connection is dead once more, but this time the server has not noticed. The token takes the name back from the ghost.
+# The numbers tell that nothing was missed.
+ann3 > {"type": "join", "username": "Ann", "token": "the-first-token-1", "since": 4}
+# Without the token, the name is taken.
+eve > {"type": "join", "username": "Ann"}
+eve > {"type": "join", "username": "Ann", "token": "a-token-that-is-made-up"}
+# A token that the server does not know, of an earlier server perhaps, is kept.
+eve > {"type": "join", "username": "Eve", "token": "a-token-of-another-server", "since": 99}
+"""),
+    "goodbyes": Script("""
+# Leaving:
+ann > {"type": "join", "username": "Ann"}
+ann > {"type": "leave"}
+# Who has not joined may leave as well:
+bob > {"type": "leave"}
+# Replaced by oneself:
+cid > {"type": "join", "username": "Cid"}
+cid2 > {"type": "join", "username": "Cid", "token": "the-first-token-2"}
+# Ten bad lines in a row:
+dan > {"type": "join", "username": "Dan"}
+dan > What a nice chat.
+dan > Is anybody here?
+dan > Hello?
+dan > I can't see what I type.
+dan > help
+dan > /help
+dan > ?
+dan > ls -l
+dan > exit
+dan > bye
+"""),
+    "too fast": Script("""
+# This server takes two commands at once, and then one each ten seconds. Joining is the first.
+ann > {"type": "join", "username": "Ann"}
+ann > {"type": "message", "content": "one", "id": 1}
+# `retry_after` says in how many seconds to try again.
+ann > {"type": "message", "content": "two", "id": 2}
+# A pong is free.
+ann > {"type": "pong"}
+# Two in a row are refused here; who goes on after that has to go.
+ann > {"type": "message", "content": "two", "id": 2}
+ann > {"type": "message", "content": "two", "id": 2}
+""", Limits(flood_burst=2, flood_rate=0.1, flood_excess=2), pace=0.0),
+    "silence": Script("""
+# When nothing is heard for `ping_after` seconds, the server asks. Anything is an answer.
+ann > {"type": "join", "username": "Ann"}
+ann ~
+ann > {"type": "pong"}
+# Without an answer within `ping_timeout` seconds, the connection ends.
+ann ~
+ann ~
+""", Limits(ping_after=0.4, ping_timeout=0.4)),
+}  # fmt: skip
+
+
+class Stage:
+    """Plays a script: what the clients send goes through the protocol and the rules, without a network."""
+
+    def __init__(self, script: Script) -> None:
+        numbers = itertools.count(1)
+        self.limits = script.limits
+        log = MemoryLog(script.limits.history_messages, epoch=EPOCH)
+        self.rooms = Rooms(script.limits, log, lambda: f"the-first-token-{next(numbers)}")
+        self.clients: dict[str, int] = {}  # by the name of the connection
+        self.bad_lines: dict[str, int] = {}
+        self.asked: set[str] = set()
+
+    def play(self, name: str, sign: str, text: str, now: float) -> Iterator[str]:
+        """The lines of the transcript that follow from one of the script."""
+        client = self.clients.setdefault(name, len(self.clients) + 1)
+        names = {number: name for name, number in self.clients.items()}
+        deliveries = self.rooms.commit(self.deliveries(name, client, sign, text, now))
+        gone = [to[0] for to, event in deliveries if isinstance(event, Goodbye)]
+        for each in gone:  # the server closes those connections
+            deliveries += self.rooms.disconnect(each, now)
+        for to, event in deliveries:
+            for each in to:
+                yield f"{names[each]} < {encode(event).decode().rstrip()}"
+
+    def deliveries(self, name: str, client: int, sign: str, text: str, now: float) -> list[Delivery]:
+        if sign == "x":
+            return self.rooms.disconnect(client, now)
+        if sign == "~":
+            last = goodbye("idle") if name in self.asked else Ping()
+            self.asked.add(name)
+            return [Delivery((client,), last)]
+        self.asked.discard(name)
+        command = decode(bytes.fromhex(text) if sign == ">x" else text.encode())
+        if not isinstance(command, Error):
+            self.bad_lines[name] = 0
+            return self.rooms.handle(client, command, now)
+        self.bad_lines[name] = self.bad_lines.get(name, 0) + 1
+        last = [Delivery((client,), goodbye("bad_message"))] if self.bad_lines[name] == self.limits.bad_lines else []
+        return [Delivery((client,), command), *last]
+
+
+def transcript(script: Script) -> str:
+    """The whole conversation."""
+    stage, now, lines = Stage(script), START, []
+    for line in script.lines.strip().splitlines():
+        lines.append(line)
+        if not line.startswith("#"):
+            name, sign, *text = line.split(" ", 2)
+            lines += stage.play(name, sign, "".join(text), now)
+            now += script.pace
+    return "\n".join(lines) + "\n"
+
+
+def files() -> dict[Path, str]:
+    """What is to be written, and where."""
+    made = {FOLDER / "schema.json": json.dumps(schema(), indent=2) + "\n"}
+    return made | {FOLDER / "transcripts" / f"{name.replace(' ', '_')}.txt": transcript(script) for name, script in SCRIPTS.items()}
+
+
+def main() -> int:
+    made = files()
+    there = {FOLDER / "schema.json", *(FOLDER / "transcripts").glob("*.txt")}
+    if "--check" not in sys.argv:
+        for path in there - made.keys():
+            path.unlink(missing_ok=True)
+        for path, text in made.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+        return 0
+    wrong = sorted(path.name for path in made.keys() | there if not path.exists() or made.get(path) != path.read_text(encoding="utf-8"))
+    if wrong:
+        print(f"protocol/ differs from what the package says ({', '.join(wrong)}); run: make export", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
