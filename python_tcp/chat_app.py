@@ -324,13 +324,14 @@ class ChatServer(Ledger):
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
-# %% ../nbs/10_chat_app.ipynb #9647f33c
+# %% ../nbs/10_chat_app.ipynb #a96f8877
 class Lost(NamedTuple):
     """The connection is lost. The next attempt is in `retry_in` seconds."""
 
     reason: str
     retry_in: float
 
+# %% ../nbs/10_chat_app.ipynb #4f3773c1
 class Back(NamedTuple):
     """The connection is there again, and what was missed has been told."""
 
@@ -948,18 +949,20 @@ class ChatClient(Comeback):
         self._pump_soon()
         return True
 
-# %% ../nbs/10_chat_app.ipynb #575fbe5f
+# %% ../nbs/10_chat_app.ipynb #d4157267
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> None:
         self.exit(2, f"{self.prog}: {message}\n")
 
+# %% ../nbs/10_chat_app.ipynb #19746c4b
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
     return int(text)
 
+# %% ../nbs/10_chat_app.ipynb #5c3af5f1
 def _say(line: str) -> None:
     """Print a line, if anybody can read it."""
     try:
@@ -971,7 +974,7 @@ def _fail(program: str, why: object) -> int:
     print(f"{program}: {why}", file=sys.stderr, flush=True)
     return 1
 
-# %% ../nbs/10_chat_app.ipynb #882ef002
+# %% ../nbs/10_chat_app.ipynb #c3e06d67
 _ENDINGS = (signal.SIGINT, signal.SIGTERM)
 
 def _interrupt_once(signum: int, frame: object) -> None:
@@ -979,6 +982,7 @@ def _interrupt_once(signum: int, frame: object) -> None:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
+# %% ../nbs/10_chat_app.ipynb #ad4868ed
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
     """SIGINT and SIGTERM raise `KeyboardInterrupt` within, even where a shell had them ignored."""
@@ -992,7 +996,7 @@ def _ending_on_signals() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
 
-# %% ../nbs/10_chat_app.ipynb #fce0bbc3
+# %% ../nbs/10_chat_app.ipynb #59066b15
 def run_chat_server(
     host: str = LOCALHOST,
     port: int = DEFAULT_PORT,
@@ -1019,6 +1023,7 @@ def run_chat_server(
         server.stop()
     return 0
 
+# %% ../nbs/10_chat_app.ipynb #b71df725
 def _allow_many_files() -> None:
     """Ask for as many open files, and so connections, as the system allows this process."""
     try:
@@ -1029,7 +1034,7 @@ def _allow_many_files() -> None:
     except (ImportError, ValueError, OSError):  # Windows; or a limit that can't be set
         pass
 
-# %% ../nbs/10_chat_app.ipynb #31d3ba1c
+# %% ../nbs/10_chat_app.ipynb #c5397081
 class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What a configuration file may hold. `limits` is a table."""
 
@@ -1038,6 +1043,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     history: str | None = None
     limits: Limits = Limits()
 
+# %% ../nbs/10_chat_app.ipynb #68c3ef21
 def read_config(path: str | Path) -> Config:
     """Raises `ValueError`, which says what is wrong and where."""
     try:
@@ -1048,7 +1054,7 @@ def read_config(path: str | Path) -> Config:
     except (OSError, ValueError) as error:  # not there, not TOML, not UTF-8
         raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
-# %% ../nbs/10_chat_app.ipynb #250ae51b
+# %% ../nbs/10_chat_app.ipynb #a85dca05
 def server_parser() -> argparse.ArgumentParser:
     """The arguments of `chat_server`. What is not given is None."""
     parser = _Parser(prog="chat_server", description="Run a chat server.")
@@ -1058,6 +1064,7 @@ def server_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", help="read host, port, history and [limits] from this TOML file")
     return parser
 
+# %% ../nbs/10_chat_app.ipynb #470cf993
 def server_config(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Config:
     """What the file says, and before it what the arguments say. A mistake ends the program."""
     try:
@@ -1069,6 +1076,7 @@ def server_config(parser: argparse.ArgumentParser, arguments: argparse.Namespace
             setattr(config, name, getattr(arguments, name))
     return config
 
+# %% ../nbs/10_chat_app.ipynb #96b0c44e
 def start_server(argv: list[str] | None = None) -> int:
     """The command `chat_server`."""
     parser = server_parser()
@@ -1113,7 +1121,7 @@ def _typed(client: ChatClient, line: str) -> str | None:
             return f"! {command} is not a command: /help lists them"
     return None
 
-# %% ../nbs/10_chat_app.ipynb #f7a02c79
+# %% ../nbs/10_chat_app.ipynb #cd141b3a
 def _read_lines(inbox: queue.SimpleQueue) -> None:
     try:
         for line in sys.stdin or ():
@@ -1125,6 +1133,7 @@ def _read_lines(inbox: queue.SimpleQueue) -> None:
     finally:
         inbox.put(None)
 
+# %% ../nbs/10_chat_app.ipynb #1b0a3d69
 def _next(inbox: queue.SimpleQueue) -> ClientEvent | str | None:
     while True:
         try:
@@ -1132,6 +1141,7 @@ def _next(inbox: queue.SimpleQueue) -> ClientEvent | str | None:
         except queue.Empty:
             continue
 
+# %% ../nbs/10_chat_app.ipynb #b18148fb
 def _converse(client: ChatClient, inbox: queue.SimpleQueue) -> int:
     """Show events and send typed lines until the last event. Returns the exit status.
 
@@ -1154,10 +1164,11 @@ def _converse(client: ChatClient, inbox: queue.SimpleQueue) -> int:
             leaving = False
             client.leave()
 
+# %% ../nbs/10_chat_app.ipynb #9288604d
 def _ask_name() -> str:
     return input("Your name: ").strip()
 
-# %% ../nbs/10_chat_app.ipynb #fc91247c
+# %% ../nbs/10_chat_app.ipynb #6dea0421
 def run_chat_client(
     host: str = LOCALHOST,
     port: int = DEFAULT_PORT,
@@ -1191,6 +1202,7 @@ def run_chat_client(
             sys.stdout = None
             return 1
 
+# %% ../nbs/10_chat_app.ipynb #2c61644a
 def start_client(argv: list[str] | None = None) -> int:
     """The command `chat_client`."""
     parser = _Parser(

@@ -21,13 +21,14 @@ from urllib.parse import quote
 
 from .protocol import Bucket, Command, Message, MessageId
 
-# %% ../nbs/09_history.ipynb #97ae8555
+# %% ../nbs/09_history.ipynb #f58bcb03
 APPLICATION_ID = 0x70746370  # "ptcp"
 VERSION = 1
 
 class LogFileError(Exception):
     """The file can't be used as a history. The text says why, for people."""
 
+# %% ../nbs/09_history.ipynb #b01a636b
 def check_file(path: Path) -> None:
     """Raises `LogFileError` for a file that is not a history of ours. Changes nothing."""
     with path.open("rb") as file:
@@ -41,6 +42,7 @@ def check_file(path: Path) -> None:
         raise LogFileError(f"it has version {version} of the tables, and this is version {VERSION}")
     _check_content(path)
 
+# %% ../nbs/09_history.ipynb #7ba02789
 def _check_content(path: Path) -> None:
     """Have SQLite look through the file for damage, without changing it."""
     mode = "ro" if Path(f"{path}-wal").exists() else "ro&immutable=1"
@@ -277,7 +279,7 @@ class Reader:
         """The number of the message behind the gap."""
         return min(self._early)
 
-# %% ../nbs/09_history.ipynb #514a575c
+# %% ../nbs/09_history.ipynb #17d3bf51
 class Entry(NamedTuple):
     """A command in the order in which it is to be sent."""
 
@@ -285,6 +287,7 @@ class Entry(NamedTuple):
     number: int
     command: Command
 
+# %% ../nbs/09_history.ipynb #251a1b07
 class Sender:
     """What is to be said, in order, until the server has it. Times are in seconds."""
 

@@ -31,7 +31,7 @@ Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{16,64}(?![\s\S])")]
 MessageId = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=64)]
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
-# %% ../nbs/07_protocol.ipynb #d23175f4
+# %% ../nbs/07_protocol.ipynb #292918b3
 class Join(Struct, tag_field="type", tag="join", omit_defaults=True):
     """Take a name, and enter a room. In further rooms the name stays the same.
 
@@ -46,6 +46,7 @@ class Join(Struct, tag_field="type", tag="join", omit_defaults=True):
     token: Token | None = None
     id: MessageId | None = None
 
+# %% ../nbs/07_protocol.ipynb #e2915025
 class Say(Struct, tag_field="type", tag="message", omit_defaults=True):
     """Say something to a room, by default the one that was joined last.
 
@@ -57,6 +58,7 @@ class Say(Struct, tag_field="type", tag="message", omit_defaults=True):
     room: RoomName | None = None
     id: MessageId | None = None
 
+# %% ../nbs/07_protocol.ipynb #0e1f856e
 class Whisper(Struct, tag_field="type", tag="whisper", omit_defaults=True):
     """Say something to one user."""
 
@@ -64,6 +66,7 @@ class Whisper(Struct, tag_field="type", tag="whisper", omit_defaults=True):
     content: Content
     id: MessageId | None = None
 
+# %% ../nbs/07_protocol.ipynb #71063793
 class AskUsers(Struct, tag_field="type", tag="users", omit_defaults=True):
     """Who is in the room?"""
 
@@ -72,7 +75,7 @@ class AskUsers(Struct, tag_field="type", tag="users", omit_defaults=True):
 class AskRooms(Struct, tag_field="type", tag="rooms"):
     """Which rooms are there?"""
 
-# %% ../nbs/07_protocol.ipynb #e652ac92
+# %% ../nbs/07_protocol.ipynb #2922b9eb
 class AskHistory(Struct, tag_field="type", tag="history", omit_defaults=True):
     """What was said in a room: at most `limit` messages, the last ones before the number `before`,
     or the first ones after the number `after`. Without either: the last ones.
@@ -84,6 +87,7 @@ class AskHistory(Struct, tag_field="type", tag="history", omit_defaults=True):
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 100
     id: MessageId | None = None
 
+# %% ../nbs/07_protocol.ipynb #c38fc887
 class SetStatus(Struct, tag_field="type", tag="status"):
     """`online`, `away`, or a few words."""
 
@@ -94,6 +98,7 @@ class Leave(Struct, tag_field="type", tag="leave", omit_defaults=True):
 
     room: RoomName | None = None
 
+# %% ../nbs/07_protocol.ipynb #f32d2626
 class Ping(Struct, tag_field="type", tag="ping", omit_defaults=True):
     """Are you there? Either side may ask."""
 
@@ -104,9 +109,10 @@ class Pong(Struct, tag_field="type", tag="pong", omit_defaults=True):
 
     id: MessageId | None = None
 
+# %% ../nbs/07_protocol.ipynb #8e6d0731
 Command = Union[Join, Say, Whisper, AskUsers, AskRooms, AskHistory, SetStatus, Leave, Ping, Pong]
 
-# %% ../nbs/07_protocol.ipynb #9194b358
+# %% ../nbs/07_protocol.ipynb #8d0ea790
 class Welcome(Struct, tag_field="type", tag="welcome"):
     """You are in.
 
@@ -123,6 +129,7 @@ class Welcome(Struct, tag_field="type", tag="welcome"):
     protocol: int = VERSION
     limits: dict[str, float] = {}
 
+# %% ../nbs/07_protocol.ipynb #b7b7af1d
 class Joined(Struct, tag_field="type", tag="join"):
     room: str
     username: str
@@ -133,6 +140,7 @@ class Left(Struct, tag_field="type", tag="leave"):
     username: str
     timestamp: float
 
+# %% ../nbs/07_protocol.ipynb #df16f024
 class Message(Struct, tag_field="type", tag="message"):
     room: str
     seq: int
@@ -146,7 +154,7 @@ class Whispered(Struct, tag_field="type", tag="whisper"):
     content: str
     timestamp: float
 
-# %% ../nbs/07_protocol.ipynb #795f196e
+# %% ../nbs/07_protocol.ipynb #a5b77be4
 class UserList(Struct, tag_field="type", tag="users", omit_defaults=True):
     """Who is in the room; `statuses` has those who are not simply `online`."""
 
@@ -161,6 +169,7 @@ class RoomSize(Struct):
 class RoomList(Struct, tag_field="type", tag="rooms"):
     rooms: list[RoomSize]
 
+# %% ../nbs/07_protocol.ipynb #4f2bc7ef
 class StatusChanged(Struct, tag_field="type", tag="status"):
     username: str
     status: str
@@ -180,7 +189,7 @@ class History(Struct, tag_field="type", tag="history", omit_defaults=True):
     lost: int = 0
     id: MessageId | None = None
 
-# %% ../nbs/07_protocol.ipynb #3d07a3c7
+# %% ../nbs/07_protocol.ipynb #d1ead789
 class Ok(Struct, tag_field="type", tag="ok", omit_defaults=True):
     """The message with this `id` was taken; in a room, as number `seq`."""
 
@@ -199,6 +208,7 @@ class Error(Struct, tag_field="type", tag="error", omit_defaults=True):
     id: MessageId | None = None
     retry_after: float | None = None
 
+# %% ../nbs/07_protocol.ipynb #2de8ae35
 class Goodbye(Struct, tag_field="type", tag="goodbye", omit_defaults=True):
     """The connection ends now. Does it make sense to come back, and in how many seconds?"""
 
@@ -207,6 +217,7 @@ class Goodbye(Struct, tag_field="type", tag="goodbye", omit_defaults=True):
     reconnect: bool
     retry_after: float | None = None
 
+# %% ../nbs/07_protocol.ipynb #dc656866
 Event = Union[
     Welcome,
     Joined,
@@ -224,7 +235,7 @@ Event = Union[
     Pong,
 ]
 
-# %% ../nbs/07_protocol.ipynb #09082ce8
+# %% ../nbs/07_protocol.ipynb #4ee8acef
 _GOODBYES = {
     "left": ("Goodbye!", None),
     "server_closing": ("The server is closing.", 1.0),
@@ -236,6 +247,7 @@ _GOODBYES = {
     "replaced": ("You have joined again from elsewhere.", None),
 }
 
+# %% ../nbs/07_protocol.ipynb #8fd22c8a
 def goodbye(code: str) -> Goodbye | None:
     """The last event of a connection that ends for this reason; None for a reason without one."""
     if code not in _GOODBYES:
@@ -306,7 +318,7 @@ def explain(line: bytes) -> Error:
         error.id = msgspec.json.decode(fields["id"])  # says which message it was
     return error
 
-# %% ../nbs/07_protocol.ipynb #c1586380
+# %% ../nbs/07_protocol.ipynb #9c86d6ed
 def _explain_fields(fields: dict[str, bytes], command: type[Struct]) -> Error:
     for field in msgspec.structs.fields(command):
         if field.name in fields and not _fits(fields[field.name], _HINTS[command][field.name]):
@@ -315,6 +327,7 @@ def _explain_fields(fields: dict[str, bytes], command: type[Struct]) -> Error:
             return Error("bad_message", f"`{field.name}` is missing")
     return Error("bad_message", "not understood")
 
+# %% ../nbs/07_protocol.ipynb #206c08ae
 def _fits(raw: bytes, wanted: Any) -> bool:
     try:
         msgspec.json.decode(raw, type=wanted)
@@ -322,6 +335,7 @@ def _fits(raw: bytes, wanted: Any) -> bool:
     except msgspec.ValidationError:
         return False
 
+# %% ../nbs/07_protocol.ipynb #71972bfa
 def _explain_field(name: str, raw: bytes) -> Error:
     if name not in _TEXT_FIELDS:
         return Error("bad_message", f"`{name}`: expected {_WISHES[name]}")
@@ -343,7 +357,7 @@ def forbidden_character(text: str) -> str | None:
         return None
     return f"U+{ord(found[0]):04X}"
 
-# %% ../nbs/07_protocol.ipynb #cafe1392
+# %% ../nbs/07_protocol.ipynb #ab66dcb8
 _decoder = msgspec.json.Decoder(Command)
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 _TEXTS = {Say: "content", Whisper: "content", SetStatus: "status"}
@@ -371,6 +385,7 @@ def decode(line: bytes) -> Command | Error:
         return command
     return _check_characters(command, field)
 
+# %% ../nbs/07_protocol.ipynb #7f3156d9
 def _check_characters(command: Command, field: str) -> Command | Error:
     text = getattr(command, field)
     found = forbidden_character(text)

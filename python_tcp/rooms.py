@@ -55,7 +55,7 @@ class Delivery(NamedTuple):
     to: tuple[int, ...]
     event: Event
 
-# %% ../nbs/08_rooms.ipynb #53b5b3d1
+# %% ../nbs/08_rooms.ipynb #b7ae7f73
 class Session:
     """What belongs to a client beyond one connection."""
 
@@ -71,11 +71,12 @@ class Session:
         if len(self.ids) > self.IDS:
             del self.ids[next(iter(self.ids))]
 
+# %% ../nbs/08_rooms.ipynb #add563b4
 def session_key(token: str) -> str:
     """What may be written down of a token: whoever reads it can't pose as its owner."""
     return hashlib.blake2b(token.encode(), digest_size=12).hexdigest()
 
-# %% ../nbs/08_rooms.ipynb #7cc9a8a6
+# %% ../nbs/08_rooms.ipynb #9fadef24
 @dataclass(eq=False)
 class User:
     """A client that has joined."""
@@ -87,6 +88,7 @@ class User:
     rooms: dict[str, "Room"] = field(default_factory=dict)
     room: "Room | None" = None  # where it talks: the last of `rooms`
 
+# %% ../nbs/08_rooms.ipynb #1aab2e28
 @dataclass(eq=False)
 class Room:
     """A room, its members by client, and the number of its last message."""
@@ -114,10 +116,11 @@ def user_list(room: Room) -> UserList:
     statuses = {user.name: user.status for user in users if user.status != "online"}
     return UserList(room.name, [user.name for user in users], statuses)
 
-# %% ../nbs/08_rooms.ipynb #0e5c0665
+# %% ../nbs/08_rooms.ipynb #7b5ef335
 class LogError(Exception):
     """The log could not keep or find messages. The text says why, for people."""
 
+# %% ../nbs/08_rooms.ipynb #c55f8f38
 class MessageLog(Protocol):
     """What was said, by room. The numbers of a room have no gap, but may not begin at 1 any more."""
 
@@ -188,7 +191,7 @@ class MemoryLog:
     def commit(self) -> None:
         pass
 
-# %% ../nbs/08_rooms.ipynb #9c51e654
+# %% ../nbs/08_rooms.ipynb #efce37f3
 class Refused(Exception):
     """A rule forbids it: `code` and `content` are those of the error for the sender."""
 
@@ -196,6 +199,7 @@ class Refused(Exception):
         super().__init__(content)
         self.code, self.content = code, content
 
+# %% ../nbs/08_rooms.ipynb #aaa92e2a
 Rule = Callable[["Rooms", User, Command, float], list[Delivery]]
 _RULES: dict[type, Rule] = {}
 
@@ -293,7 +297,7 @@ class Rooms:
         error = Error("rate_limited", f"too fast: wait {wait:g} s", getattr(command, "id", None), wait)
         return [Delivery((client,), error)]
 
-# %% ../nbs/08_rooms.ipynb #7a0f33fa
+# %% ../nbs/08_rooms.ipynb #4e0d6e4d
 def _before_joining(chat: Rooms, client: int, command: Command, now: float) -> list[Delivery]:
     """The rules for a client without a name."""
     match command:
@@ -305,6 +309,7 @@ def _before_joining(chat: Rooms, client: int, command: Command, now: float) -> l
             return [Delivery((client,), Pong(command.id))]
     raise Refused("not_joined", "join first")
 
+# %% ../nbs/08_rooms.ipynb #b279cfbb
 def _join(chat: Rooms, client: int, command: Join, now: float) -> list[Delivery]:
     """Take a name, if need be from one's own ghost."""
     holder = chat.by_name.get(command.username.lower())
@@ -321,6 +326,7 @@ def _join(chat: Rooms, client: int, command: Join, now: float) -> list[Delivery]
     chat.by_name[command.username.lower()] = user
     return [*gone, *_enter(chat, user, room, missed, now)]
 
+# %% ../nbs/08_rooms.ipynb #71fc407f
 def _session_of(chat: Rooms, token: str | None) -> Session:
     if token is None:
         return Session(chat.make_token())
@@ -329,7 +335,7 @@ def _session_of(chat: Rooms, token: str | None) -> Session:
             return user.session
     return chat.departed.get(token) or Session(token, chat.log.ids(session_key(token)))
 
-# %% ../nbs/08_rooms.ipynb #3ef0e64c
+# %% ../nbs/08_rooms.ipynb #4c3a3a5a
 def _room_is(chat: Rooms, name: str) -> Room:
     """The room of this name, which may be new."""
     name = name.lower()
@@ -341,6 +347,7 @@ def _missed_in(chat: Rooms, room: Room, since: int | None) -> list[History]:
         return []
     return [_page(chat, room, after=since if since <= room.seq else 0, limit=MAX_PAGE)]
 
+# %% ../nbs/08_rooms.ipynb #feaa9583
 def _enter(chat: Rooms, user: User, room: Room, missed: list[History], now: float) -> list[Delivery]:
     """Make the user a member. All that can fail has been done before."""
     chat.rooms[room.name] = room
@@ -350,6 +357,7 @@ def _enter(chat: Rooms, user: User, room: Room, missed: list[History], now: floa
     return [*(Delivery((user.client,), event) for event in told),
             Delivery(others, Joined(room.name, user.name, now))]
 
+# %% ../nbs/08_rooms.ipynb #890aba09
 def _welcome(chat: Rooms, user: User, room: Room) -> Welcome:
     text = f"Welcome to {room.name}, {user.name}!"
     limits = chat.limits
@@ -359,6 +367,7 @@ def _welcome(chat: Rooms, user: User, room: Room) -> Welcome:
     epoch, token = chat.log.epoch, user.session.token
     return Welcome(user.name, room.name, text, room.seq, epoch, token, limits=known)
 
+# %% ../nbs/08_rooms.ipynb #edbdade6
 @_rule_for(Join)
 def _join_another(chat: Rooms, user: User, command: Join, now: float) -> list[Delivery]:
     name = command.room.lower()
@@ -371,7 +380,7 @@ def _join_another(chat: Rooms, user: User, command: Join, now: float) -> list[De
     room = _room_is(chat, name)
     return _enter(chat, user, room, _missed_in(chat, room, command.since), now)
 
-# %% ../nbs/08_rooms.ipynb #83384f37
+# %% ../nbs/08_rooms.ipynb #d4ff8990
 PAGE_BYTES = 262_144
 
 def _page(chat: Rooms, room: Room, *, before: int | None = None, after: int | None = None,
@@ -393,6 +402,7 @@ def _page(chat: Rooms, room: Room, *, before: int | None = None, after: int | No
     more = stop - len(messages) >= first
     return History(room.name, messages, more, 0 if more else max(0, stop - len(messages)), id)
 
+# %% ../nbs/08_rooms.ipynb #a4f55c13
 def _fitting(messages: list[Message]) -> int:
     """How many of the messages fit in a page; at least one."""
     size = 0
@@ -402,7 +412,7 @@ def _fitting(messages: list[Message]) -> int:
             return count
     return len(messages)
 
-# %% ../nbs/08_rooms.ipynb #60849e45
+# %% ../nbs/08_rooms.ipynb #d8af3288
 @_rule_for(AskHistory)
 def _history(chat: Rooms, user: User, command: AskHistory, now: float) -> list[Delivery]:
     room = _room_of(user, command.room)
@@ -412,6 +422,7 @@ def _history(chat: Rooms, user: User, command: AskHistory, now: float) -> list[D
                  limit=command.limit, id=command.id)
     return [Delivery((user.client,), found)]
 
+# %% ../nbs/08_rooms.ipynb #9cb862f4
 def _room_of(user: User, name: str | None) -> Room:
     """The room that a command is about: the one it names, or where the user talks."""
     room = user.room if name is None else user.rooms.get(name.lower())
@@ -420,10 +431,11 @@ def _room_of(user: User, name: str | None) -> Room:
         raise Refused("not_joined", wrong)
     return room
 
-# %% ../nbs/08_rooms.ipynb #66974d84
+# %% ../nbs/08_rooms.ipynb #3c89d5a8
 # A message that was given to the log and is not committed yet.
 Appended = tuple[User, Message, MessageId | None]
 
+# %% ../nbs/08_rooms.ipynb #ed4e5640
 @_rule_for(Say)
 def _say(chat: Rooms, user: User, command: Say, now: float) -> list[Delivery]:
     id = command.id
@@ -456,7 +468,7 @@ def _whisper(chat: Rooms, user: User, command: Whisper, now: float) -> list[Deli
     user.session.remember(id, None)
     return [said, Delivery((user.client,), Ok(id))]
 
-# %% ../nbs/08_rooms.ipynb #7d939ba5
+# %% ../nbs/08_rooms.ipynb #9db455c8
 @_rule_for(AskUsers)
 def _users(chat: Rooms, user: User, command: AskUsers, now: float) -> list[Delivery]:
     return [Delivery((user.client,), user_list(_room_of(user, command.room)))]
@@ -466,6 +478,7 @@ def _rooms(chat: Rooms, user: User, command: AskRooms, now: float) -> list[Deliv
     sizes = [RoomSize(name, len(room.members)) for name, room in sorted(chat.rooms.items())]
     return [Delivery((user.client,), RoomList(sizes))]
 
+# %% ../nbs/08_rooms.ipynb #b4285411
 @_rule_for(Ping)
 def _ping(chat: Rooms, user: User, command: Ping, now: float) -> list[Delivery]:
     return [Delivery((user.client,), Pong(command.id))]
@@ -474,6 +487,7 @@ def _ping(chat: Rooms, user: User, command: Ping, now: float) -> list[Delivery]:
 def _pong(chat: Rooms, user: User, command: Pong, now: float) -> list[Delivery]:
     return []
 
+# %% ../nbs/08_rooms.ipynb #4dca8e95
 @_rule_for(SetStatus)
 def _status(chat: Rooms, user: User, command: SetStatus, now: float) -> list[Delivery]:
     user.status = command.status
@@ -482,7 +496,7 @@ def _status(chat: Rooms, user: User, command: SetStatus, now: float) -> list[Del
     to = tuple(clients) or (user.client,)
     return [Delivery(to, StatusChanged(user.name, command.status, now))]
 
-# %% ../nbs/08_rooms.ipynb #ea9f3a47
+# %% ../nbs/08_rooms.ipynb #f7e1a1ee
 @_rule_for(Leave)
 def _leave(chat: Rooms, user: User, command: Leave, now: float) -> list[Delivery]:
     if command.room is None:
@@ -492,6 +506,7 @@ def _leave(chat: Rooms, user: User, command: Leave, now: float) -> list[Delivery
     left = Left(room.name, user.name, now)
     return [Delivery((user.client,), left), *_exit_room(chat, user, room, now)]
 
+# %% ../nbs/08_rooms.ipynb #95afc6bf
 def _exit_room(chat: Rooms, user: User, room: Room, now: float) -> list[Delivery]:
     """Take the user out, and tell those who stay."""
     room.remove(user)
@@ -499,7 +514,7 @@ def _exit_room(chat: Rooms, user: User, room: Room, now: float) -> list[Delivery
         del chat.rooms[room.name]
     return [Delivery(room.clients, Left(room.name, user.name, now))]
 
-# %% ../nbs/08_rooms.ipynb #52b9a559
+# %% ../nbs/08_rooms.ipynb #f3816ed4
 def _without(chat: Rooms, deliveries: list[Delivery]) -> list[Delivery]:
     """The deliveries as they are when the messages since the last commit were never said."""
     last: dict[str, int] = {}  # the numbers that the rooms are left with
@@ -522,6 +537,7 @@ def _without(chat: Rooms, deliveries: list[Delivery]) -> list[Delivery]:
             result.append(Delivery((each[0].client,), _not_saved(chat, None)))
     return result
 
+# %% ../nbs/08_rooms.ipynb #b384ca77
 def _not_saved(chat: Rooms, id: MessageId | None) -> Error:
     return Error("not_saved", f"not said: {chat.trouble}", id, retry_after=1.0)
 
