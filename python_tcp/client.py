@@ -319,6 +319,12 @@ class EventDrivenTCPClient:
             stream.loop.call_threadsafe(lambda: stream.abort("closed by us"))
             thread.join(self.timeout / 2)
 
+    def abort(self, reason: str = "aborted") -> None:
+        """End the connection now; what is queued is lost. From any thread."""
+        stream = self._stream
+        if stream is not None:
+            stream.loop.call_threadsafe(lambda: stream.abort(reason))
+
     def _ended(self, stream: Stream) -> None:
         try:
             if stream.close_reason not in ("closed by peer", "closed by us"):

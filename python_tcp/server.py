@@ -517,8 +517,9 @@ class EventDrivenTCPServer(BaseServer):
         stream.tell(lambda stream: self.on_connect(stream.connection_id, address))
 
     def _last_words(self, stream: Stream, reason: str) -> bytes:
+        words = self.farewell(reason)
         self._fanout.settle(stream)  # what it was sent before comes before
-        return self.farewell(reason)
+        return words
 
     def _data(self, stream: Stream, data: bytes) -> None:
         if self.idle_timeout is not None:
