@@ -145,12 +145,14 @@ def spans(text: str, columns: int, indent: int) -> list[tuple[int, int]]:
         end = start + len(paragraph)
         while start + (size := fitting(text[start:end], columns)) < end:
             blank = text.rfind(" ", start + 1, start + size + 1)
-            cut = blank if blank > start else start + max(size, 1)
+            word = text[blank + 1 : end].partition(" ")[0]
+            columns -= indent * (not found)
+            at_blank = blank > start and fitting(word, columns) == len(word)
+            cut = blank if at_blank else start + max(size, 1)
             found.append((start, cut))
-            start = cut + (blank > start)
-            columns -= indent * (len(found) == 1)
+            start = cut + at_blank
+        columns -= indent * (not found)
         found.append((start, end))
-        columns -= indent * (len(found) == 1)
         start = end + 1
     return found
 
@@ -265,12 +267,13 @@ def line_of(event: Event | Lost | Back | Gap, me: str = "") -> Line | None:
         case Error(content=content):
             return _told(content, mark="!!")
         case Lost(reason=reason):
-            return _told(f"The connection is lost: {reason}", mark="!!")
+            return _told(f"The connection is lost. {reason}", mark="!!")
         case Back():
             return _told("The connection is back.")
         case Gap(room=room, count=count):
-            number = "Some" if count is None else count
-            return _told(f"{room}: {number} messages are missing; the server has them no more.")
+            if count is None:
+                return _told(f"{room} has started anew; something may be missing here.")
+            return _told(f"{count} messages of {room} are missing here; they are no longer kept.")
     return None
 
 # %% ../nbs/11_terminal.ipynb #4ff61c12
@@ -631,7 +634,7 @@ def parts_of_bar(chat: Chat) -> list[str]:
         room if chat.room else "in no room",
         unread and f"unread: {unread}",
         chat.away and f"you are {harmless(chat.away)[:20]}",
-        f"{unsent} not sent yet" if unsent else "",
+        f"{unsent} not sent yet" if unsent > (chat.state != "lost") else "",
         connection(chat),
     ]
 
@@ -928,7 +931,7 @@ class Face:
         self._leaving = True
         client = self.chat.client
         self._do(lambda: client.leave(timeout=2), lambda _: self.end())
-        self._loop.call_later(3, self.end)
+        self._loop.call_later(5, self.end)
 
     def end(self, status: int = 0, last_words: str = "") -> None:
         """End the application."""
@@ -960,7 +963,8 @@ class Face:
         people -= {self.chat.client.username}
         before = self.buffer.document.text_before_cursor.replace("\n", " ")
         rooms = self.chat.known_rooms | set(ours)
-        self._do(_do_rooms(self.chat, shown=False), lambda _: None)  # for the next time
+        if before.startswith("/join"):
+            self._do(_do_rooms(self.chat, shown=False), lambda _: None)  # for the next time
         return candidates(before, people, rooms, set(ours))
 
     # --- other threads
