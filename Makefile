@@ -2,9 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-BOOK := settings.ini _quarto.yml nbs/_quarto.yml tools/site.py $(wildcard nbs/*.ipynb python_tcp/*.py)
+BOOK := settings.ini _quarto.yml $(wildcard nbs/_quarto.yml nbs/*.css nbs/*.ipynb nbs/images/* python_tcp/*.py tools/*.py)
 
-.PHONY: help run test book site bench export readme clean
+.PHONY: help run test book site bench figures export readme clean
 
 help:
 	@echo "make run     serve the book on http://127.0.0.1:8080 and a chat on 127.0.0.1:8000"
@@ -12,6 +12,7 @@ help:
 	@echo "make book    open the notebooks in JupyterLab"
 	@echo "make site    build the tutorial site into _docs/"
 	@echo "make bench   measure the chat; ARGS='--help' lists what can be measured"
+	@echo "make figures count cells, words, checks and exercises of each chapter, against the aims"
 	@echo "make export  write python_tcp/ and README.md from the notebooks, and clean them"
 	@echo "make clean   remove all that was made, .venv too"
 
@@ -29,8 +30,12 @@ site: _docs/index.html
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
 
+figures: $(READY)
+	@$(BIN)/python tools/figures.py $(ARGS)
+
 export: $(READY)
 	$(BIN)/nbdev_export
+	$(BIN)/python tools/fill.py
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/readme.py
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'DEFAULT_PORT', 'ClientEvent', 'HELP', 'Peer', 'farewell', 'ChatServer', 'Lost', 'Back', 'Gap', 'show', 'Place',
            'Conversation', 'ChatClient', 'run_chat_server', 'Config', 'read_config', 'server_parser', 'server_config',
-           'start_server', 'run_chat_client', 'start_client']
+           'start_server', 'run_chat_client', 'client_parser', 'start_client']
 
 # %% ../nbs/10_chat_app.ipynb #77745d3c
 import argparse
@@ -127,12 +127,14 @@ class ChatServer:
         history: str | Path | None = None,
     ) -> None:
         self.limits, self.history = limits, history
+        self.on_event: Callable[[Event], object] | None = None  # each event that anybody gets
         memory = MemoryLog(limits.history_messages, limits.history_bytes, secrets.token_hex(4))
         self._rooms = Rooms(limits, memory)
         self._peers: dict[int, Peer] = {}
         self._not_joined: dict[int, None] = {}  # clients, those that came first before others
         self._held: list[Delivery] = []  # until the end of this tick
         self._commit_is_due = False
+        self._trouble: str | None = None  # with the log, as the log file was told
         self._tick = self._time = 0.0
         self._server = server = EventDrivenTCPServer(
             host,
@@ -143,6 +145,7 @@ class ChatServer:
         )
         server.on_connect, server.on_data = self._connected, self._data
         server.on_disconnect, server.farewell = self._disconnected, self._last_words
+        server.on_start, server.on_stop = self._open_log, self._close_log
 
     def start(self) -> int:
         """Open the port, and return its number.
@@ -150,26 +153,19 @@ class ChatServer:
         Raises `OSError` where that is not possible, and `LogFileError` for a file that is not a
         history.
         """
-        if not self.running:
-            self._open_log()
-            try:
-                self._server.start()
-            except BaseException:
-                self._close_log()
-                raise
-            if self.history is not None and self.limits.history_days:
-                self._server.loop.call_threadsafe(self._forget)
+        self._server.start()
         return self.port
 
     def stop(self) -> None:
         """Tell everybody, and close."""
         self._server.stop()
-        if not self.running:  # else we are called by the server, which is about to stop
-            self._close_log()
 
     host = property(lambda self: self._server.host)
     port = property(lambda self: self._server.port)
     running = property(lambda self: self._server.running)
+
+    connections = property(lambda self: len(self._peers), doc="How many there are.")
+    rooms = property(lambda self: sorted(list(self._rooms.rooms)), doc="Their names.")
 
     @property
     def users(self) -> list[str]:
@@ -178,11 +174,12 @@ class ChatServer:
 
     def _open_log(self) -> None:
         if self.history is not None:
-            self._close_log()
             self._rooms.log = SQLiteLog(self.history, LogError)
+            if self.limits.history_days:
+                self._server.loop.call_threadsafe(self._forget)
 
     def _close_log(self) -> None:
-        if isinstance(self._rooms.log, SQLiteLog):
+        if self.history is not None:
             self._rooms.log.close()
 
     def _forget(self) -> None:
@@ -275,13 +272,15 @@ class ChatServer:
         """Make sure of what was said, then let everybody see it."""
         self._commit_is_due = False
         held, self._held = self._held, []
-        ready = self._rooms.commit(held)
-        if ready is not held:
-            log.error("history could not be written; the senders were told")
-        for to, event in ready:
+        for to, event in self._rooms.commit(held):
             self._deliver(to, event)
+        if self._trouble != self._rooms.trouble:
+            self._trouble = self._rooms.trouble
+            log.warning("history: %s", self._trouble or "it works again")
 
     def _deliver(self, to: tuple[int, ...], event: Event) -> None:
+        if self.on_event is not None:
+            self.on_event(event)
         if isinstance(event, Goodbye):
             self._server.close(to[0], event.code)  # `_last_words` says it
         elif len(to) > 1:
@@ -458,8 +457,8 @@ class Conversation:
             case Goodbye():
                 self.goodbye = event
                 return []
-            case Ping(id=id):
-                self.sender.add(Pong(id), first=True)
+            case Ping() | Pong():  # whether the connection is alive is the client's business
+                return []
             case _:
                 return self._seen(event)
         return [event]
@@ -521,11 +520,14 @@ class Conversation:
             return []
         self.sender.answered(event.id)
         self.error = event
+        for place in self.places.values():
+            if event.id is not None and event.id == place.asked:  # there is no more to be had
+                return [event, *self._replayed(History(place.room, [], False, id=event.id))]
         room = self._joining.pop(event.id, None)
         if room is None or self._resuming[:1] != [room]:
             return [event]
-        if not self._paced:  # not even the first room: there is no way back
-            self.goodbye = Goodbye(event.code, event.content, False)
+        if not self._paced:  # not even the first room: there is no way back, or not yet
+            self.goodbye = Goodbye(event.code, event.content, event.code == "no_history", 5.0)
             return [event]
         del self.places[room]
         return [event, Left(room, self.username, 0.0), *self._resume_next()]
@@ -534,8 +536,6 @@ class Conversation:
         room = getattr(event, "room", None)
         place = self.places.get(room)
         match event:
-            case Pong():
-                return []
             case UserList(users=users) if place is not None:
                 place.users = users
                 if room in self._resuming:
@@ -799,7 +799,9 @@ class ChatClient:
         tcp.silence.feed()
         for frame in frames:
             event = decode_event(frame) if isinstance(frame, bytes) else None
-            if event is not None and tcp is self._tcp:  # a callback may have connected anew
+            if isinstance(event, Ping):
+                tcp.send(encode(Pong(event.id)))
+            elif event is not None and tcp is self._tcp:  # a callback may have connected anew
                 self._hear(event)
         if tcp is self._tcp and self._talk.goodbye is not None:
             tcp.close()
@@ -915,14 +917,21 @@ def run_chat_server(
     *,
     history: str | Path | None = None,
     limits: Limits = Limits(),
+    on_start: Callable[[ChatServer], object] | None = None,
 ) -> int:
-    """Run a chat server until Ctrl-C or SIGTERM. Returns the exit status."""
+    """Run a chat server until Ctrl-C or SIGTERM. Returns the exit status.
+
+    `on_start(server)` is called when the port is open; without it, a line says so.
+    """
     server = ChatServer(host, port, history=history, limits=limits)
     with _ending_on_signals():
         try:
             _allow_many_files()
             port = server.start()
-            _say(f"chat server on {host}:{port}; Ctrl-C ends it")
+            if on_start is None:
+                _say(f"chat server on {host}:{port}; Ctrl-C ends it")
+            else:
+                on_start(server)
             while server.running:
                 time.sleep(1)  # not longer: a signal just before it does not end the sleep
         except OSError as error:
@@ -1107,8 +1116,8 @@ def run_chat_client(
             sys.stdout = None
             return 1
 
-def start_client(argv: list[str] | None = None) -> int:
-    """The command `chat_client`."""
+def client_parser() -> argparse.ArgumentParser:
+    """The arguments of `chat_client`."""
     parser = _Parser(
         prog="chat_client",
         description="Join a chat.",
@@ -1122,6 +1131,11 @@ def start_client(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--username", help="the name to join with")
     parser.add_argument("--room", default="lobby", help="the room to join (%(default)s)")
+    return parser
+
+def start_client(argv: list[str] | None = None) -> int:
+    """The command `chat_client`."""
+    parser = client_parser()
     arguments = parser.parse_args(argv)
     if arguments.username is None and not (sys.stdin and sys.stdin.isatty()):
         parser.error("--username is missing")

@@ -117,6 +117,7 @@ class SQLiteLog:
 
     def append(self, message: Message, session: str, id: MessageId | None) -> None:
         """Take the next message of its room. It is safe after the next `commit`."""
+        session = None if id is None else session  # of no use without an id
         self._pending.append((message.room, message.seq, message.username, message.content,
                               message.timestamp, session, id))
 

@@ -225,6 +225,7 @@ class Rooms:
         self.by_name: dict[str, User] = {}  # by name, in lower case
         self.departed: dict[str, Session] = {}  # by token; those who left last come last
         self.appended: list[Appended] = []  # since the last commit
+        self.trouble: str | None = None  # why the log could not keep the last messages
         self._buckets: dict[int, Bucket] = {}  # by client
 
     def handle(self, client: int, command: Command, now: float) -> list[Delivery]:
@@ -262,9 +263,11 @@ class Rooms:
         appended, self.appended = self.appended, []
         try:
             self.log.commit()
+            self.trouble = None if appended else self.trouble
+            return deliveries
         except LogError as trouble:
-            return _without(self, deliveries, appended, str(trouble))
-        return deliveries
+            self.trouble = str(trouble)
+            return _without(self, deliveries, appended, self.trouble)
 
     def _keep(self, session: Session) -> None:
         self.departed[session.token] = session

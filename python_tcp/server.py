@@ -172,10 +172,10 @@ class BaseServer:
         self._stop_asked = self._stopping = False
         try:
             self.loop = EventLoop()
-        except OSError:  # out of file descriptors
+            self._prepare()
+        except BaseException:  # out of file descriptors, or whatever `_prepare` needs is not there
             self._listener.close()
             raise
-        self._prepare()
         self._acceptor = Acceptor(self.loop, self._listener, self._accepted, self._has_room)
         self._thread = self.loop.start_thread(f"{type(self).__name__} {self.port}")
 
@@ -440,6 +440,12 @@ class EventDrivenTCPServer(BaseServer):
         """The last bytes for a connection that ends for this reason."""
         return b""
 
+    def on_start(self) -> None:
+        """The port is open. What this raises, `start` raises, and the port is closed again."""
+
+    def on_stop(self) -> None:
+        """The last connection is closed, after `stop`. On the loop's thread."""
+
     def send(self, connection_id: int, data: bytes) -> bool:
         """Queue `data` for one client. False if it is not there. From any thread."""
         data, stream = as_bytes(data), self.connections.get(connection_id)
@@ -487,6 +493,11 @@ class EventDrivenTCPServer(BaseServer):
 
     def _prepare(self) -> None:
         self._fanout = Fanout(self.loop, self.connections)
+        try:
+            self.on_start()
+        except BaseException:
+            self.loop.close()
+            raise
 
     def _has_room(self) -> bool:
         return self.max_connections is None or len(self._streams) < self.max_connections
@@ -540,13 +551,19 @@ class EventDrivenTCPServer(BaseServer):
         self._streams.discard(stream)
         self._acceptor.resume()
         if self._stopping and not self._streams:
-            self.loop.stop()
+            self._all_closed()
 
     def _close_all(self, timeout: float) -> None:
         self.loop.call_later(timeout, self._abort_all)
         for stream in list(self._streams):
             stream.finish("server_closing")
         if not self._streams:
+            self._all_closed()
+
+    def _all_closed(self) -> None:
+        try:
+            self.on_stop()
+        finally:
             self.loop.stop()
 
     def _abort_all(self) -> None:

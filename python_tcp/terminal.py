@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['MOST_MARKS', 'Row', 'PALETTE', 'GREY', 'RED', 'MOST_ROWS', 'STAMP', 'MARK', 'COMMANDS', 'ALIASES', 'MOST_CHARACTERS',
-           'above', 'harmless', 'Piece', 'paint', 'colour_of', 'fitting', 'spans', 'cut', 'Line', 'rows_of', 'stamp',
-           'mentions', 'message_line', 'whisper_line', 'line_of', 'Typed', 'Mistake', 'parse', 'candidates', 'bar',
-           'Chat', 'parts_of_bar', 'connection', 'Screen', 'Face', 'on_a_terminal', 'run_chat_terminal', 'start_client']
+           'log', 'LOG_FORMATS', 'above', 'harmless', 'Piece', 'paint', 'colour_of', 'fitting', 'spans', 'cut', 'Line',
+           'rows_of', 'stamp', 'mentions', 'message_line', 'whisper_line', 'line_of', 'Typed', 'Mistake', 'parse',
+           'candidates', 'bar', 'Chat', 'parts_of_bar', 'connection', 'Screen', 'Face', 'on_a_terminal',
+           'run_chat_terminal', 'start_client', 'line_format', 'json_format', 'LogWriter', 'ServerFace', 'start_server']
 
 # %% ../nbs/11_terminal.ipynb #3e17cfd6
 import asyncio
@@ -1030,3 +1031,138 @@ def _terminal_errors() -> tuple[type[Exception], ...]:
         return (termios.error,)
     except ImportError:  # Windows
         return ()
+
+# %% ../nbs/11_terminal.ipynb #3d6d791e
+log = logging.getLogger("python_tcp.terminal")
+
+def line_format(record: logging.LogRecord) -> str:
+    """A line for people."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+    level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+    return f"{when} {level}{harmless(record.getMessage())}"
+
+def json_format(record: logging.LogRecord) -> str:
+    """A line for programs."""
+    import json
+
+    fields = {
+        "time": round(record.created, 3),
+        "level": record.levelname.lower(),
+        "message": record.getMessage(),
+        **getattr(record, "fields", {}),
+    }
+    return json.dumps(fields)
+
+LOG_FORMATS = {"line": line_format, "json": json_format}
+
+# %% ../nbs/11_terminal.ipynb #1b8b4b60
+class LogWriter(logging.Handler):
+    """Writes log records on a thread of its own: warnings and errors to standard error, the rest to
+    standard output. A terminal or a pipe that stands still stops nobody.
+    """
+
+    def __init__(self, form: Callable[[logging.LogRecord], str], most: int = 1000) -> None:
+        super().__init__()
+        self._form = form
+        self._records: queue.Queue = queue.Queue(most)
+        self._thread = threading.Thread(target=self._write, name="LogWriter", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(queue.Full):  # lines are lost, not people
+            self._records.put_nowait(record)
+
+    def close(self) -> None:
+        """Write what is waiting, for at most a second."""
+        self.emit(None)
+        self._thread.join(1)
+        super().close()
+
+    def _write(self) -> None:
+        while (record := self._records.get()) is not None:
+            stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+            with suppress(OSError, ValueError):  # nobody reads it
+                print(self._form(record), file=stream, flush=True)
+                if record.exc_info:
+                    print(logging.Formatter().formatException(record.exc_info), file=stream)
+
+# %% ../nbs/11_terminal.ipynb #0d161da5
+class ServerFace:
+    """What `chat_server` tells: who comes and goes, and figures when Enter is pressed."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self._since = time.monotonic()
+        self._last: Event | None = None
+        self._server: chat_app.ChatServer | None = None
+
+    def started(self, server: chat_app.ChatServer) -> None:
+        """The port is open."""
+        self._server, server.on_event = server, self.happened
+        where = {"event": "start", "host": server.host, "port": server.port}
+        _tell(f"chat server on {server.host}:{server.port}; Ctrl-C ends it", where)
+        if sys.stdin and sys.stdin.isatty():
+            threading.Thread(target=self._answer, daemon=True).start()
+
+    def happened(self, event: Event) -> None:
+        """On the server's thread, for each event that anybody gets."""
+        match event:
+            case Message():
+                self.messages += 1
+            case Welcome(username=who, room=room):
+                _tell(f"{who} joined {room}", {"event": "join", "username": who, "room": room})
+            case Left(username=who, room=room) if event != self._last:  # those who stay get it too
+                self._last = event
+                _tell(f"{who} left {room}", {"event": "leave", "username": who, "room": room})
+
+    def figures(self) -> dict[str, int]:
+        """How much there is."""
+        server = self._server
+        return {
+            "people": len(server.users),
+            "rooms": len(server.rooms),
+            "connections": server.connections,
+            "messages": self.messages,
+            "seconds": round(time.monotonic() - self._since),
+        }
+
+    def _answer(self) -> None:
+        """Say the figures each time that Enter is pressed."""
+        with suppress(OSError, ValueError):
+            for _ in sys.stdin:
+                figures = self.figures()
+                said = ", ".join(f"{number} {what}" for what, number in figures.items())
+                _tell(said, {"event": "figures", **figures})
+
+# %% ../nbs/11_terminal.ipynb #0352a1b5
+def _tell(text: str, fields: dict) -> None:
+    log.info("%s", text, extra={"fields": fields})
+
+def _log_to(writer: LogWriter, quiet: bool) -> None:
+    """Have all log records written by `writer`; if `quiet`, only warnings and errors."""
+    root = logging.getLogger()
+    root.addHandler(writer)
+    logging.getLogger("python_tcp").setLevel(logging.WARNING if quiet else logging.INFO)
+
+# %% ../nbs/11_terminal.ipynb #cbeabd71
+def start_server(argv: list[str] | None = None) -> int:
+    """The command `chat_server`."""
+    parser = chat_app.server_parser()
+    parser.add_argument("--quiet", action="store_true", help="say nothing but what goes wrong")
+    parser.add_argument("--log-format", choices=LOG_FORMATS, default="line", help="%(default)s, or json: one object a line")
+    arguments = parser.parse_args(argv)
+    config = chat_app.server_config(parser, arguments)
+    if hasattr(signal, "SIGTTIN"):
+        signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+    writer = LogWriter(LOG_FORMATS[arguments.log_format])
+    _log_to(writer, arguments.quiet)
+    try:
+        return chat_app.run_chat_server(
+            config.host,
+            config.port,
+            history=config.history,
+            limits=config.limits,
+            on_start=ServerFace().started,
+        )
+    finally:
+        writer.close()

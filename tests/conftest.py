@@ -1,5 +1,8 @@
 """What several test files share."""
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,3 +21,14 @@ settings.load_profile("no clock")
 def tree(tmp_path: Path) -> Path:
     """A copy of the repository, for tests that write into it."""
     return Path(shutil.copytree(ROOT, tmp_path / "tree", ignore=MADE_BY_TOOLS))
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a site built where there is no Quarto, and what the build complained of."""
+    folder = tmp_path_factory.mktemp("site")
+    path = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if not Path(part, "quarto").exists())
+    command = [sys.executable, ROOT / "tools" / "site.py", "--output", folder]
+    done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stderr

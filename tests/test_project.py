@@ -66,6 +66,42 @@ def test_the_readme_is_the_index(tree: Path) -> None:
     assert subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 1
 
 
+def test_what_is_made_from_the_chapters_is_up_to_date(tree: Path) -> None:
+    """The map, the table for teachers and the links of the glossary; and a new chapter comes in by itself."""
+    command = [sys.executable, tree / "tools" / "fill.py"]
+    assert subprocess.run([*command, "--check"]).returncode == 0, "run: make export"
+    cells = [nbformat.v4.new_markdown_cell(text) for text in ("# Something new\n\n> Learn it.", "A *ghost* and a *backlog*.")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tree / "nbs" / "00_a.ipynb")
+    assert subprocess.run([*command, "--check"], stderr=subprocess.DEVNULL).returncode == 1
+    assert subprocess.run(command).returncode == 0
+    index, glossary, teaching = ((tree / "nbs" / f"{name}.ipynb").read_text() for name in ("index", "95_glossary", "96_teaching"))
+    assert "| 0 | [Something new](00_a.ipynb) | Learn it. |" in index
+    assert "[0. Something new](00_a.ipynb) | 9 |" in teaching
+    assert glossary.count(" → [Something new](00_a.ipynb)") == 2
+    assert subprocess.run([*command, "--check"]).returncode == 0
+
+
+def glossary() -> list[tuple[str, str, str | None]]:
+    """Term, other forms, and the notebook that it links to."""
+    text = "\n".join(cell.source for cell in nbformat.read(ROOT / "nbs" / "95_glossary.ipynb", as_version=4).cells)
+    entries = re.findall(r"^- \*\*(.+?)\*\*(?: \((.+?)\))?: \S.*?\.(?: → \[[^]]+\]\((\w+\.ipynb)\))?$", text, re.M)
+    assert len(entries) == len(re.findall("^- ", text, re.M)) > 40  # none has another form
+    return entries
+
+
+def test_the_glossary_links_to_chapters_that_have_the_term() -> None:
+    for term, others, notebook in glossary():
+        said = [re.sub("[ _-]", ".", form) for form in (term, *others.replace("`", "").split(", ")) if form]
+        chapters = [notebook] if notebook else [path.name for path in NOTEBOOKS if "00" <= path.name < "95"]
+        prose = " ".join(cell.source for name in chapters for cell in nbformat.read(ROOT / "nbs" / name, as_version=4).cells if cell.cell_type == "markdown")
+        assert bool(re.search(rf"\b({'|'.join(said)})(e?s)?\b", prose, re.I)) == bool(notebook), f"{term}: {notebook}"
+
+
+def test_the_glossary_is_in_order() -> None:
+    terms = [re.sub(r"\W|_", "", term.lower()) for term, _, _ in glossary()]
+    assert terms == sorted(terms)
+
+
 def test_links_of_the_readme_lead_to_files() -> None:
     links = re.findall(r"\]\(([^)#\s]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
     missing = [link for link in links if not re.match(r"\w+:", link) and not (ROOT / link).exists()]

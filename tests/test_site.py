@@ -1,10 +1,13 @@
 """The site as Sphinx builds it: every chapter is there and whole, every link leads somewhere, nothing comes from another host."""
-import os
+import importlib
+import importlib.util
+import inspect
 import re
-import subprocess
 import sys
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from types import FunctionType, ModuleType
 from urllib.parse import unquote, urlsplit
 
 import nbformat
@@ -12,6 +15,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
+MODULES = {  # name -> its notebook
+    match[1]: path for path in NOTEBOOKS if (match := re.search(r"#\| *default_exp +(\w+)", path.read_text(encoding="utf-8")))
+}
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -49,15 +55,16 @@ class Page(HTMLParser):
             self.words.append(data)
 
 
-@pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of a site built where there is no Quarto, and what the build complained of."""
-    folder = tmp_path_factory.mktemp("site")
-    path = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if not Path(part, "quarto").exists())
-    command = [sys.executable, ROOT / "tools" / "site.py", "--output", folder]
-    done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return folder, done.stderr
+@pytest.fixture(scope="module")
+def tools() -> Iterator[ModuleType]:
+    """tools/site.py, under another name: Python has a module `site` of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "tools"))
+        spec = importlib.util.spec_from_file_location("tools_site", ROOT / "tools" / "site.py")
+        module = sys.modules["tools_site"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        module.reference = importlib.import_module("reference")
+        yield module
 
 
 @pytest.fixture(scope="session")
@@ -70,9 +77,12 @@ def folder_of(site: dict[Path, Page]) -> Path:
     return next(iter(site)).parent
 
 
+def page_of_name(notebook: Path) -> str:
+    return re.sub(r"^\d+_", "", notebook.stem) + ".html"
+
+
 def page_of(notebook: Path, site: dict[Path, Page]) -> Page:
-    name = re.sub(r"^\d+_", "", notebook.stem)
-    return site[folder_of(site) / f"{name}.html"]
+    return site[folder_of(site) / page_of_name(notebook)]
 
 
 def words(text: str) -> str:
@@ -113,7 +123,7 @@ def test_every_link_leads_somewhere(site: dict[Path, Page]) -> None:
 
 
 def test_the_sidebar_lists_every_chapter_in_order(site: dict[Path, Page]) -> None:
-    chapters = [re.sub(r"^\d+_", "", path.stem) + ".html" for path in NOTEBOOKS if path.stem != "index"]
+    chapters = [page_of_name(path) for path in NOTEBOOKS if path.stem != "index"]
     for path in site:
         links = [link for link in site[path].links if link in chapters or link == "#" and path.name in chapters]
         listed = [path.name if link == "#" else link for link in links]
@@ -121,7 +131,7 @@ def test_the_sidebar_lists_every_chapter_in_order(site: dict[Path, Page]) -> Non
 
 
 def test_pages_lead_to_the_next_and_back(site: dict[Path, Page]) -> None:
-    chapters = ["index.html", *(re.sub(r"^\d+_", "", path.stem) + ".html" for path in NOTEBOOKS if path.stem != "index")]
+    chapters = ["index.html", *(page_of_name(path) for path in NOTEBOOKS if path.stem != "index")]
     for here, following in zip(chapters, chapters[1:]):
         assert site[folder_of(site) / here].links[-20:].count(following)
         assert site[folder_of(site) / following].links[-20:].count(here)
@@ -142,7 +152,100 @@ def test_nothing_comes_from_another_host(site: dict[Path, Page]) -> None:
 def test_pages_lead_to_their_notebooks(site: dict[Path, Page]) -> None:
     for notebook in NOTEBOOKS:
         links = [link for link in page_of(notebook, site).links if link.endswith(notebook.name)]
-        assert [urlsplit(link).netloc for link in links[:3]] == ["github.com", "mybinder.org", "colab.research.google.com"]
+        assert [urlsplit(link).netloc for link in links[:4]] == ["", "colab.research.google.com", "mybinder.org", "github.com"]
+        assert (folder_of(site) / links[0]).read_bytes() == notebook.read_bytes()
+
+
+def test_chapters_lead_to_their_module_and_back(site: dict[Path, Page]) -> None:
+    for name, notebook in MODULES.items():
+        links = page_of(notebook, site).links
+        assert f"api_{name}.html" in links
+        assert any(link.endswith(f"/blob/main/python_tcp/{name}.py") for link in links)
+        back = site[folder_of(site) / f"api_{name}.html"].links
+        assert page_of_name(notebook) in back
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_reference_is_whole(name: str, site: dict[Path, Page]) -> None:
+    """Each public name and method has an entry with its docstring, and a link to the line where it stands."""
+    source = (ROOT / "python_tcp" / f"{name}.py").read_text(encoding="utf-8")
+    page, module = site[folder_of(site) / f"api_{name}.html"], importlib.import_module(f"python_tcp.{name}")
+    shown = words(page.text)
+    for public in module.__all__:
+        assert [link for link in page.links if "#L" in link and stands_at(public, link, source)], public
+        thing = getattr(module, public)
+        if not inspect.isclass(thing) and not inspect.isfunction(thing):
+            continue
+        assert docstring(thing) in shown
+        for method, function in vars(thing).items() if inspect.isclass(thing) else ():
+            function = function.fget if isinstance(function, property) else function
+            if inspect.isfunction(function) and not method.startswith("_") and function.__qualname__ == f"{public}.{method}":
+                assert words(f"{public}.{method}") in shown
+                assert docstring(function) in shown
+
+
+def docstring(thing: type | FunctionType) -> str:
+    """Its own, not one that was inherited or made up."""
+    text = vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__
+    return words(text or "") if not (text or "").startswith(f"{thing.__name__}(") else ""
+
+
+def stands_at(name: str, link: str, source: str) -> bool:
+    line = source.splitlines()[int(link.rpartition("#L")[2]) - 1]
+    return bool(re.match(rf"(async def |def |class )?{name}\b", line))
+
+
+def test_a_reference_entry(tmp_path: Path, tools: ModuleType) -> None:
+    """Signatures stand as in the source, without bodies; what is private is left out."""
+    source = (
+        '__all__ = ["LIMIT", "Box", "Point", "fetch"]\n\nLIMIT = 3\n_hidden = 4\n\n'
+        'class Box(dict):\n    """Holds things."""\n\n    _secret = 1\n\n    def __init__(self, size: int = LIMIT) -> None:\n        self.size = size\n\n'
+        '    def _inner(self): ...\n\n    @property\n    def full(self) -> bool:\n        """No room."""\n        return True\n\n'
+        '@dataclass(frozen=True)\nclass Point:\n    x: int = 0  # metres\n\n'
+        'async def fetch(\n    url: str,\n) -> bytes:\n    return b""\n'
+    )
+    limit, box, full, point, fetch = tools.reference.entries(source, "00_core.ipynb", "REPO/python_tcp/core.py")
+    assert limit == "## LIMIT\n\n```python\nLIMIT = 3\n```\n\n[source, line 3](REPO/python_tcp/core.py#L3)"
+    assert "```python\nclass Box(dict):\n    def __init__(self, size: int = LIMIT) -> None\n```\n\nHolds things.\n\n[in the chapter](00_core.ipynb#box)" in box
+    assert full == "### Box.full\n\n```python\n@property\ndef full(self) -> bool\n```\n\nNo room."
+    assert "```python\n@dataclass(frozen=True)\nclass Point:\n    x: int = 0  # metres\n```" in point
+    assert "```python\nasync def fetch(\n    url: str,\n) -> bytes\n```" in fetch
+
+
+def test_each_page_is_there_as_plain_markdown(site: dict[Path, Page]) -> None:
+    pages = [path for path in site if path.name != "search.html"]
+    for path in pages:
+        text = path.with_suffix(".md").read_text(encoding="utf-8")
+        assert re.match(r"# \S.*\n\n> \S.*\n", text) and not re.search(r"^#\||\.ipynb\)|\]\(\.\./", text, re.M), path.name
+        for link in re.findall(r"\]\((?!\w+:)([^)#\s]+)", re.sub(r"```.*?```", "", text, flags=re.S)):
+            assert (path.parent / link).exists(), f"{path.stem}.md: {link}"
+    for notebook in NOTEBOOKS:
+        shown = words((folder_of(site) / page_of_name(notebook)).with_suffix(".md").read_text(encoding="utf-8"))
+        for cell in nbformat.read(notebook, as_version=4).cells:
+            if cell.cell_type == "markdown" and "](" not in cell.source or re.match(r"#\| *exports\b", cell.source):
+                assert words(re.sub(r"^#\|.*\n", "", cell.source, flags=re.M)) in shown
+
+
+def test_llms_txt(site: dict[Path, Page]) -> None:
+    """As llmstxt.org wants it: a title, a quote that says what it is, sections of links. Here to all pages, in the order of the book."""
+    text = (folder_of(site) / "llms.txt").read_text(encoding="utf-8")
+    assert re.match(r"# python_tcp\n\n> .+\n\n[^#]+\n## ", text)
+    listed = re.findall(r"^- \[.+?\]\((\w+)\.md\): .+$", text, re.M)
+    assert sorted(listed) == sorted(path.stem for path in site if path.name != "search.html")
+    assert listed[: len(NOTEBOOKS)] == [Path(page_of_name(path)).stem for path in [NOTEBOOKS[-1], *NOTEBOOKS[:-1]]]
+
+
+def test_the_sidebar_has_sections_for_both_renderers(site: dict[Path, Page], tools: ModuleType) -> None:
+    files = ["index.ipynb", "00_core.ipynb", "90_trace.ipynb", "95_glossary.ipynb", "api_core.ipynb"]
+    titles = ["python_tcp", "Sockets", "Appendix: drawings", "Glossary", "python_tcp.core"]
+    book = [tools.Page(file, tools.section_of(file), title, "") for file, title in zip(files, titles)]
+    home, *sections = tools.sidebar(book)
+    assert home == {"text": "python_tcp", "href": "index.ipynb"}
+    assert [section["section"] for section in sections] == ["Chapters", "Appendices", "Around the book", "Reference"]
+    labels = [entry["text"] for section in sections for entry in section["contents"]]
+    assert labels == ["0. Sockets", "Drawings", "Glossary", "core"]
+    for caption in ("Chapters", "Appendices", "Reference"):
+        assert all(caption in page.text for page in site.values())
 
 
 def test_the_search_index_knows_the_chapters(site: dict[Path, Page]) -> None:

@@ -4,24 +4,16 @@ import sys
 from pathlib import Path
 
 import nbformat
-from nbconvert import MarkdownExporter
+from plain import to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
-HIDDEN = re.compile(r"^#\| *(hide|default_exp|export|exporti)\b|^#\| *include: *false", re.M)
 
 
 def render(notebook: Path) -> str:
     """The text of the README: the notebook without its hidden cells, its links seen from the folder above."""
-    nb = nbformat.read(notebook, as_version=4)
-    nb.metadata.language_info = {"name": "python"}
-    nb.cells = [cell for cell in nb.cells if cell.cell_type == "markdown" or not HIDDEN.search(cell.source)]
-    for cell in nb.cells:
-        if cell.cell_type == "code":
-            cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M)
-    text, _ = MarkdownExporter().from_notebook_node(nb)
+    text, _ = to_markdown(nbformat.read(notebook, as_version=4), notebook.stem)
     text = re.sub(r"\]\((?![a-z]+:|#|/|\.\./)", "](nbs/", text)
-    text = text.replace("](../", "](")
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return text.replace("](../", "](")
 
 
 def main() -> int:

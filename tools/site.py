@@ -1,4 +1,7 @@
-"""Builds the tutorial site from the notebooks: `python tools/site.py [--output DIR]`.
+"""Builds the site from the notebooks: `python tools/site.py [--output DIR]`.
+
+The chapters are in `nbs/`. To them come a reference page for each module (tools/reference.py), a plain Markdown of each page (tools/plain.py),
+`llms.txt` and the notebooks to download.
 
 nbdev prepares the notebooks: it drops hidden cells, links names to their definitions, lifts title and description into YAML. Then Quarto renders
 them where it is installed, else Sphinx does. Examples are not run again: a page shows the outputs that are stored in its notebook.
@@ -11,25 +14,26 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
 import nbformat
 import yaml
 from nbdev.config import get_config
-from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
+from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from plain import to_markdown
+from reference import module_of, pages
 
 ROOT = Path(__file__).resolve().parent.parent
 INPUTS = ["settings.ini", "_quarto.yml", "README.md", "nbs", "python_tcp"]
 
-STYLE = """
-h1 + p { font-size: 1.2em; color: var(--color-foreground-secondary); }
-.content { width: 54em; }
-.api { margin-top: 1.5em; font-size: var(--font-size--small); color: var(--color-foreground-muted); }
-.cell_output img { max-width: 100%; height: auto; padding: .5em; background: white; }
-"""
+# What stands where in the sidebar. The first figures of a notebook's name say what it is.
+HOME, CHAPTERS, APPENDICES, AROUND, REFERENCE = "Home", "Chapters", "Appendices", "Around the book", "Reference"
 
 
 def main() -> int:
@@ -41,8 +45,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="python_tcp_site_") as folder:
         tree = Path(folder, "tree").resolve()
         copy_inputs(tree)
-        prepare(tree)
-        built = with_quarto(tree) if shutil.which("quarto") else with_sphinx(tree)
+        book = prepare(tree)
+        built = with_quarto(tree) if shutil.which("quarto") else with_sphinx(tree, book)
+        add_plain_files(tree, book, built)
         shutil.rmtree(output, ignore_errors=True)
         shutil.copytree(built, output)
     return 0
@@ -58,8 +63,51 @@ def copy_inputs(tree: Path) -> None:
             shutil.copy2(ROOT / name, tree)
 
 
-def prepare(tree: Path) -> None:
-    """nbdev's part. Afterwards `tree/_proc` has the notebooks as Quarto wants them, and the sidebar."""
+@dataclass
+class Page:
+    """A notebook that becomes a page."""
+
+    file: str
+    section: str
+    title: str
+    lead: str
+
+    @property
+    def name(self) -> str:
+        """As nbdev calls it in an address: without the figures that order the notebooks."""
+        return re.sub(r"^\d+_", "", Path(self.file).stem)
+
+    @property
+    def label(self) -> str:
+        """As the sidebar calls it."""
+        if self.section == CHAPTERS:
+            return f"{int(self.file.partition('_')[0])}. {self.title}"
+        if self.section == REFERENCE:
+            return self.title.partition(".")[2]
+        return re.sub(r"^Appendix: (.)", lambda start: start[1].upper(), self.title)
+
+
+def pages_of(tree: Path) -> list[Page]:
+    """All pages in the order of the book."""
+    found = []
+    for path in sorted(tree.glob("nbs/*.ipynb")):
+        title, _, lead = nbformat.read(path, as_version=4).cells[0].source.partition("\n\n> ")
+        found.append(Page(path.name, section_of(path.name), title.removeprefix("# "), lead.strip()))
+    order = [HOME, CHAPTERS, APPENDICES, AROUND, REFERENCE]
+    modules = [f"api_{page.name}.ipynb" for page in found]
+    return sorted(found, key=lambda page: (order.index(page.section), modules.index(page.file) if page.section == REFERENCE else page.file))
+
+
+def section_of(file: str) -> str:
+    if file == "index.ipynb":
+        return HOME
+    if file.startswith("api_"):
+        return REFERENCE
+    return CHAPTERS if file < "90" else APPENDICES if file < "95" else AROUND
+
+
+def prepare(tree: Path) -> list[Page]:
+    """Our part and nbdev's. Afterwards `tree/nbs` is the whole book, and `tree/_proc` has it as Quarto wants it, and the sidebar."""
     os.chdir(tree)  # nbdev looks for settings.ini here
     sys.path.insert(0, str(tree))
     for path in (tree / "nbs").glob("*.ipynb"):
@@ -67,11 +115,28 @@ def prepare(tree: Path) -> None:
         for cell in notebook.cells:
             if cell.cell_type == "markdown":  # a link out of nbs/ leads to a file of the repository
                 cell.source = cell.source.replace("](../", f"]({repository_file('')}")
-        notebook.cells.insert(1, new_markdown_cell(ways_to_run(path.name)))
         nbformat.write(notebook, path)
+    for name, page in pages(tree, repository_file("")).items():
+        nbformat.write(page, tree / "nbs" / name)
+    book = pages_of(tree)
+    shutil.copytree(tree / "nbs", tree / "plain")  # before nbdev and the links to other forms
+    for page in book:
+        notebook = nbformat.read(tree / "nbs" / page.file, as_version=4)
+        notebook.cells.insert(1, new_markdown_cell(other_forms(page, notebook)))
+        nbformat.write(notebook, tree / "nbs" / page.file)
     refresh_quarto_yml()
-    nbdev_sidebar.__wrapped__()
+    (tree / "nbs" / "sidebar.yml").write_text(yaml.safe_dump({"website": {"sidebar": {"contents": sidebar(book)}}}, sort_keys=False))
     proc_nbs()
+    return book
+
+
+def sidebar(book: list[Page]) -> list[dict]:
+    """The sidebar as Quarto reads it. nbdev's own would have no sections and no numbers."""
+    contents = []
+    for section, members in groupby(book, key=lambda page: page.section):
+        entries = [{"text": page.label, "href": page.file} for page in members]
+        contents += entries if section == HOME else [{"section": section, "contents": entries}]
+    return contents
 
 
 def repository_file(path: str) -> str:
@@ -79,14 +144,49 @@ def repository_file(path: str) -> str:
     return f"{config.git_url}/blob/{config.branch}/{path}"
 
 
-def ways_to_run(name: str) -> str:
-    """The line on top of each page that leads to its notebook."""
+def other_forms(page: Page, notebook: nbformat.NotebookNode) -> str:
+    """The line on top of each page that leads to the same in other forms, and to what it documents."""
+    plain = f"[Markdown]({page.name}.md)"
+    if page.section == REFERENCE:
+        return f"This page as plain {plain}."
     config = get_config()
     where = f"{config.user}/{config.repo}"
-    colab = f"https://colab.research.google.com/github/{where}/blob/{config.branch}/nbs/{name}"
-    binder = f"https://mybinder.org/v2/gh/{where}/{config.branch}?labpath={quote(f'nbs/{name}', safe='')}"
+    colab = f"https://colab.research.google.com/github/{where}/blob/{config.branch}/nbs/{page.file}"
+    binder = f"https://mybinder.org/v2/gh/{where}/{config.branch}?labpath={quote(f'nbs/{page.file}', safe='')}"
     hint = f"There, first run: %pip install git+{config.git_url}"
-    return f'This page is a notebook: [source]({repository_file(f"nbs/{name}")}) · [Binder]({binder}) · [Colab]({colab} "{hint}")'
+    text = f"Get it all: `git clone {config.git_url}`, or as [a ZIP file]({config.git_url}/archive/{config.branch}.zip). " if page.section == HOME else ""
+    text += f"This page is a notebook: [download](notebooks/{page.file}) · "
+    text += f'[Colab]({colab} "{hint}") · [Binder]({binder}) · [repository]({repository_file(f"nbs/{page.file}")}) · {plain}'
+    module = module_of(notebook)
+    if module:
+        text += f". Its module: [reference](api_{module}.ipynb) · [source]({repository_file(f'python_tcp/{module}.py')})"
+    return text
+
+
+def add_plain_files(tree: Path, book: list[Page], site: Path) -> None:
+    """Beside the pages: each as plain Markdown, `llms.txt` that lists them, and the notebooks."""
+    addresses = {page.file: f"{page.name}.md" for page in book}
+    (site / "notebooks").mkdir()
+    for page in book:
+        text, pictures = to_markdown(nbformat.read(tree / "plain" / page.file, as_version=4), page.name)
+        (site / f"{page.name}.md").write_text(local_links(text, addresses), encoding="utf-8")
+        for name, data in pictures.items():
+            (site / name).parent.mkdir(exist_ok=True)
+            (site / name).write_bytes(data)
+        if page.section != REFERENCE:
+            shutil.copy2(ROOT / "nbs" / page.file, site / "notebooks")
+    shutil.copytree(tree / "nbs" / "images", site / "images", dirs_exist_ok=True)
+    (site / "llms.txt").write_text(llms(book), encoding="utf-8")
+
+
+def llms(book: list[Page]) -> str:
+    """The list of the pages for a language model, in the form of llmstxt.org."""
+    home = book[0]
+    lines = [f"# {home.title}", "", f"> {home.lead}", ""]
+    lines += ["Each page is a notebook that runs; here are their plain Markdown forms, with the code and its outputs."]
+    for section, members in groupby(book, key=lambda page: page.section):
+        lines += ["", f"## {section}", "", *(f"- [{page.label if section == CHAPTERS else page.title}]({page.name}.md): {page.lead}" for page in members)]
+    return "\n".join(lines) + "\n"
 
 
 def with_quarto(tree: Path) -> Path:
@@ -95,26 +195,24 @@ def with_quarto(tree: Path) -> Path:
     return tree / "_proc" / get_config().doc_path.name
 
 
-def with_sphinx(tree: Path) -> Path:
+def with_sphinx(tree: Path, book: list[Page]) -> Path:
     """The same pages from Sphinx, under the same names, with all settings here."""
     from sphinx.application import Sphinx
 
     source, output = tree / "sphinx", tree / "html"
     (source / "_static").mkdir(parents=True)
-    (source / "_static" / "book.css").write_text(STYLE)
+    shutil.copy2(tree / "nbs" / "styles.css", source / "_static")
     shutil.copytree(tree / "nbs" / "images", source / "images")
-    contents = yaml.safe_load((tree / "_proc" / "sidebar.yml").read_text())["website"]["sidebar"]["contents"]
-    pages = {name: nbformat.read(tree / "_proc" / name, as_version=4) for name in contents}
-    fronts = {name: front_matter(page) for name, page in pages.items()}
-    addresses = {name: front["output-file"] for name, front in fronts.items()}
-    for name, page in pages.items():
-        cells = [new_markdown_cell(f"# {fronts[name]['title']}\n\n{fronts[name].get('description', '')}")]
-        cells += [for_sphinx(cell, page, addresses) for cell in page.cells[1:]]
-        if name == contents[0]:
-            others = "\n".join(Path(addresses[other]).stem for other in contents[1:])
-            cells.append(new_markdown_cell(f"```{{toctree}}\n:hidden:\n{others}\n```"))
+    addresses = {page.file: f"{page.name}.html" for page in book}
+    for page in book:
+        notebook = nbformat.read(tree / "_proc" / page.file, as_version=4)
+        front = yaml.safe_load(notebook.cells[0].source.strip().strip("-"))  # nbdev has put it in place of the heading
+        cells = [new_markdown_cell(f"# {front['title']}\n\n{front.get('description', '')}")]
+        cells += [for_sphinx(cell, notebook, addresses) for cell in notebook.cells[1:]]
+        if page.section == HOME:
+            cells += [new_markdown_cell(table) for table in contents_tables(book)]
         metadata = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
-        nbformat.write(new_notebook(cells=cells, metadata=metadata), source / Path(addresses[name]).with_suffix(".ipynb"))
+        nbformat.write(new_notebook(cells=cells, metadata=metadata), source / f"{page.name}.ipynb")
 
     config = get_config()
     settings = {
@@ -131,21 +229,26 @@ def with_sphinx(tree: Path) -> Path:
         "suppress_warnings": ["myst.header"],
         "copybutton_selector": "div.highlight:not(.cell_output *) pre",
         "html_theme": "furo",
+        "pygments_dark_style": "github-dark",  # furo's own underlines every class and module
         "html_title": config.title,
         "html_static_path": ["_static"],
-        "html_css_files": ["book.css"],
+        "html_favicon": str(source / "images" / "favicon.svg"),
+        "html_css_files": ["styles.css"],
         "html_use_index": False,
         "html_copy_source": False,
         "html_show_sphinx": False,
     }
-    app = Sphinx(source, None, output, tree / "doctrees", "html", confoverrides=settings, status=None, warning=sys.stderr)
+    (source / "conf.py").write_text("".join(f"{name} = {value!r}\n" for name, value in settings.items()), encoding="utf-8")
+    app = Sphinx(source, source, output, tree / "doctrees", "html", status=None, warning=sys.stderr)
     app.build()
     return output
 
 
-def front_matter(page: nbformat.NotebookNode) -> dict:
-    """The YAML that nbdev has put in place of the heading."""
-    return yaml.safe_load(page.cells[0].source.strip().strip("-"))
+def contents_tables(book: list[Page]) -> Iterator[str]:
+    """Sphinx makes the sidebar and the order of the pages of these."""
+    for section, members in groupby(book[1:], key=lambda page: page.section):
+        entries = "\n".join(f"{page.label} <{page.name}>" for page in members)
+        yield f"```{{toctree}}\n:hidden:\n:caption: {section}\n\n{entries}\n```"
 
 
 def for_sphinx(cell: nbformat.NotebookNode, page: nbformat.NotebookNode, addresses: dict[str, str]) -> nbformat.NotebookNode:

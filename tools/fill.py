@@ -1,0 +1,104 @@
+"""Writes the parts of pages that are made from the other pages: `python tools/fill.py`, or with --check says whether they are up to date.
+
+- the map on the home page: a line for each chapter. What the line says the reader can do stays as it is; a new chapter's is its lead.
+- the table on the teachers' page: what there is to tell in each chapter.
+- the links of the glossary: each to the chapter where the term is taught.
+"""
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+from figures import NBS, chapter_paths, count
+
+MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
+LECTURES = re.compile(r"^\| chapter \| words \|.*(?:\n\|.*)*$", re.MULTILINE)
+TERM = re.compile(r"^- \*\*(?P<term>[^*]+)\*\*(?: \((?P<others>[^)]+)\))?: (?P<text>.*?)(?P<link> → \[.*\]\(.*\))?$", re.MULTILINE)
+
+
+def head(path: Path) -> tuple[str, str]:
+    """A notebook's title and lead."""
+    title, _, lead = nbformat.read(path, as_version=4).cells[0].source.partition("\n\n> ")
+    return title.removeprefix("# "), lead.strip()
+
+
+def number(path: Path) -> str:
+    """A chapter's number. An appendix has none."""
+    return str(int(path.name[:2])) if path.name < "90" else ""
+
+
+def new_map(old: re.Match) -> str:
+    said = {match[1]: match[2] for match in re.finditer(r"\((\w+\.ipynb)\) \| (.*) \|$", old[0], re.MULTILINE)}
+    rows = ["| | chapter | what you can do afterwards |", "|---|---|---|"]
+    for path in chapter_paths():
+        title, lead = head(path)
+        rows.append(f"| {number(path)} | [{title}]({path.name}) | {said.get(path.name, lead)} |")
+    return "\n".join(rows)
+
+
+def new_lectures(old: re.Match) -> str:
+    rows = ["| chapter | words | code cells | lines of code | exercises | minutes |", "|---|---|---|---|---|---|"]
+    for path in chapter_paths():
+        it = count(path)
+        title = f"{number(path)}. {head(path)[0]}".removeprefix(". ")
+        rows.append(f"| [{title}]({path.name}) | {it.words} | {len(it.lines)} | {sum(it.lines)} | {len(it.exercises)} | {it.minutes} |")
+    return "\n".join(rows)
+
+
+def new_link(old: re.Match) -> str:
+    entry = old[0].removesuffix(old["link"] or "")
+    path = taught_in([old["term"], *(old["others"] or "").split(", ")])
+    return f"{entry} → [{head(path)[0]}]({path.name})" if path else entry
+
+
+def taught_in(forms: list[str]) -> Path | None:
+    """The first chapter that emphasizes the term, as one does where it is explained; else one that has it in a heading; else the one that has it most."""
+    pattern = said(forms)
+    texts = {path: prose(path) for path in chapter_paths()}
+    for place in (rf"(?<!\*)\*{pattern}\*(?!\*)", rf"^#+ .*{pattern}"):
+        for path, text in texts.items():
+            if re.search(place, text, re.IGNORECASE | re.MULTILINE):
+                return path
+    best = max(texts, key=lambda path: len(re.findall(pattern, texts[path], re.IGNORECASE)))
+    return best if re.search(pattern, texts[best], re.IGNORECASE) else None
+
+
+def said(forms: list[str]) -> str:
+    """A pattern for a term in running text: also in the plural, with a hyphen or an underscore for a blank."""
+    words = (re.sub(r"[ _-]", "[ _-]", re.escape(form).replace("\\ ", " ").replace("\\-", "-")) for form in forms if form)
+    return rf"(?<!\w)(?:{'|'.join(words)})(?:e?s)?(?!\w)"
+
+
+def prose(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n\n".join(re.sub(r"^```.*?^```", "", cell.source, flags=re.DOTALL | re.MULTILINE) for cell in cells if cell.cell_type == "markdown")
+
+
+PARTS: list[tuple[str, re.Pattern, Callable[[re.Match], str]]] = [
+    ("index.ipynb", MAP, new_map),
+    ("96_teaching.ipynb", LECTURES, new_lectures),
+    ("95_glossary.ipynb", TERM, new_link),
+]
+
+
+def main() -> int:
+    stale = []
+    for name, pattern, new in PARTS:
+        notebook = nbformat.read(NBS / name, as_version=4)
+        before = [cell.source for cell in notebook.cells]
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = pattern.sub(new, cell.source)
+        if before != [cell.source for cell in notebook.cells]:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                nbformat.write(notebook, NBS / name)
+    if stale and "--check" in sys.argv:
+        print(f"{', '.join(stale)}: not in step with the chapters; run: make export", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
