@@ -21,7 +21,7 @@ from python_tcp.protocol import Limits  # noqa: E402
 
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
-    with ChatServer() as server:
+    with ChatServer(limits=Limits(flood_burst=0)) as server:
         yield server
 
 
@@ -160,9 +160,9 @@ def test_tab(ann: Terminal, bob: LineClient) -> None:
     assert ann.screen.row(22) == "lobby> /room"
     bob.say("join", username="bob", room="hall")
     bob.read_until("welcome")
-    ann.type("\x15/join \t")
-    ann.until(lambda: ann.screen.row(22) == "lobby> /join")
-    ann.type("\x15/join h\t")
+    ann.type("\x15/rooms\r")
+    ann.until("rooms: hall (1), lobby (2)")
+    ann.type("/join h\t")
     ann.until("lobby> /join hall")
 
 
