@@ -211,8 +211,12 @@ def mentions(text: str, name: str) -> bool:
     return bool(name) and re.search(word, text, re.IGNORECASE) is not None
 
 # %% ../nbs/11_terminal.ipynb #244e3946
+def _word(text: str) -> str:
+    """A name: text without newlines."""
+    return harmless(text).replace("\n", " ")
+
 def _name(name: str, bold: bool = False, reversed: bool = False) -> Piece:
-    return Piece(harmless(name), colour_of(name), bold, reversed)
+    return Piece(_word(name), colour_of(name), bold, reversed)
 
 def _same(name: str, other: str) -> bool:
     return name.lower() == other.lower()
@@ -231,7 +235,7 @@ def message_line(message: Message, me: str) -> Line:
     mark = " @" if called else " *" if action else " >" if own else ""
     name = _name(who, bold=own or called, reversed=called)
     said = Piece(text[3:] if action else f": {text}", bold=called)
-    room = Piece(harmless(message.room) + " ", GREY)
+    room = Piece(_word(message.room) + " ", GREY)
     return Line(message.timestamp, mark, (room, name, said), bell=called)
 
 def whisper_line(whisper: Whispered, me: str) -> Line:
@@ -279,7 +283,7 @@ def line_of(event: Event | Lost | Back | Gap, me: str = "") -> Line | None:
 
 # %% ../nbs/11_terminal.ipynb #4ff61c12
 def _about(who: str, what: str, when: float) -> Line:
-    return Line(when, "--", (_name(who), Piece(harmless(what), GREY)))
+    return Line(when, "--", (_name(who), Piece(_word(what), GREY)))
 
 def _with_status(name: str, statuses: dict[str, str]) -> str:
     return f"{name} ({statuses[name]})" if name in statuses else name
@@ -392,8 +396,10 @@ def bar(width: int, *parts: str) -> str:
     left = [part for part in parts if part]
     while len(left) > 2 and len(" | ".join(left)) + 2 > width:
         del left[-2]
-    text = f" {' | '.join(left)} "
-    return text[:width].ljust(width)
+    if len(" | ".join(left)) + 2 > width and len(left) == 2:
+        left[0] = left[0][: max(width - 5 - len(left[1]), 0)]
+    text = " | ".join(filter(None, left))
+    return f" {text} "[:width].ljust(width)
 
 # %% ../nbs/11_terminal.ipynb #3abda5ae
 class Chat:
@@ -628,13 +634,13 @@ _DONE: dict[str, Callable[..., Callable | list[Line]]] = {
 def parts_of_bar(chat: Chat) -> list[str]:
     """What the bar says, the first and the last being the most important."""
     people = len(chat.client.users)
-    room = f"{chat.room}: {people} {'person' if people == 1 else 'people'}"
-    unread = ", ".join(f"{name} {len(lines)}" for name, lines in sorted(chat.held.items()))
+    room = f"{_word(chat.room)}: {people} {'person' if people == 1 else 'people'}"
+    unread = ", ".join(f"{_word(name)} {len(lines)}" for name, lines in sorted(chat.held.items()))
     unsent = chat.client.unsent
     return [
         room if chat.room else "in no room",
         unread and f"unread: {unread}",
-        chat.away and f"you are {harmless(chat.away)[:20]}",
+        chat.away and f"you are {_word(chat.away)[:20]}",
         f"{unsent} not sent yet" if unsent > (chat.state != "lost") else "",
         connection(chat),
     ]
@@ -849,7 +855,7 @@ class Face:
             self.show([_told(error.content, mark="!!")])
             self._do(lambda: client.leave(timeout=1), lambda _: None)
         else:
-            self.end(1, error.content)
+            self.end(1, _word(error.content))
         self.app.invalidate()
 
     def _arrived(self, client: ChatClient, event: Event) -> None:
@@ -858,7 +864,7 @@ class Face:
         if isinstance(event, Error) and self.chat.state == "connecting":
             return  # `_connected` gets it too
         if isinstance(event, Goodbye):
-            self.end(0 if event.code == "left" else 1, harmless(event.content))
+            self.end(0 if event.code == "left" else 1, _word(event.content))
             return
         self.show(self.chat.arrived(event))
         if isinstance(event, Lost):
@@ -945,7 +951,7 @@ class Face:
 
     def prompt(self) -> str:
         """What stands before the line."""
-        room = self.chat.room if self.chat else ""
+        room = _word(self.chat.room) if self.chat else ""
         most = max(self.app.output.get_size().columns // 3, 3)
         return self.asking or f"{room[:most]}> "
 
@@ -960,8 +966,8 @@ class Face:
         if self.chat is None:
             return []
         ours = self.chat.client.rooms
-        people = {name for users in list(ours.values()) for name in users} - {""}
-        people -= {self.chat.client.username}
+        people = {_word(name) for users in ours.values() for name in users}
+        people -= {"", self.chat.client.username}
         before = self.buffer.document.text_before_cursor.replace("\n", " ")
         rooms = self.chat.known_rooms | set(ours)
         if before.startswith("/join"):
