@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['LOCALHOST', 'DEFAULT_BUFFER_SIZE', 'DEFAULT_BACKLOG', 'logger', 'get_free_port', 'SocketState', 'kernel_state',
-           'TCPConnection']
+           'KernelEntry', 'kernel_table', 'connection_states', 'TCPConnection']
 
-# %% ../nbs/00_core.ipynb #4f301adf
+# %% ../nbs/00_core.ipynb #57fbbaaf
 import logging
 import socket
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 # %% ../nbs/00_core.ipynb #3235ace9
 LOCALHOST = "127.0.0.1"
@@ -62,7 +63,11 @@ _LINUX_STATES = (
     SocketState.SYN_RECEIVED,
 )
 
-# %% ../nbs/00_core.ipynb #bc092961
+# %% ../nbs/00_core.ipynb #2ecc02dc
+def _state(number: int) -> SocketState | None:
+    return _LINUX_STATES[number] if number < len(_LINUX_STATES) else None
+
+# %% ../nbs/00_core.ipynb #2738b7c6
 def kernel_state(sock: socket.socket) -> SocketState | None:
     """The TCP state of `sock` as the kernel sees it now; None where the system does not tell.
 
@@ -76,7 +81,58 @@ def kernel_state(sock: socket.socket) -> SocketState | None:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
     except OSError:  # not a TCP socket
         return None
-    return _LINUX_STATES[info[0]] if info[0] < len(_LINUX_STATES) else None
+    return _state(info[0])
+
+# %% ../nbs/00_core.ipynb #1dc4a6b0
+class KernelEntry(NamedTuple):
+    """One end of a connection, or a listener, as it stands in the kernel's table."""
+
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    state: SocketState | None
+    unsent: int  # bytes that the peer has not yet acknowledged
+    unread: int  # bytes that the program has not yet read; of a listener: clients in its queue
+
+# %% ../nbs/00_core.ipynb #73a28688
+def _address(text: str) -> tuple[str, int]:
+    """An address of the kernel's table: words of four bytes in the order of the machine."""
+    host, port = text.split(":")
+    words = [int(host[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(host), 8)]
+    family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
+    name = socket.inet_ntop(family, b"".join(words))
+    return name.removeprefix("::ffff:") if "." in name else name, int(port, 16)
+
+def _entry(line: str) -> KernelEntry:
+    _, local, remote, state, queues, *_ = line.split()
+    unsent, unread = (int(number, 16) for number in queues.split(":"))
+    return KernelEntry(_address(local), _address(remote), _state(int(state, 16)), unsent, unread)
+
+# %% ../nbs/00_core.ipynb #c319fb88
+def kernel_table(port: int | None = None) -> list[KernelEntry]:
+    """What the kernel keeps of the connections and listeners of `port`, or of all (proc_net(5)).
+
+    Empty where the system does not tell: only Linux does. It also lists what no program owns.
+    """
+    entries = []
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(path) as file:
+                entries += [_entry(line) for line in file.readlines()[1:]]
+        except OSError:  # not there, or not for us
+            pass
+    return [entry for entry in entries if port in (None, entry.local[1], entry.remote[1])]
+
+# %% ../nbs/00_core.ipynb #8db86d8b
+def connection_states(
+    local: tuple, remote: tuple
+) -> tuple[SocketState | None, SocketState | None]:
+    """The states of both ends of a connection of this machine: that of `local`, that of `remote`.
+
+    None for an end of which the kernel has nothing (any more), and where it does not tell.
+    """
+    local, remote = local[:2], remote[:2]
+    found = {(entry.local, entry.remote): entry.state for entry in kernel_table(local[1])}
+    return found.get((local, remote)), found.get((remote, local))
 
 # %% ../nbs/00_core.ipynb #1af94d8b
 @dataclass(eq=False)

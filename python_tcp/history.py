@@ -13,6 +13,7 @@ import random
 import secrets
 import sqlite3
 import struct
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -57,16 +58,19 @@ def _check_content(path: Path) -> None:
 # %% ../nbs/09_history.ipynb #cb9a2275
 _TABLES = """
 CREATE TABLE messages (
-    n INTEGER PRIMARY KEY, room TEXT NOT NULL, seq INTEGER NOT NULL, username TEXT NOT NULL,
-    content TEXT NOT NULL, timestamp REAL NOT NULL, session TEXT, id, UNIQUE (room, seq));
-CREATE INDEX ids ON messages (session, n) WHERE id IS NOT NULL;
+    room TEXT NOT NULL, seq INTEGER NOT NULL, username TEXT NOT NULL, content TEXT NOT NULL,
+    timestamp REAL NOT NULL, PRIMARY KEY (room, seq)) WITHOUT ROWID;
+CREATE TABLE ids (
+    n INTEGER PRIMARY KEY, session TEXT NOT NULL, id NOT NULL, seq INTEGER NOT NULL,
+    timestamp REAL NOT NULL);
+CREATE INDEX ids_of_session ON ids (session, n);
 CREATE TABLE forgotten (room TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE log (epoch TEXT NOT NULL);
 """
 
 def _create_file(path: Path) -> None:
-    new = Path(f"{path}.new")
-    new.unlink(missing_ok=True)
+    handle, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
     db = sqlite3.connect(new, isolation_level=None)
     try:
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -74,9 +78,12 @@ def _create_file(path: Path) -> None:
         db.executescript(_TABLES)
         db.execute("INSERT INTO log VALUES (?)", [secrets.token_hex(4)])
         db.execute("PRAGMA journal_mode = WAL")  # readers and the writer don't wait for each other
-    finally:
         db.close()
-    os.replace(new, path)
+        os.replace(new, path)
+    except BaseException:
+        db.close()
+        os.unlink(new)
+        raise
 
 # %% ../nbs/09_history.ipynb #9eca4b1f
 def open_file(path: str | Path) -> sqlite3.Connection:
@@ -101,7 +108,15 @@ def open_file(path: str | Path) -> sqlite3.Connection:
         raise LogFileError(f"{path}: {why}") from error
     return db
 
-# %% ../nbs/09_history.ipynb #fd72e194
+# %% ../nbs/09_history.ipynb #41be55e3
+# All rooms, by leaps from one to the next: a plain DISTINCT would look at every message.
+_ROOMS = """
+WITH RECURSIVE next(room) AS (
+    SELECT min(room) FROM messages UNION ALL
+    SELECT (SELECT min(room) FROM messages WHERE room > next.room) FROM next WHERE room IS NOT NULL)
+SELECT room FROM next WHERE room IS NOT NULL"""
+
+# %% ../nbs/09_history.ipynb #e627cfea
 class SQLiteLog:
     """What was said, in a file. Raises `LogFileError` where the file can't be used.
 
@@ -111,15 +126,17 @@ class SQLiteLog:
     def __init__(self, path: str | Path, error: type[Exception] = OSError) -> None:
         self._db, self._error = open_file(path), error
         self.epoch: str = self._db.execute("SELECT epoch FROM log").fetchone()[0]
-        self._pending: list[tuple] = []
+        self._pending: list[tuple] = []  # rows
+        self._pending_ids: list[tuple] = []
         self._changed = False  # in this transaction
         self._trouble: str | None = None  # why this tick can't be kept
 
     def append(self, message: Message, session: str, id: MessageId | None) -> None:
         """Take the next message of its room. It is safe after the next `commit`."""
-        session = None if id is None else session  # of no use without an id
-        self._pending.append((message.room, message.seq, message.username, message.content,
-                              message.timestamp, session, id))
+        room, seq, time = message.room, message.seq, message.timestamp
+        self._pending.append((room, seq, message.username, message.content, time))
+        if id is not None:
+            self._pending_ids.append((session, id, seq, time))
 
     def commit(self) -> None:
         """Make sure of what was appended. Raises `error`: then none of it was kept."""
@@ -134,15 +151,16 @@ class SQLiteLog:
             raise self._error(trouble)
 
     def _write(self) -> None:
-        rows, self._pending = self._pending, []
+        rows, ids, self._pending, self._pending_ids = self._pending, self._pending_ids, [], []
         if rows and self._trouble is None:
             self._changed = True
-            self._try(lambda: self._insert(rows))
+            self._try(lambda: self._insert(rows, ids))
 
-    def _insert(self, rows: list[tuple]) -> None:
-        self._db.executemany(
-            "INSERT INTO messages (room, seq, username, content, timestamp, session, id) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    def _insert(self, rows: list[tuple], ids: list[tuple]) -> None:
+        self._db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)
+        if ids:
+            self._db.executemany(
+                "INSERT INTO ids (session, id, seq, timestamp) VALUES (?, ?, ?, ?)", ids)
 
     def _try(self, action: Callable[[], object]) -> None:
         try:
@@ -173,12 +191,12 @@ class SQLiteLog:
     def read(self, room: str, first: int, last: int) -> list[Message]:
         """The messages with these numbers, both included."""
         return [Message(*row) for row in self._query(
-            "SELECT room, seq, username, content, timestamp FROM messages"
+            "SELECT * FROM messages"
             " WHERE room = ? AND seq BETWEEN ? AND ? ORDER BY seq", room, first, last)]
 
     def ids(self, session: str) -> dict[MessageId, int]:
         """The last ids of a session, and the numbers of their messages."""
-        found = self._query("SELECT id, seq FROM messages WHERE session = ? AND id IS NOT NULL"
+        found = self._query("SELECT id, seq FROM ids WHERE session = ?"
                             " ORDER BY n DESC LIMIT 256", session)
         return dict(reversed(found))
 
@@ -189,21 +207,33 @@ class SQLiteLog:
         except sqlite3.Error as error:
             raise self._error(str(error)) from error
 
-    def forget(self, before: float, most: int = 1000) -> bool:
-        """Delete messages from before this time, at most so many. True: there may be more."""
-        oldest = "SELECT n, timestamp FROM messages ORDER BY n LIMIT ?"
-        [(last,)] = self._query(f"SELECT max(n) FROM ({oldest}) WHERE timestamp < ?", most, before)
-        if last is None:
-            return False
-        self._changed = True
-        self._try(lambda: self._delete_up_to(last))
-        return self._trouble is None
+    def forget(self, before: float, ids_before: float, most: int = 1000) -> bool:
+        """Delete the messages and the ids from before these times, at most so many.
 
-    def _delete_up_to(self, last: int) -> None:
+        True: there may be more. The next `commit` makes sure of it.
+        """
+        self._write()
+        count = self._db.total_changes
+        self._changed = True
+        self._try(lambda: self._forget_ids(ids_before, most))
+        for (room,) in self._query(_ROOMS):
+            if self._trouble is None and self._db.total_changes - count < most:
+                self._try(lambda: self._forget_messages(room, before, most))
+        return self._trouble is None and self._db.total_changes - count >= most
+
+    def _forget_ids(self, before: float, most: int) -> None:
+        oldest = "SELECT n, timestamp FROM ids ORDER BY n LIMIT ?"
         self._db.execute(
-            "INSERT INTO forgotten SELECT room, max(seq) FROM messages WHERE n <= ?"
-            " GROUP BY room ON CONFLICT (room) DO UPDATE SET seq = excluded.seq", [last])
-        self._db.execute("DELETE FROM messages WHERE n <= ?", [last])
+            f"DELETE FROM ids WHERE n <= (SELECT max(n) FROM ({oldest}) WHERE timestamp < ?)",
+            [most, before])
+
+    def _forget_messages(self, room: str, before: float, most: int) -> None:
+        oldest = "SELECT seq, timestamp FROM messages WHERE room = ? ORDER BY seq LIMIT ?"
+        last = self._db.execute(f"SELECT max(seq) FROM ({oldest}) WHERE timestamp < ?",
+                                [room, most, before]).fetchone()[0]
+        if last is not None:
+            self._db.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?)", [room, last])
+            self._db.execute("DELETE FROM messages WHERE room = ? AND seq <= ?", [room, last])
 
     def close(self) -> None:
         """Close the file. What is not committed is lost."""

@@ -6,7 +6,7 @@
 __all__ = ['MOST_MARKS', 'Row', 'PALETTE', 'GREY', 'RED', 'MOST_ROWS', 'STAMP', 'MARK', 'COMMANDS', 'ALIASES', 'MOST_CHARACTERS',
            'log', 'LOG_FORMATS', 'above', 'harmless', 'Piece', 'paint', 'colour_of', 'fitting', 'spans', 'cut', 'Line',
            'rows_of', 'stamp', 'mentions', 'message_line', 'whisper_line', 'line_of', 'Typed', 'Mistake', 'parse',
-           'candidates', 'bar', 'Chat', 'parts_of_bar', 'connection', 'Screen', 'Face', 'on_a_terminal',
+           'candidates', 'bar', 'Chat', 'parts_of_bar', 'connection', 'Screen', 'Worker', 'Face', 'on_a_terminal',
            'run_chat_terminal', 'start_client', 'line_format', 'json_format', 'LogWriter', 'ServerFace', 'start_server']
 
 # %% ../nbs/11_terminal.ipynb #3e17cfd6
@@ -117,7 +117,7 @@ def paint(row: Row, colours: bool = True) -> str:
     return "".join(painted)
 
 # %% ../nbs/11_terminal.ipynb #700f2027
-PALETTE = (27, 28, 30, 32, 63, 64, 99, 100, 130, 132, 134, 161, 163, 166)
+PALETTE = (27, 28, 30, 32, 99, 100, 132, 161, 163, 166)
 GREY, RED = 243, 160
 
 def colour_of(name: str) -> int:
@@ -793,7 +793,32 @@ def _keys(face: "Face") -> "KeyBindings":
     keys.add("c-l")(lambda event: face.screen.clear())
     return keys
 
-# %% ../nbs/11_terminal.ipynb #1959c3b1
+# %% ../nbs/11_terminal.ipynb #e3f7a6ac
+class Worker:
+    """Makes calls that may wait, one after the other, on a thread of its own.
+
+    What a call returns goes to its `then`, by way of `post`, which brings it to the main thread.
+    """
+
+    def __init__(self, post: Callable[..., object]) -> None:
+        self._post = post
+        self._calls: queue.SimpleQueue = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="Worker", daemon=True).start()
+
+    def do(self, call: Callable[[], object], then: Callable[..., object]) -> None:
+        """Have `call()` made, and then `then(result)`."""
+        self._calls.put((call, then))
+
+    def stop(self) -> None:
+        """End when all calls are made."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (job := self._calls.get()) is not None:
+            call, then = job
+            self._post(then, call())
+
+# %% ../nbs/11_terminal.ipynb #c232a6cf
 class Face:
     """A chat client on a terminal. `run` returns the exit status."""
 
@@ -809,19 +834,18 @@ class Face:
         self.screen = Screen(self.app, colours)
         self.app.before_render += self.screen.settle
         self._waiting: list[Line] = []
-        self._calls: queue.SimpleQueue = queue.SimpleQueue()
+        self._worker = Worker(self._post)
         self._status, self._last_words = 0, ""
         self._leaving = False
 
     def run(self) -> int:
         """Chat until the end."""
-        threading.Thread(target=self._work, daemon=True).start()
         try:
             self.screen.begin()
             self.app.run(pre_run=self._started, set_exception_handler=False)
         except (EOFError, OSError, *_terminal_errors()):  # the terminal has been closed
             self._last_words = ""
-        self._calls.put(None)
+        self._worker.stop()
         unsent = self.chat.client.unsent if self.chat else 0
         if self.chat:
             self.chat.client.leave(timeout=1)
@@ -844,16 +868,17 @@ class Face:
         client = ChatClient(name)
         self.asking, self.chat = "", Chat(client, self._do)
         client.set_event_callback(lambda event: self._post(self._arrived, client, event))
-        self._do(lambda: self._connect(client), lambda error: self._connected(client, error))
+        then = lambda error: self._connected(client, error)
+        self._worker.do(lambda: self._connect(client), then)
 
     def _connected(self, client: ChatClient, error: Error | None) -> None:
         if error is None:
             self.chat.state = "here"
-            self._do(_do_rooms(self.chat, shown=False), lambda _: None)
+            self._worker.do(_do_rooms(self.chat, shown=False), _ignored)
         elif error.code in ("name_taken", "bad_name"):
             self.chat, self.asking = None, "Another name: "
             self.show([_told(error.content, mark="!!")])
-            self._do(lambda: client.leave(timeout=1), lambda _: None)
+            self._worker.do(lambda: client.leave(timeout=1), _ignored)
         else:
             self.end(1, _word(error.content))
         self.app.invalidate()
@@ -896,7 +921,10 @@ class Face:
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict) -> None:
         what = context.get("exception") or context["message"]
-        self.show([_told(f"a bug in this program: {what!r}", mark="!!")])
+        if isinstance(what, (OSError, *_terminal_errors())):  # the terminal has been closed
+            self.end()
+        else:
+            self.show([_told(f"a bug in this program: {what!r}", mark="!!")])
 
     def entered(self) -> None:
         """Enter was pressed."""
@@ -937,13 +965,14 @@ class Face:
             return
         self._leaving = True
         client = self.chat.client
-        self._do(lambda: client.leave(timeout=2), lambda _: self.end())
+        self._worker.do(lambda: client.leave(timeout=2), lambda _: self.end())
         self._loop.call_later(5, self.end)
 
     def end(self, status: int = 0, last_words: str = "") -> None:
         """End the application."""
         if not self.app.is_done:
-            self._flush()
+            with suppress(OSError):
+                self._flush()
             self._status, self._last_words = status, last_words
             self.app.exit()
 
@@ -971,25 +1000,21 @@ class Face:
         before = self.buffer.document.text_before_cursor.replace("\n", " ")
         rooms = self.chat.known_rooms | set(ours)
         if before.startswith("/join"):
-            self._do(_do_rooms(self.chat, shown=False), lambda _: None)  # for the next time
+            self._worker.do(_do_rooms(self.chat, shown=False), _ignored)  # for the next time
         return candidates(before, people, rooms, set(ours))
 
-    # --- other threads
+    # --- what may wait
 
     def _post(self, call: Callable, *arguments: object) -> None:
+        """From any thread: have the main thread call it."""
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(call, *arguments)
 
-    def _do(self, call: Callable, then: Callable | None = None) -> None:
-        self._calls.put((call, then or self._answered))
+    def _do(self, call: Callable[[], Error | None]) -> None:
+        self._worker.do(call, self._answered)
 
     def _answered(self, error: Error | None) -> None:
         self.show(self.chat.refused(error) if self.chat else [])
-
-    def _work(self) -> None:
-        while (job := self._calls.get()) is not None:
-            call, then = job
-            self._post(then, call())
 
     def _connect(self, client: ChatClient) -> Error | None:
         if client.connect(self.host, self.port) and client.join(self.room_wanted):
@@ -1029,6 +1054,9 @@ def start_client(argv: list[str] | None = None) -> int:
     return run_chat_terminal(options.host, options.port, options.username, options.room)
 
 # %% ../nbs/11_terminal.ipynb #cec8f3f3
+def _ignored(result: object) -> None:
+    """For calls whose result nobody needs."""
+
 def _terminal_errors() -> tuple[type[Exception], ...]:
     """What the system raises when a terminal is gone, beside `OSError`."""
     try:

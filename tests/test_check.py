@@ -86,6 +86,12 @@ def test_long_bytes_and_text_are_shortened_and_counted(value: bytes | str, unit:
     assert show(value[:10]) == repr(value[:10])
 
 
+def test_what_is_not_long_is_shown_whole() -> None:
+    for value in ("ü" * 60, b"x" * 60, list(range(12)), tuple(range(12)), set(range(12)), {n: n for n in range(12)}):
+        assert show(value) == repr(value)
+    assert show(list(range(13))) == f"[{', '.join(map(str, range(12)))}, ...]"
+
+
 def test_where_long_values_begin_to_differ_is_told() -> None:
     with pytest.raises(NotYet, match="The first 400 are the same"):
         expect("the middle", b"a" * 1000, b"a" * 400 + b"b" + b"a" * 599)

@@ -20,7 +20,8 @@ from sockets import dial, nothing_left_over, read_all, read_exactly, reset, tcp_
 Running, ask, serve_in_turn, serve_on_threads, open_port, two_lives = from_chapter(
     "01_echo", "Running", "ask", "serve_in_turn", "serve_on_threads", "open_port", "two_lives"
 )  # fmt: skip
-SHORT = 0.3  # seconds to wait for what should not come
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+SHORT = 0.5  # seconds to wait for what should not come
 
 
 def echoed(address: tuple[str, int], data: bytes, timeout: float = LIMIT) -> bytes:
@@ -126,19 +127,28 @@ def test_clients_that_vanish_leave_the_server_as_it_was(server: EchoServer) -> N
         wait_until(lambda: len(server._connections) == 1)
 
 
-def test_send_leaves_out_a_part_of_much_and_the_echo_does_not() -> None:
+def test_send_takes_a_part_of_much() -> None:
     data = bytes(10_000_000)
     ours, theirs = tcp_pair()
     with ours, theirs:
         theirs.settimeout(LIMIT)
-        assert 0 < theirs.send(data) < len(data)  # the naive way
+        assert 0 < theirs.send(data) < len(data)
+
+
+class Reluctant(socket.socket):
+    """Its `send` takes three bytes at the most, as a kernel may."""
+
+    def send(self, data: bytes) -> int:
+        return super().send(data[:3])
+
+
+def test_the_echo_does_not_depend_on_how_much_send_takes() -> None:
     ours, theirs = tcp_pair()
-    with ours, theirs, ThreadPoolExecutor(2) as pool:
-        theirs.settimeout(LIMIT)  # a socket with a timeout is one where `send` takes a part
-        done = pool.submit(lambda: (echo(theirs), theirs.close()))
-        pool.submit(lambda: (ours.sendall(data), ours.shutdown(socket.SHUT_WR)))
-        assert len(read_all(ours)) == len(data)
-        done.result(LIMIT)
+    with ours, Reluctant(fileno=theirs.detach()) as theirs:
+        ours.sendall(b"Hello, server!")
+        ours.shutdown(socket.SHUT_WR)
+        echo(theirs)
+        assert read_exactly(ours, 14) == b"Hello, server!"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="shown on Linux")
@@ -170,6 +180,33 @@ def test_taking_the_listener_away_does_not_stop_the_naive_threads() -> None:
 
 
 # Its manners
+
+def test_a_connection_is_closed_when_it_is_served_and_when_that_fails() -> None:
+    def fail(connection: socket.socket) -> None:
+        raise BrokenPipeError
+
+    for serve in (echo, fail):
+        ours, theirs = tcp_pair()
+        connections = Connections(serve)
+        connections.add(theirs)
+        ours.close()
+        wait_until(lambda: len(connections) == 0)
+        assert theirs.fileno() == -1
+
+
+def test_one_that_was_reset_does_not_keep_the_others_open() -> None:
+    held = threading.Event()
+    (reset_one, reset_there), (ours, theirs) = tcp_pair(), tcp_pair()
+    connections = Connections(lambda connection: held.wait(LIMIT) and connection.recv(1))
+    connections.add(reset_there)
+    connections.add(theirs)
+    reset(reset_one)
+    connections.end(timeout=0)
+    assert ours.recv(1) == b""
+    held.set()
+    wait_until(lambda: len(connections) == 0)
+    ours.close()
+
 
 def test_stop_ends_clients_that_are_silent_half_closed_or_do_not_read(nothing_left_over: None) -> None:  # noqa: F811
     server = EchoServer()

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chapters import from_chapter
 from python_tcp.framing import FrameTooLong, LengthFramer, LineFramer, add_length
+
+NaiveFramer, CountingNaiveFramer, feed_line, HeadFramer, NetstringFramer = from_chapter(
+    "02_framing", "NaiveFramer", "CountingNaiveFramer", "feed_line", "HeadFramer", "NetstringFramer"
+)  # fmt: skip
 
 Frames = list[bytes | FrameTooLong]
 
@@ -92,10 +97,34 @@ def test_a_frame_without_end_takes_no_memory(framer: LineFramer | LengthFramer) 
     assert kept < 100_000 and most < 400_000, "of 32 MB"
 
 
+def test_the_naive_framer_keeps_a_line_without_end() -> None:
+    framer = NaiveFramer()
+    assert feed_all(framer, itertools.repeat(b"x" * 1000, 1000)) == []
+    assert len(framer.buffer) == 1_000_000
+
+
+def test_the_naive_framer_copies_the_more_the_smaller_the_chunks_are() -> None:
+    framers = CountingNaiveFramer(), CountingNaiveFramer()
+    feed_line(framers[0], 20_000, 1_000)
+    feed_line(framers[1], 20_000, 10)
+    assert framers[1].copied > 50 * framers[0].copied
+
+
+def test_decoding_chunk_by_chunk_damages_what_decoding_frame_by_frame_does_not() -> None:
+    chunks = [b"Gr\xc3", b"\xbc\xc3", b"\x9fe\n"]
+    with pytest.raises(UnicodeDecodeError):
+        "".join(chunk.decode() for chunk in chunks)
+    assert [frame.decode() for frame in feed_all(LineFramer(), chunks)] == ["Grüße"]
+
+
 class Counted(bytearray):
-    """Counts the bytes that are copied out of it, and those that are moved when its head is cut off."""
+    """Counts the bytes that are copied into it and out of it, and those that are moved when its head is cut off."""
 
     copied = 0
+
+    def __iadd__(self, chunk: bytes) -> "Counted":
+        self.copied += len(chunk)
+        return super().__iadd__(chunk)
 
     def __bytes__(self) -> bytes:
         self.copied += len(self)
@@ -111,7 +140,17 @@ def test_a_line_that_comes_byte_by_byte_is_copied_once() -> None:
     framer = LineFramer(100_000)
     framer._partial = buffer = Counted()
     assert feed_all(framer, [b"x"] * 50_000 + [b"\n"]) == [b"x" * 50_000]
-    assert framer._partial is buffer and buffer.copied <= 50_000
+    assert framer._partial is buffer and buffer.copied == 2 * 50_000, "in once, out once"
+
+
+@pytest.mark.parametrize("step", [1, 7, 100, 5_000])
+def test_length_frames_are_copied_in_once_and_moved_at_most_once_however_they_are_cut(step: int) -> None:
+    framer = LengthFramer()
+    framer._buffer = buffer = Counted()
+    stream = b"".join(add_length(b"x" * size) for size in (0, 1, 1_000, 16_000) * 5)
+    frames = feed_all(framer, (stream[start : start + step] for start in range(0, len(stream), step)))
+    assert [len(frame) for frame in frames] == [0, 1, 1_000, 16_000] * 5
+    assert framer._buffer is buffer and buffer.copied <= 2 * len(stream)
 
 
 def test_many_frames_in_one_chunk_move_the_buffer_once() -> None:
@@ -119,7 +158,7 @@ def test_many_frames_in_one_chunk_move_the_buffer_once() -> None:
     framer._buffer = buffer = Counted()
     frames = framer.feed(add_length(b"x" * 16) * 10_000 + b"\0")
     assert len(frames) == 10_000
-    assert framer._buffer is buffer and buffer.copied <= 1
+    assert framer._buffer is buffer and buffer.copied <= len(add_length(b"x" * 16) * 10_000) + 2, "in once, and one byte moved"
 
 
 def length_frames_of(stream: bytes, limit: int) -> Frames:
@@ -163,3 +202,21 @@ def test_a_length_frame_of_the_limit_passes_and_one_byte_more_ends_the_stream() 
     framer = LengthFramer(5)
     assert framer.feed(add_length(b"12345") + add_length(b"123456")) == [b"12345", FrameTooLong(5)]
     assert framer.feed(add_length(b"ok")) == []
+
+
+def test_one_byte_too_many_costs_one_line_and_all_length_frames_after_it() -> None:
+    assert LineFramer().feed(b"one\n!two\nthree\n") == [b"one", b"!two", b"three"]
+    assert LengthFramer().feed(add_length(b"one") + b"!" + add_length(b"two") + add_length(b"three")) == [b"one", FrameTooLong(16_384)]
+
+
+# The solutions of the exercises
+
+@given(st.lists(st.binary(max_size=12), max_size=6), st.sets(st.integers(0, 100)))
+def test_netstrings_in_any_pieces(contents: list[bytes], places: set[int]) -> None:
+    stream = b"".join(b"%d:%s," % (len(content), content) for content in contents)
+    assert feed_all(NetstringFramer(limit=12), cut(stream, places)) == contents
+
+
+@given(st.text("a\r\n", max_size=60).map(str.encode), st.sets(st.integers(0, 60)))
+def test_heads_in_any_pieces(stream: bytes, places: set[int]) -> None:
+    assert feed_all(HeadFramer(), cut(stream, places)) == stream.split(b"\r\n\r\n")[:-1]

@@ -42,7 +42,7 @@ def wait_for(text: str) -> None:
 def screen() -> pyte.Screen:
     """What tmux holds, with its colours and its cursor."""
     held = pyte.Screen(COLUMNS, ROWS)
-    pyte.Stream(held).feed(tmux("capture-pane", "-p", "-e").rstrip("\n").replace("\n", "\r\n"))
+    pyte.Stream(held).feed(tmux("capture-pane", "-p", "-e", "-N").rstrip("\n").replace("\n", "\r\n"))
     x, y = map(int, tmux("display-message", "-p", "#{cursor_x} #{cursor_y}").split())
     held.cursor.x, held.cursor.y = x, y
     return held
@@ -72,7 +72,7 @@ def svg(screen: pyte.Screen) -> str:
                 fore, back = back, fore
             left, top, wide = x * WIDTH + 10, y * HEIGHT + 10, 2 if x + 1 < screen.columns and not screen.buffer[y][x + 1].data else 1
             if back != PAPER:
-                drawn.append(f'<rect x="{left:.1f}" y="{top}" width="{WIDTH * wide + 0.2:.1f}" height="{HEIGHT}" fill="{back}"/>')
+                drawn.insert(0, f'<rect x="{left:.1f}" y="{top}" width="{WIDTH * wide + 0.2:.1f}" height="{HEIGHT}" fill="{back}" shape-rendering="crispEdges"/>')
             if cell.data != " ":
                 bold = ' font-weight="bold"' if cell.bold else ""
                 drawn.append(f'<text x="{left:.1f}" y="{top + 13}" fill="{fore}"{bold}>{escape(cell.data)}</text>')

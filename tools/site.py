@@ -154,9 +154,10 @@ def other_forms(page: Page, notebook: nbformat.NotebookNode) -> str:
     colab = f"https://colab.research.google.com/github/{where}/blob/{config.branch}/nbs/{page.file}"
     binder = f"https://mybinder.org/v2/gh/{where}/{config.branch}?labpath={quote(f'nbs/{page.file}', safe='')}"
     hint = f"There, first run: %pip install git+{config.git_url}"
-    text = f"Get it all: `git clone {config.git_url}`, or as [a ZIP file]({config.git_url}/archive/{config.branch}.zip). " if page.section == HOME else ""
-    text += f"This page is a notebook: [download](notebooks/{page.file}) · "
+    text = f"This page is a notebook: [download](notebooks/{page.file}) · "
     text += f'[Colab]({colab} "{hint}") · [Binder]({binder}) · [repository]({repository_file(f"nbs/{page.file}")}) · {plain}'
+    if page.section == HOME:
+        text += f". All of it: `git clone {config.git_url}`, or [a ZIP file]({config.git_url}/archive/{config.branch}.zip)"
     module = module_of(notebook)
     if module:
         text += f". Its module: [reference](api_{module}.ipynb) · [source]({repository_file(f'python_tcp/{module}.py')})"
