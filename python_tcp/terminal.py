@@ -965,7 +965,7 @@ class Face:
             return
         self._leaving = True
         client = self.chat.client
-        self._worker.do(lambda: client.leave(timeout=2), lambda _: self.end())
+        self._worker.do(lambda: client.leave(timeout=2), lambda _: self.end(0, "Goodbye!"))
         self._loop.call_later(5, self.end)
 
     def end(self, status: int = 0, last_words: str = "") -> None:
@@ -1173,10 +1173,9 @@ def _tell(text: str, fields: dict) -> None:
     log.info("%s", text, extra={"fields": fields})
 
 def _log_to(writer: LogWriter, quiet: bool) -> None:
-    """Have all log records written by `writer`; if `quiet`, only warnings and errors."""
-    root = logging.getLogger()
-    root.addHandler(writer)
-    logging.getLogger("python_tcp").setLevel(logging.WARNING if quiet else logging.INFO)
+    """Have what is logged written by `writer`; if `quiet`, only warnings and errors."""
+    logging.getLogger().addHandler(writer)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
 
 # %% ../nbs/11_terminal.ipynb #cbeabd71
 def start_server(argv: list[str] | None = None) -> int:

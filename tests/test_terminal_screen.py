@@ -225,6 +225,8 @@ def test_commands(ann: Terminal, bob: LineClient) -> None:
     bob.say("message", content="can you hear me?")
     bob.say("whisper", to="ann", content="really?")
     bob.read_until("whisper", content="really?")
+    ann.type("I hear nothing\r")
+    ann.until("ann: I hear nothing")
     ann.type("/ignore BOB\r")
     ann.until("again")
     bob.say("message", content="and now?")
