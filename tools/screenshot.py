@@ -4,6 +4,7 @@ A person types one character at a time while 200 messages come in. After each ch
 and the line typed so far has to stand whole at the bottom. The picture in the chapter on the terminal is the last of these screens.
 """
 import os
+import re
 import subprocess
 import sys
 import time
@@ -100,6 +101,9 @@ def main() -> int:
             wait_for("4 people")
             looks = type_while_they_talk(people)
             wait_for("number 199")
+            everything = tmux("capture-pane", "-p", "-S", "-")
+            if any(len(re.findall(rf"number {number}$", everything, re.M)) != 1 for number in range(200)):
+                sys.exit("a message is missing above the line, or is there twice")
             for name, text in TALK:
                 people[name].send_message(text)
                 wait_for(text.removeprefix("/me "))
@@ -137,9 +141,9 @@ def type_while_they_talk(people: dict[str, ChatClient]) -> int:
         end = time.monotonic() + 10
         while True:  # until the new character is there, the line without it is the right one
             line, looks = rows()[ROWS - 2], looks + 1
-            if line.rstrip() == f"lobby> {SENTENCE[:place]}".rstrip():
+            if line.rstrip() == f"lobby> {SENTENCE[:place]}".rstrip() and looks >= 10 * place:
                 break
-            if line.rstrip() != f"lobby> {SENTENCE[: place - 1]}".rstrip() or time.monotonic() > end:
+            if line.rstrip() != f"lobby> {SENTENCE[: place - 1]}".rstrip() and line.rstrip() != f"lobby> {SENTENCE[:place]}".rstrip() or time.monotonic() > end:
                 sys.exit("\n".join(["the line is not whole:", *rows()]))
     return looks
 
