@@ -663,6 +663,7 @@ class Screen:
         self.lines: deque[Line] = deque(maxlen=self.KEPT)
         self._gap = 0  # empty rows above the application
         self._size = app.output.get_size()
+        self.stale = False  # somebody else has written to the terminal
 
     def begin(self) -> None:
         """Make room for the application: two rows at the bottom."""
@@ -691,8 +692,8 @@ class Screen:
         """Before the application is drawn: put it at the bottom, if it is not there."""
         size, renderer = self.app.output.get_size(), self.app.renderer
         last = renderer.last_rendered_screen
-        if size != self._size:
-            self._size = size
+        if size != self._size or self.stale:
+            self._size, self.stale = size, False
             self._repaint()
         elif last is not None and self._height() < last.height and not self.app.is_done:
             self._gap += last.height - self._height()
@@ -791,6 +792,7 @@ def _keys(face: "Face") -> "KeyBindings":
     keys.add("<sigint>")(lambda event: face.leave())
     keys.add("c-d", filter=empty)(lambda event: face.leave())
     keys.add("c-l")(lambda event: face.screen.clear())
+    keys.add("c-z")(lambda event: face.suspend())
     return keys
 
 # %% ../nbs/11_terminal.ipynb #e3f7a6ac
@@ -968,6 +970,11 @@ class Face:
         self._worker.do(lambda: client.leave(timeout=2), lambda _: self.end(0, "Goodbye!"))
         self._loop.call_later(5, self.end)
 
+    def suspend(self) -> None:
+        """Stop, as Ctrl-Z does it to every program. `fg` goes on, with a screen drawn anew."""
+        self.screen.stale = True
+        self.app.suspend_to_background()
+
     def end(self, status: int = 0, last_words: str = "") -> None:
         """End the application."""
         if not self.app.is_done:
@@ -1120,6 +1127,10 @@ class LogWriter(logging.Handler):
                 if record.exc_info:
                     print(logging.Formatter().formatException(record.exc_info), file=stream)
 
+# %% ../nbs/11_terminal.ipynb #370b1b48
+def _tell(text: str, fields: dict) -> None:
+    log.info("%s", text, extra={"fields": fields})
+
 # %% ../nbs/11_terminal.ipynb #0d161da5
 class ServerFace:
     """What `chat_server` tells: who comes and goes, and figures when Enter is pressed."""
@@ -1168,10 +1179,7 @@ class ServerFace:
                 said = ", ".join(f"{number} {what}" for what, number in figures.items())
                 _tell(said, {"event": "figures", **figures})
 
-# %% ../nbs/11_terminal.ipynb #0352a1b5
-def _tell(text: str, fields: dict) -> None:
-    log.info("%s", text, extra={"fields": fields})
-
+# %% ../nbs/11_terminal.ipynb #7611be11
 def _log_to(writer: LogWriter, quiet: bool) -> None:
     """Have what is logged written by `writer`; if `quiet`, only warnings and errors."""
     logging.getLogger().addHandler(writer)

@@ -1,12 +1,12 @@
 """`chat_client` on a real pseudo-terminal, with the screen emulated: what a person sees, at every moment."""
-import os
 import re
 import signal
 import socket
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from helpers import LineClient, wait_until
@@ -348,6 +348,27 @@ def test_leaving(ann: Terminal, server: ChatServer, key: str) -> None:
 def test_ctrl_d_in_a_line_deletes_a_character(ann: Terminal) -> None:
     ann.type("abc\x01\x04")
     ann.until("lobby> bc")
+
+
+@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="needs a shell with job control")
+def test_ctrl_z_and_fg(server: ChatServer) -> None:
+    with Terminal("/bin/bash", "--norc", "--noprofile", "-i", PS1="shell: ") as shell:
+        shell.until("shell:")
+        shell.type(f"'{sys.executable}' -c '{CLIENT}' 127.0.0.1 {server.port} --username ann\r")
+        shell.until("in lobby: ann")
+        shell.type("half a line\x1a")
+        shell.until("Stopped")
+        shell.type("echo $((6 * 7))\r")
+        shell.until("42")
+        with LineClient(server.port).join("bob") as bob:
+            bob.say("message", content="are you there?")
+            bob.read_until("message")
+            shell.type("fg\r")
+            shell.until("are you there?")
+        assert shell.screen.row(22) == "lobby> half a line"
+        shell.type("\x15/quit\r")
+        shell.until(lambda: shell.screen.rows()[-1].endswith("shell:") or "shell:" in [row for row in shell.screen.rows() if row][-1])
+        assert not any("here" in row and "people" in row for row in shell.screen.rows())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
