@@ -119,9 +119,22 @@ class Member:
             data, self.waiting = self.waiting, bytearray()
             return data
 
-# %% ../nbs/03_broadcast.ipynb #6b38ddb9
+# %% ../nbs/03_broadcast.ipynb #8714cd09
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 
+def _ask_name(lines: Iterator[str | FrameTooLong], room: Room, member: Member) -> str:
+    """The name under which `member` is in the room now; empty if the client went away."""
+    member.tell(b"NICK\n")
+    for line in lines:
+        if isinstance(line, FrameTooLong) or not _NAME.fullmatch(line):
+            member.tell(b"* A name has 1 to 32 letters, digits and _ . -\nNICK\n")
+        elif not room.join(line, member):
+            member.tell(f"* {line} is taken.\nNICK\n".encode())
+        else:
+            return line
+    return ""
+
+# %% ../nbs/03_broadcast.ipynb #43b99315
 def visit(connection: socket.socket, room: Room) -> None:
     """All that one person does in `room`, from the question for the name to the end, whether it
     comes in good order or not. Then `connection` is closed.
@@ -141,18 +154,6 @@ def visit(connection: socket.socket, room: Room) -> None:
         if name:
             room.leave(name)
         member.finish()
-
-def _ask_name(lines: Iterator[str | FrameTooLong], room: Room, member: Member) -> str:
-    """The name under which `member` is in the room now; empty if the client went away."""
-    member.tell(b"NICK\n")
-    for line in lines:
-        if isinstance(line, FrameTooLong) or not _NAME.fullmatch(line):
-            member.tell(b"* A name has 1 to 32 letters, digits and _ . -\nNICK\n")
-        elif not room.join(line, member):
-            member.tell(f"* {line} is taken.\nNICK\n".encode())
-        else:
-            return line
-    return ""
 
 # %% ../nbs/03_broadcast.ipynb #4a81d465
 log = logging.getLogger("python_tcp.broadcast")
@@ -186,7 +187,7 @@ class BroadcastServer:
         return self.port
 
     def stop(self, timeout: float = 2.0) -> None:
-        """Close the port, then end all visits. Takes about `timeout` seconds at the most."""
+        """Close the port, then end all visits. What is not sent after `timeout` seconds is lost."""
         end = time.monotonic() + timeout
         self._ending.set()
         if self._acceptor is not None:
@@ -199,6 +200,10 @@ class BroadcastServer:
                 connection.shutdown(socket.SHUT_RD)
         for _, thread in visits:
             thread.join(max(0.0, end - time.monotonic()))
+        for connection, thread in visits:
+            with suppress(OSError):  # nearly all have ended; this is for one who talks on and on
+                connection.shutdown(socket.SHUT_RDWR)
+            thread.join(1.0)
 
     def _accept(self, listener: socket.socket) -> None:
         with listener:
@@ -224,8 +229,8 @@ class BroadcastServer:
     def _visit(self, connection: socket.socket) -> None:
         try:
             visit(connection, self.room)
-        except RuntimeError as error:  # no thread is left, to send
-            log.warning("a visit could not begin: %s", error)
+        except Exception:  # whatever it was: it is in the log, and the others are served
+            log.exception("a visit failed")
         finally:
             connection.close()
             with self._lock:

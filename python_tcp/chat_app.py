@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['log', 'DEFAULT_PORT', 'ClientEvent', 'HELP', 'Peer', 'farewell', 'Door', 'Ledger', 'ChatServer', 'Lost', 'Back',
-           'Gap', 'show', 'Place', 'Conversation', 'Link', 'Audience', 'Comeback', 'ChatClient', 'run_chat_server',
-           'Config', 'read_config', 'server_parser', 'server_config', 'start_server', 'run_chat_client',
-           'client_parser', 'start_client']
+           'Gap', 'show', 'Place', 'Whereabouts', 'Conversation', 'Link', 'Audience', 'Comeback', 'ChatClient',
+           'run_chat_server', 'Config', 'read_config', 'server_parser', 'server_config', 'start_server',
+           'run_chat_client', 'client_parser', 'start_client']
 
 # %% ../nbs/10_chat_app.ipynb #77745d3c
 import argparse
@@ -397,49 +397,50 @@ class Place:
         self.users: list[str] = []
         self.target = 0  # the number up to which there is something to read
         self.asked: MessageId | None = None  # the id of the question for more
+        self.after = 0  # and the number after which it asks
 
     def read(self, event: History) -> tuple[list[ClientEvent], bool]:
         """What follows from a page: what to tell, and whether to ask for more."""
         reader, told, start = self.reader, [], self.reader.last
-        if event.lost:
+        if event.lost and self.after == start:
             told.append(Gap(self.room, event.lost))
             first = event.messages[0].seq if event.messages else start + event.lost + 1
             told += reader.skip_to(first - 1)
         told += reader.feed(event.messages)
         behind = event.more or reader.missing or reader.last < self.target
-        if behind and reader.last == start:  # nothing came: the server does not have it
+        if behind and reader.last == self.after == start:  # the server does not have it
             end = reader.first_early - 1 if reader.missing else self.target
             told += [Gap(self.room, end - start), *reader.skip_to(end)]
             behind = False
         return told, behind
 
-# %% ../nbs/10_chat_app.ipynb #3354b290
-class Conversation:
-    """A client's side of the protocol, without connection, thread or clock."""
+# %% ../nbs/10_chat_app.ipynb #12dd67e5
+class Whereabouts:
+    """The rooms that a client is in, and its way back into them."""
 
     def __init__(self, username: str) -> None:
         self.username, self.status = username, "online"
         self.token: str | None = None  # we have joined
         self.sender = Sender()
         self.sender.open = False  # until we have joined
-        self.error: Error | None = None
-        self.goodbye: Goodbye | None = None
         self.places: dict[str, Place] = {}  # by room; we talk in the last
         self._joining: dict[MessageId, str] = {}  # rooms, by the id of the `join`
         self._resuming: list[str] = []  # rooms to enter again
         self._paced = False  # over this connection
         self._ids = itertools.count(1)
 
+    def next_id(self) -> int:
+        return next(self._ids)
+
     def join(self, room: str) -> MessageId:
         """Ask to enter a room. Returns the id that an error would have."""
         place, id = self.places.get(room), next(self._ids)
         self._joining[id] = room
-        since = place.reader.last if place else None
+        since = None
+        if place is not None:
+            since = place.after = place.reader.last
         self.sender.add(Join(self.username, room, since, self.token, id), first=True)
         return id
-
-    def next_id(self) -> int:
-        return next(self._ids)
 
     def disconnected(self) -> None:
         """The connection is lost."""
@@ -455,38 +456,20 @@ class Conversation:
         if self._resuming:
             self.join(self._resuming[0])
 
-    def hear(self, event: Event, now: float) -> list[ClientEvent]:
-        """What a person should hear because of this event. `now` is in seconds of any clock."""
-        match event:
-            case Welcome():
-                return self._welcomed(event, now)
-            case Message(room=room) if room in self.places:
-                place = self.places[room]
-                ready = place.reader.feed([event])
-                if place.reader.missing and place.asked is None and room not in self._resuming:
-                    self._ask_for_more(place)
-                return ready
-            case Message():  # we have just left that room
-                return []
-            case Ok(id=id):
-                self.sender.answered(id)
-            case History(id=None) | History(id=str()):
-                return self._replayed(event)
-            case History(id=id):
-                self.sender.answered(id)
-            case Error():
-                return self._refused(event, now)
-            case Goodbye():
-                self.goodbye = event
-                return []
-            case Ping() | Pong():  # whether the connection is alive is the client's business
-                return []
-            case _:
-                return self._seen(event)
-        return [event]
+    def _resume_next(self) -> list[ClientEvent]:
+        del self._resuming[0]
+        if self._resuming:
+            self.join(self._resuming[0])
+            return []
+        if self.status != "online":
+            self.sender.add(SetStatus(self.status), first=True)
+        self.sender.open = True
+        return [Back()]
 
     def _welcomed(self, event: Welcome, now: float) -> list[ClientEvent]:
-        self._answered_join(event.room)
+        for id in [id for id, room in self._joining.items() if room == event.room]:
+            del self._joining[id]
+            self.sender.answered(id)
         self.username, self.token = event.username, event.token
         if not self._paced:
             self._paced = True
@@ -503,11 +486,6 @@ class Conversation:
         place.reader, place.epoch = Reader(0), event.epoch  # the numbers have started anew
         return [Gap(event.room, None)]
 
-    def _answered_join(self, room: str) -> None:
-        for id in [id for id, joining in self._joining.items() if joining == room]:
-            del self._joining[id]
-            self.sender.answered(id)
-
     def _replayed(self, event: History) -> list[ClientEvent]:
         if event.id is not None:
             self.sender.answered(event.id)
@@ -523,19 +501,43 @@ class Conversation:
         return told
 
     def _ask_for_more(self, place: Place) -> None:
-        place.asked = f"more {next(self._ids)}"
-        question = AskHistory(place.room, after=place.reader.last, limit=MAX_PAGE, id=place.asked)
+        place.asked, place.after = f"more {next(self._ids)}", place.reader.last
+        question = AskHistory(place.room, after=place.after, limit=MAX_PAGE, id=place.asked)
         self.sender.add(question, first=True)
 
-    def _resume_next(self) -> list[ClientEvent]:
-        del self._resuming[0]
-        if self._resuming:
-            self.join(self._resuming[0])
-            return []
-        if self.status != "online":
-            self.sender.add(SetStatus(self.status), first=True)
-        self.sender.open = True
-        return [Back()]
+# %% ../nbs/10_chat_app.ipynb #bcd7aa22
+class Conversation(Whereabouts):
+    """A client's side of the protocol, without connection, thread or clock."""
+
+    def __init__(self, username: str) -> None:
+        super().__init__(username)
+        self.error: Error | None = None
+        self.goodbye: Goodbye | None = None
+
+    def hear(self, event: Event, now: float) -> list[ClientEvent]:
+        """What a person should hear because of this event. `now` is in seconds of any clock."""
+        match event:
+            case Welcome():
+                return self._welcomed(event, now)
+            case Message(room=room) if room in self.places:
+                place = self.places[room]
+                ready = place.reader.feed([event])
+                if place.reader.missing and place.asked is None and room not in self._resuming:
+                    self._ask_for_more(place)
+                return ready
+            case History(id=None) | History(id=str()):
+                return self._replayed(event)
+            case Ok(id=id) | History(id=id):
+                self.sender.answered(id)
+                return [event]
+            case Error():
+                return self._refused(event, now)
+            case Goodbye():
+                self.goodbye = event
+                return []
+            case Message() | Ping() | Pong():  # a room that we have just left; the client's business
+                return []
+        return self._seen(event)
 
     def _refused(self, event: Error, now: float) -> list[ClientEvent]:
         if event.code == "rate_limited" and self.sender.again(event.id, now, event.retry_after or 1.0):
@@ -549,12 +551,14 @@ class Conversation:
         if room is None or self._resuming[:1] != [room]:
             return [event]
         if not self._paced or event.code == "no_history":  # there is no way back, or not yet
-            self.goodbye = Goodbye(event.code, event.content, event.code == "no_history", 5.0)
+            later = 5.0 if event.code == "no_history" else None
+            self.goodbye = Goodbye(event.code, event.content, later is not None, later)
             return [event]
         del self.places[room]
         return [event, Left(room, self.username, 0.0), *self._resume_next()]
 
     def _seen(self, event: Event) -> list[ClientEvent]:
+        """What changes who is where."""
         room = getattr(event, "room", None)
         place = self.places.get(room)
         match event:
@@ -751,7 +755,7 @@ class Comeback(Audience):
         if link is not self._link:
             return
         with self._changed:
-            ended, self._talk.goodbye = self._talk.goodbye, None
+            ended = self._talk.goodbye
             self._talk.disconnected()
         if ended is None and link.close_reason == "closed by us":
             ended = goodbye("left")
@@ -761,6 +765,7 @@ class Comeback(Audience):
         if not ended.reconnect or self._talk.token is None or self._leaving.is_set():
             self._end(ended)
         else:
+            self._talk.goodbye = None
             threading.Thread(target=self._come_back, args=[ended], name="ChatClient", daemon=True).start()
 
     def _come_back(self, ended: Goodbye) -> None:
@@ -779,7 +784,10 @@ class Comeback(Audience):
     def _stop(self) -> None:
         """End it, and have nothing come after it."""
         self._leaving.set()
-        self._link.close()
+        if self._calling != threading.get_ident():
+            self._link.close()
+        elif self._link.connected:  # a callback must not wait for a thread that waits for it
+            self._link.loop.call_threadsafe(self._link.close)
         self._end(goodbye("left"))
 
     def _end(self, last: Goodbye) -> None:

@@ -72,7 +72,7 @@ def check(function: Callable[..., object] | None = None, *, limit: float = 10.0)
             except NotYet as complaint:
                 verdict.append(f"Not yet. {complaint}")
             except (Exception, SystemExit) as error:
-                text = f"{type(error).__name__}: {textwrap.shorten(str(error), 200)}".removesuffix(": ")
+                text = textwrap.shorten(f"{type(error).__name__}: {error}", 200).removesuffix(":")
                 verdict.append(f"Not yet. An exception ended it: {text}")
 
         thread = threading.Thread(target=run, name=function.__name__, daemon=True)

@@ -878,12 +878,18 @@ class Face:
             self.chat.state = "here"
             self._worker.do(_do_rooms(self.chat, shown=False), _ignored)
         elif error.code in ("name_taken", "bad_name"):
-            self.chat, self.asking = None, "Another name: "
-            self.show([_told(error.content, mark="!!")])
-            self._worker.do(lambda: client.leave(timeout=1), _ignored)
+            self._ask_again(error.content)
         else:
             self.end(1, _word(error.content))
         self.app.invalidate()
+
+    def _ask_again(self, why: str) -> None:
+        """This name can't be had. Ask for another, and keep the rest."""
+        client, self.asking = self.chat.client, "Another name: "
+        self.room_wanted = self.chat.room or self.room_wanted
+        self.chat = None
+        self.show([_told(why, mark="!!")])
+        self._worker.do(lambda: client.leave(timeout=1), _ignored)
 
     def _arrived(self, client: ChatClient, event: Event) -> None:
         if self.chat is None or client is not self.chat.client:
@@ -891,7 +897,10 @@ class Face:
         if isinstance(event, Error) and self.chat.state == "connecting":
             return  # `_connected` gets it too
         if isinstance(event, Goodbye):
-            self.end(0 if event.code == "left" else 1, _word(event.content))
+            if event.code == "name_taken":  # while the connection was lost
+                self._ask_again(event.content)
+            else:
+                self.end(0 if event.code == "left" else 1, _word(event.content))
             return
         self.show(self.chat.arrived(event))
         if isinstance(event, Lost):

@@ -8,7 +8,7 @@ import pytest
 from helpers import wait_until
 
 from python_tcp import core
-from python_tcp.core import SocketState, TCPConnection, get_free_port, kernel_state
+from python_tcp.core import SocketState, TCPConnection, connection_states, get_free_port, kernel_state, kernel_table
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the state")
 
@@ -67,6 +67,91 @@ def test_the_kernel_tells_listen_and_syn_sent() -> None:
         finally:
             for sock in waiting:
                 sock.close()
+
+
+# The kernel's table
+
+
+def line(local: str, remote: str = "00000000:0000", state: str = "01", queues: str = "00000000:00000000") -> str:
+    return f"   7: {local} {remote} {state} {queues} 00:00000000 00000000     0        0 650 1 000000005d9a7690 100 0 0 10 0\n"
+
+
+@pytest.mark.skipif(sys.byteorder != "little", reason="these lines were written on a little-endian machine")
+def test_a_line_of_the_kernel_is_read() -> None:
+    entry = core._entry(line("0100007F:1F40", "0200007F:C001", "01", "0000000A:00000100"))
+    assert entry == (("127.0.0.1", 8000), ("127.0.0.2", 49153), SocketState.ESTABLISHED, 10, 256)
+    assert (entry.unsent, entry.unread) == (10, 256)
+    assert core._entry(line("00000000000000000000000001000000:1F40")).local == ("::1", 8000)
+    assert core._entry(line("B80D0120000000000000000001000000:0050")).local == ("2001:db8::1", 80)
+    assert core._entry(line("0000000000000000FFFF00000100007F:1F40")).local == ("127.0.0.1", 8000)  # IPv4 on a socket of IPv6
+
+
+def test_every_number_of_a_state_is_known_or_none() -> None:
+    numbers = {core._state(number) for number in range(1, 13)}
+    assert numbers == set(SocketState)
+    assert core._state(0) is core._state(13) is core._state(255) is None
+
+
+@linux
+def test_the_table_has_both_ends_and_the_listener(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = (sock.getsockname() for sock in pair)
+    both = {(ours, theirs, "ESTABLISHED"), (theirs, ours, "ESTABLISHED")}
+    for port in (ours[1], theirs[1], None):
+        assert {entry[:3] for entry in kernel_table(port) if {entry.local, entry.remote} == {ours, theirs}} == both
+    # A port may also stand in what is left of somebody else's connection.
+    assert all(ours[1] in (entry.local[1], entry.remote[1]) for entry in kernel_table(ours[1]))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        name = listener.getsockname()
+        assert (name, ("0.0.0.0", 0), "LISTEN", 0, 0) in kernel_table(name[1])
+    assert "LISTEN" not in [entry.state for entry in kernel_table(name[1])]
+
+
+@linux
+def test_the_table_counts_what_is_unread_and_who_waits_in_a_queue(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    ours.sendall(b"twelve bytes")
+    ends = ours.getsockname(), theirs.getsockname()
+    wait_until(lambda: [e.unread for e in kernel_table(ends[0][1]) if (e.remote, e.local) == ends] == [12])
+    wait_until(lambda: [e.unsent for e in kernel_table(ends[0][1]) if (e.local, e.remote) == ends] == [0])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        clients = [socket.create_connection(listener.getsockname(), timeout=5) for _ in range(3)]
+        assert [e.unread for e in kernel_table(listener.getsockname()[1]) if e.state == "LISTEN"] == [3]
+        for client in clients:
+            client.close()
+
+
+@linux
+def test_both_ends_are_followed_until_nobody_owns_them(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
+    ends = ours.getsockname(), theirs.getsockname()
+    assert connection_states(*ends) == ("ESTABLISHED", "ESTABLISHED")
+    ours.shutdown(socket.SHUT_WR)
+    wait_until(lambda: connection_states(*ends) == ("FIN_WAIT_2", "CLOSE_WAIT"))
+    assert connection_states(*reversed(ends)) == ("CLOSE_WAIT", "FIN_WAIT_2")
+    theirs.close()
+    wait_until(lambda: connection_states(*ends) == ("TIME_WAIT", None))
+    ours.close()
+    assert connection_states(*ends) == ("TIME_WAIT", None)
+    assert connection_states(("127.0.0.1", 1), ("127.0.0.1", 1)) == (None, None)
+
+
+@linux
+def test_connections_of_ipv6_and_of_ipv4_on_a_listener_of_ipv6_are_found() -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        for host in ("127.0.0.1", "::1"):
+            with socket.create_connection((host, listener.getsockname()[1]), timeout=5) as client:
+                assert connection_states(client.getsockname(), client.getpeername()) == ("ESTABLISHED", "ESTABLISHED")
+
+
+def test_where_there_is_no_table_it_is_empty(monkeypatch: pytest.MonkeyPatch, pair: tuple[socket.socket, socket.socket]) -> None:
+    def no_file(*_: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(core, "open", no_file, raising=False)
+    assert kernel_table() == []
+    assert connection_states(pair[0].getsockname(), pair[1].getsockname()) == (None, None)
 
 
 def test_a_closed_socket_is_closed_everywhere() -> None:

@@ -102,6 +102,18 @@ def test_the_glossary_is_in_order() -> None:
     assert terms == sorted(terms)
 
 
+def test_what_the_home_page_and_the_teachers_page_tell_to_type_is_there() -> None:
+    text = "\n".join(cell.source for name in ("index", "96_teaching") for cell in nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells)
+    typed = set(re.findall(r"\bmake (\w+)$|`make (\w+)`", text, re.M))
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M)
+    assert typed and {one or other for one, other in typed} <= set(targets)
+    for command in ("chat_server", "chat_client"):
+        lines = re.findall(rf"^\.venv/bin/{command}(.*)$", text, re.M)
+        module = f"from python_tcp.chat_app import start_{command.partition('_')[2]} as start; start(['--help'])"
+        usage = subprocess.run([sys.executable, "-c", module], capture_output=True, text=True, timeout=30).stdout
+        assert lines and all(option in usage for line in lines for option in re.findall(r"--\w+", line)) and "usage" in usage
+
+
 def test_links_of_the_readme_lead_to_files() -> None:
     links = re.findall(r"\]\(([^)#\s]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
     missing = [link for link in links if not re.match(r"\w+:", link) and not (ROOT / link).exists()]

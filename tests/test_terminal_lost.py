@@ -91,3 +91,16 @@ def test_the_seconds_are_counted_and_one_can_leave(port: int, tmp_path: Path) ->
         assert ann.end("\x03") == 0 and ann.as_found()
         rows = [row for row in ann.screen.rows() if row]
         assert "1 of your lines could not be sent." in rows[-2:]
+
+
+def test_a_name_that_is_taken_meanwhile_is_asked_for_again_and_the_room_is_kept(port: int, tmp_path: Path) -> None:
+    with server(port, tmp_path / "h.db") as first, chat(port, "ann", "--room", "dev") as ann:
+        ann.until("in dev: ann")
+        first.end(signal.SIGKILL)
+        ann.until(lambda: re.search(r"trying again in [2-9] s", ann.screen.row(23)), limit=20)
+        with server(port, tmp_path / "h.db"), LineClient(port).join("ann"):
+            ann.until("Another name:", limit=30)
+            ann.until("taken")
+            ann.type("zoe\r")
+            ann.until("in dev: zoe")
+            assert ann.end("/quit\r") == 0

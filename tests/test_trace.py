@@ -2,6 +2,8 @@
 import contextlib
 import itertools
 import re
+import select
+import selectors
 import socket
 import socketserver
 import threading
@@ -13,7 +15,7 @@ import pytest
 from helpers import LIMIT, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
-from sockets import nothing_left_over, read_all, read_exactly, reset  # noqa: F401 (a fixture)
+from sockets import nothing_left_over, read_all, read_exactly, reset, tcp_pair  # noqa: F401 (a fixture)
 
 from python_tcp import trace as module
 from python_tcp.trace import Event, Recorder, Trace, by_chunk, by_line, by_turn, printable
@@ -141,6 +143,13 @@ def test_everything_is_inside_the_image() -> None:
         assert half <= float(text.get("x")) <= width - half and float(text.get("y")) < float(root.get("height"))
 
 
+def test_a_headline_is_as_wide_as_it_must_be() -> None:
+    trace = Trace("a")
+    trace.step("s" * 40)
+    assert str(trace).splitlines()[1] == "== " + "s" * 40 + " =="
+    assert float(image(trace).get("width")) > 40 * 7.3
+
+
 def test_words_fit_between_their_lanes() -> None:
     trace = Trace("a", "b", "c")
     trace.note("a", "b", "x" * 40)
@@ -165,9 +174,10 @@ def test_states_stand_side_by_side_and_come_from_the_kernel() -> None:
         told = module.kernel_state(listener)
     trace.state("client", listener)
     trace.state("client", None)
-    assert [e.content for e in trace.events] == [state for state in (told, "CLOSED") if state]
+    trace.state("client", "TIME_WAIT")
+    assert [e.content for e in trace.events] == [state for state in (told, "CLOSED", "TIME_WAIT") if state]
     if told:
-        assert str(trace).splitlines()[1:] == [" [CLOSED]    [LISTEN]"]
+        assert str(trace).splitlines()[1:] == ["  [CLOSED]    [LISTEN]", " [TIME_WAIT]      |"]
 
 
 def test_a_recording_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +201,9 @@ def test_waiting_for_what_was_recorded() -> None:
     trace = Trace()
     timer = threading.Timer(0.05, trace.note, ["ann", "bob", b"hello"])
     timer.start()
+    start = time.monotonic()
     trace.wait_for("bob", "ell", limit=LIMIT)
+    assert time.monotonic() - start < LIMIT / 2
     trace.wait_for("ann", b"hello", limit=0)
     for lane, content in [("ann", b"bye"), ("cleo", b"hello")]:
         with pytest.raises(TimeoutError, match=lane):
@@ -264,7 +276,7 @@ def test_a_diagram_of_lines_does_not_depend_on_the_chunks(lines: list[bytes], da
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
     heard: list[list[Event]] = [[], []]
     for events, ends in zip(heard, ([0, len(stream)], [0, *cuts, len(stream)])):
-        cutter = module.Cutter(by_line, events.append, "a", "b")
+        cutter = module._Cutter(by_line, events.append, "a", "b")
         for start, end in itertools.pairwise(ends):
             if start < end:
                 cutter(stream[start:end])
@@ -274,7 +286,7 @@ def test_a_diagram_of_lines_does_not_depend_on_the_chunks(lines: list[bytes], da
 
 def test_a_line_without_an_end_is_bounded_and_what_is_left_is_shown() -> None:
     events: list[Event] = []
-    cutter = module.Cutter(by_line, events.append, "a", "b")
+    cutter = module._Cutter(by_line, events.append, "a", "b")
     for _ in range(40):
         cutter(b"x" * 10_000)
     assert len(cutter.rest) <= cutter.ENOUGH and len(events) == 1
@@ -393,6 +405,23 @@ def test_a_reset_by_the_server_reaches_the_client_after_what_came_before() -> No
     assert [(e.kind, e.source) for e in trace.events[-2:]] == [("frame", "server"), ("RST", "server")]
 
 
+def test_what_the_server_said_before_its_reset_is_passed_on_even_if_writing_fails_first() -> None:
+    (ann, ours), (back, server) = tcp_pair(), tcp_pair()
+    for sock in (ours, back):
+        sock.setblocking(False)
+    heard: list[bytes | None] = []
+    link = module._Link(module._Flow(ours, back, heard.append), module._Flow(back, ours, heard.append))
+    server.sendall(b"no")
+    reset(server)
+    ann.sendall(b"hello")
+    wait_until(lambda: select.select([ours], [], [], 0)[0])
+    link.serve(ours, selectors.EVENT_READ)  # back is readable too, but not yet served
+    assert heard == [b"hello", b"no", None] and link.closed
+    assert ann.recv(10) == b"no"
+    with ann, pytest.raises(ConnectionResetError):
+        ann.recv(1)
+
+
 def test_a_reset_by_the_client_reaches_the_server() -> None:
     felt: list[str] = []
 
@@ -423,7 +452,7 @@ def test_a_server_that_is_not_there_resets_the_client() -> None:
 
 
 def test_there_is_a_limit_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.Proxy, "LINKS", 1)
+    monkeypatch.setattr(module._Proxy, "LINKS", 1)
     with serving(echo) as address, Recorder(*address) as trace, trace.connect("ann") as ann:
         with pytest.raises(ConnectionError), trace.connect("bob") as bob:
             assert not bob.recv(1)
@@ -452,8 +481,11 @@ def test_a_name_that_comes_again_has_the_same_lane() -> None:
             with trace.connect("ann") as ann:
                 ann.shutdown(socket.SHUT_WR)
                 assert read_all(ann) == b""
-    assert trace.drawing().lanes == ["ann", "server"]
-    assert [e.kind for e in trace.events] == ["connect", "FIN", "FIN"] * 2
+        assert trace.port_for("ann") == trace.port_for("ann") != trace.port_for("bob")
+        with trace.connect("ann"):
+            assert sum(e.kind == "connect" for e in trace.events) == 3  # it is in the recording as soon as it is here
+    assert trace.drawing().lanes == ["ann", "server", "bob"]
+    assert [e.kind for e in trace.events] == ["connect", "FIN", "FIN"] * 3
 
 
 def test_ends_can_be_left_out_and_turns_joined() -> None:
@@ -462,10 +494,12 @@ def test_ends_can_be_left_out_and_turns_joined() -> None:
             pass
         for word in (b"a", b"b"):
             sock.sendall(word)
+            trace.wait_for("ann", word)
 
     with serving(answer) as address, Recorder(*address, cut=by_turn, ends=False) as trace, trace.connect("ann") as ann:
         for piece in (b"1", b"23", b"."):
             ann.sendall(piece)
+            trace.wait_for("ann", piece)
         assert read_all(ann) == b"ab"
     assert [e.content for e in trace.events] == [b"123.", b"ab"]
 

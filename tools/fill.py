@@ -60,8 +60,9 @@ def taught_in(forms: list[str]) -> Path | None:
         for path, text in texts.items():
             if re.search(place, text, re.IGNORECASE | re.MULTILINE):
                 return path
-    best = max(texts, key=lambda path: len(re.findall(pattern, texts[path], re.IGNORECASE)))
-    return best if re.search(pattern, texts[best], re.IGNORECASE) else None
+    uses = {path: len(re.findall(pattern, text, re.IGNORECASE)) for path, text in texts.items()}
+    best = max(uses, key=lambda path: (min(uses[path], 1), path.name < "90", uses[path]))  # an appendix only where no chapter has it
+    return best if uses[best] else None
 
 
 def said(forms: list[str]) -> str:

@@ -22,11 +22,12 @@ from urllib.parse import quote
 
 import nbformat
 import yaml
+from docutils.nodes import make_id
 from nbdev.config import get_config
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from plain import to_markdown
+from plain import slugs, to_markdown
 from reference import module_of, pages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,7 +64,7 @@ def copy_inputs(tree: Path) -> None:
             shutil.copy2(ROOT / name, tree)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Page:
     """A notebook that becomes a page."""
 
@@ -114,7 +115,7 @@ def prepare(tree: Path) -> list[Page]:
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             if cell.cell_type == "markdown":  # a link out of nbs/ leads to a file of the repository
-                cell.source = cell.source.replace("](../", f"]({repository_file('')}")
+                cell.source = slugs(cell.source.replace("](../", f"]({repository_file('')}"))
         nbformat.write(notebook, path)
     for name, page in pages(tree, repository_file("")).items():
         nbformat.write(page, tree / "nbs" / name)
@@ -127,7 +128,33 @@ def prepare(tree: Path) -> list[Page]:
     refresh_quarto_yml()
     (tree / "nbs" / "sidebar.yml").write_text(yaml.safe_dump({"website": {"sidebar": {"contents": sidebar(book)}}}, sort_keys=False))
     proc_nbs()
+    mend_symbol_links(tree, book)
     return book
+
+
+def mend_symbol_links(tree: Path, book: list[Page]) -> None:
+    """nbdev links every name of ours in backquotes, also private ones and methods. Only what a page shows with an anchor can be linked to."""
+    config = get_config()
+    notebooks = {page: nbformat.read(tree / "_proc" / page.file, as_version=4) for page in book}
+    shown = {f"{page.name}.html#{name.lower()}" for page, notebook in notebooks.items() for name in documented(notebook)}
+    base = re.escape(f"{config.doc_host}{config.doc_baseurl}/")
+
+    def mend(link: re.Match) -> str:
+        page, name = link["page"], link["name"].partition(".")[0].lower()  # a method: to its class
+        return f"{link['text']}({link['base']}{page}#{name})" if f"{page}#{name}" in shown else link["text"][1:-1]
+
+    for page, notebook in notebooks.items():
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = re.sub(rf"(?P<text>\[`[^`\n]+`\])\((?P<base>{base})(?P<page>\w+\.html)#(?P<name>[\w.]+)\)", mend, cell.source)
+        nbformat.write(notebook, tree / "_proc" / page.file)
+
+
+def documented(notebook: nbformat.NotebookNode) -> Iterator[str]:
+    """The names that a page has an anchor for: nbdev has put a call of `show_doc` before or in place of each."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M).startswith("show_doc("):
+            yield definition_parts(cell)[1]
 
 
 def sidebar(book: list[Page]) -> list[dict]:
@@ -277,14 +304,19 @@ def local_links(text: str, addresses: dict[str, str]) -> str:
     """Links to notebooks, and nbdev's to our own names, lead to the pages beside this one."""
     config = get_config()
     text = text.replace(f"]({config.doc_host}{config.doc_baseurl}/", "](")
-    text = re.sub(r"\]\((\w+\.html#\w+)\.[\w.]+\)", r"](\1)", text)  # a method: to its class
+    text = re.sub(r"(?<=\]\()([\w.]*#)([^)\s]+-[^)\s]+)", lambda link: link[1] + make_id(link[2]), text)  # a heading, as Sphinx calls it
     return re.sub(r"\]\((\w+\.ipynb)", lambda link: f"]({addresses.get(link[1], link[1])}", text)
+
+
+def definition_parts(cell: nbformat.NotebookNode) -> tuple[str | None, str, str]:
+    """The address of the source, the name and the signature that `show_doc` gives."""
+    (text,) = [output.data["text/markdown"] for output in cell.outputs if "data" in output]
+    return re.fullmatch(r".*?(?:\[source\]\((\S+?)\).*?)?### (\S+)\n(.*)", text, re.S).groups()
 
 
 def definition(cell: nbformat.NotebookNode, page: nbformat.NotebookNode) -> str:
     """What nbdev shows of an exported name: a line to link to, and the signature only where the page doesn't show the code."""
-    (text,) = [output.data["text/markdown"] for output in cell.outputs if "data" in output]
-    source, name, signature = re.fullmatch(r".*?(?:\[source\]\((\S+?)\).*?)?### (\S+)\n(.*)", text, re.S).groups()
+    source, name, signature = definition_parts(cell)
     line = f'<div class="api" id="{name.lower()}"><code>{name}</code>'
     if source:  # not there before the first export
         file, _, number = source.partition("/blob/")[2].partition("/")[2].partition("#L")
