@@ -77,14 +77,14 @@ def test_the_seconds_are_counted_and_one_can_leave(port: int, tmp_path: Path) ->
     with server(port, tmp_path / "h.db") as first, chat(port, "ann") as ann:
         ann.until("in lobby: ann")
         first.end(signal.SIGKILL)
-        seen = set()
+        seen = [0]
 
         def counted() -> bool:
-            if match := re.search(r"trying again in (\d+) s", ann.screen.row(23)):
-                seen.add(match[1])
-            return len(seen) >= 2
+            if (match := re.search(r"trying again in (\d+) s", ann.screen.row(23))) and int(match[1]) != seen[-1]:
+                seen.append(int(match[1]))
+            return len(seen) > 3 and seen[-3] - 1 == seen[-2] == seen[-1] + 1
 
-        ann.until(counted, limit=20)
+        ann.until(counted, limit=40)
         assert sum("The connection is lost." in row for row in ann.screen.everything()) == 1
         ann.type("never sent\r")
         ann.until("1 not sent yet")

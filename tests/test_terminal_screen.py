@@ -270,7 +270,10 @@ def test_a_very_low_window_still_works(server: ChatServer, rows: int) -> None:
         assert bob.read_until("message")["content"] == "hello"
         bob.say("message", content="hi")
         ann.until(lambda: any("bob: hi" in row for row in ann.screen.everything()))
-        assert ann.end("/quit\r") == 0 and ann.as_found()
+        ann.type("half")
+        ann.until(lambda: ann.screen.row(max(rows - 2, 0)) == "lobby> half")
+        assert rows < 3 or "bob: hi" in ann.screen.row(rows - 3)
+        assert ann.end("\x15/quit\r") == 0 and ann.as_found()
 
 
 def test_the_application_stays_at_the_bottom_when_it_grows_and_shrinks(ann: Terminal, bob: LineClient) -> None:
@@ -284,6 +287,7 @@ def test_the_application_stays_at_the_bottom_when_it_grows_and_shrinks(ann: Term
         bob.say("message", content=f"second {turn}")
         ann.until(f"second {turn}")
         assert ann.screen.row(22) == "lobby>" and ann.screen.row(23).startswith(" lobby: 2")
+    assert "\n\n" not in "\n".join(ann.screen.rows()[:22]).strip("\n"), "an empty row between the lines"
     said = [row for row in without_time(ann.screen.everything()) if "bob: " in row]
     assert said == [f"   lobby bob: {word} {turn}" for turn in range(3) for word in ("first", "second")]
 
@@ -360,6 +364,8 @@ def test_ctrl_z_and_fg(server: ChatServer) -> None:
         shell.until("Stopped")
         shell.type("echo $((6 * 7))\r")
         shell.until("42")
+        shell.type("clear\r")
+        shell.until(lambda: shell.screen.row(0).startswith("shell:"))
         with LineClient(server.port).join("bob") as bob:
             bob.say("message", content="are you there?")
             bob.read_until("message")
