@@ -726,7 +726,7 @@ class Screen:
 # %% ../nbs/11_terminal.ipynb #fb6cb3e8
 def _application(face: "Face") -> "Application":
     from prompt_toolkit.application import Application
-    from prompt_toolkit.filters import has_completions
+    from prompt_toolkit.filters import Condition, has_completions
     from prompt_toolkit.layout import ConditionalContainer as If
     from prompt_toolkit.layout import Dimension, FormattedTextControl, HSplit, Layout, Window
     from prompt_toolkit.layout.controls import BufferControl
@@ -740,7 +740,8 @@ def _application(face: "Face") -> "Application":
         height=Dimension(min=1, max=8),
         dont_extend_height=True,
     )
-    state = If(Window(FormattedTextControl(face.bar), height=1, style="reverse"), ~has_completions)
+    shown = Condition(lambda: face.app.output.get_size().rows > 1) & ~has_completions
+    state = If(Window(FormattedTextControl(face.bar), height=1, style="reverse"), shown)
     return Application(
         Layout(HSplit([line, state, CompletionsToolbar()]), focused_element=line),
         style=Style.from_dict(_STYLE),
