@@ -201,7 +201,7 @@ class BroadcastServer:
         for _, thread in visits:
             thread.join(max(0.0, end - time.monotonic()))
         for connection, thread in visits:
-            with suppress(OSError):  # nearly all have ended; this is for one who talks on and on
+            with suppress(OSError):  # it has ended, as nearly all have; else it must
                 connection.shutdown(socket.SHUT_RDWR)
             thread.join(1.0)
 

@@ -91,7 +91,7 @@ def open_file(path: str | Path) -> sqlite3.Connection:
 
     Raises `LogFileError`; then the file is as it was.
     """
-    path = Path(path)
+    path = Path(path).absolute()  # SQLite has ideas of its own about names such as `:memory:`
     try:
         if not path.exists() or path.is_file() and path.stat().st_size == 0:
             _create_file(path)

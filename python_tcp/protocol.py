@@ -429,7 +429,7 @@ class Bucket:
         """Take a token, and return 0; or return in how many seconds there will be one."""
         self.tokens = min(burst, self.tokens + max(0.0, now - self.filled) * rate)
         self.filled = now
-        if self.tokens >= 1 - 1e-6:  # Unix time is that coarse in a float
+        if self.tokens >= 1 - 1e-6 * (1 + rate):  # Unix time in a float is no finer
             self.tokens = max(0.0, self.tokens - 1)
             self.refused = 0
             return 0.0

@@ -463,25 +463,20 @@ def test_one_that_has_just_ended_does_not_keep_the_others_open(nothing_left_over
         assert ann.line() == "" and list(server._visits) == [theirs]
 
 
-def test_stop_ends_one_who_talks_on_and_on(nothing_left_over: None) -> None:  # noqa: F811
+def test_stop_breaks_off_a_visit_that_does_not_end_by_itself(nothing_left_over: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    def talk_to_the_deaf(connection: socket.socket, room: Room) -> None:
+        with pytest.raises(OSError):
+            connection.sendall(bytes(64_000_000))
+
+    monkeypatch.setattr("python_tcp.broadcast.visit", talk_to_the_deaf)
     server = BroadcastServer()
     server.start()
-
-    def talk() -> None:
-        with Visitor(server, "ann") as ann:
-            try:
-                while True:
-                    ann.sock.sendall(b"and another thing\n" * 1000)
-            except OSError:
-                pass
-
-    with ThreadPoolExecutor(1) as pool:
-        talking = pool.submit(talk)
-        wait_until(lambda: server.room._members)
+    with dial(server.port) as deaf:
+        assert deaf.recv(1) == b"\0"
         start = time.monotonic()
-        server.stop(timeout=0.5)
-        assert time.monotonic() - start < 5
-        talking.result(LIMIT)
+        server.stop(timeout=0.3)
+        assert 0.3 <= time.monotonic() - start < 5
+        assert not server._visits
 
 
 class Hears:
