@@ -6,8 +6,9 @@
 __all__ = ['MOST_MARKS', 'Row', 'PALETTE', 'GREY', 'RED', 'MOST_ROWS', 'STAMP', 'MARK', 'COMMANDS', 'ALIASES', 'MOST_CHARACTERS',
            'log', 'LOG_FORMATS', 'above', 'harmless', 'Piece', 'paint', 'colour_of', 'fitting', 'spans', 'cut', 'Line',
            'rows_of', 'stamp', 'mentions', 'message_line', 'whisper_line', 'line_of', 'Typed', 'Mistake', 'parse',
-           'candidates', 'bar', 'Chat', 'parts_of_bar', 'connection', 'Screen', 'Worker', 'Face', 'on_a_terminal',
-           'run_chat_terminal', 'start_client', 'line_format', 'json_format', 'LogWriter', 'ServerFace', 'start_server']
+           'candidates', 'bar', 'Chat', 'parts_of_bar', 'connection', 'Screen', 'Entry', 'Batch', 'Worker', 'Face',
+           'on_a_terminal', 'run_chat_terminal', 'start_client', 'line_format', 'json_format', 'LogWriter',
+           'ServerFace', 'start_server']
 
 # %% ../nbs/11_terminal.ipynb #3e17cfd6
 import asyncio
@@ -202,7 +203,7 @@ def stamp(seconds: float, today: str = "") -> str:
     except (OverflowError, ValueError, OSError):  # from a server that has lost its mind
         return "--:--"
     day = time.strftime("%Y-%m-%d", when)
-    return time.strftime("%H:%M", when) if today in ("", day) else f"{day} {when[3]:02}:{when[4]:02}"
+    return time.strftime("%H:%M" if today in ("", day) else "%Y-%m-%d %H:%M", when)
 
 # %% ../nbs/11_terminal.ipynb #5ea1afcc
 def mentions(text: str, name: str) -> bool:
@@ -371,7 +372,10 @@ def _checked(typed: Typed) -> Typed | Mistake:
 
 # %% ../nbs/11_terminal.ipynb #83e191b7
 def candidates(
-    before: str, names: Collection[str] = (), rooms: Collection[str] = (), ours: Collection[str] = ()
+    before: str,
+    names: Collection[str] = (),
+    rooms: Collection[str] = (),
+    ours: Collection[str] = (),
 ) -> list[str]:
     """The words that could stand at the end of `before`, the text up to the cursor."""
     *words, last = before.split(" ")
@@ -734,14 +738,14 @@ def _application(face: "Face") -> "Application":
     from prompt_toolkit.widgets import CompletionsToolbar
 
     line = Window(
-        BufferControl(face.buffer),
-        get_line_prefix=lambda row, wrapped: face.prompt() if row == wrapped == 0 else "  ",
+        BufferControl(face.entry.buffer),
+        get_line_prefix=lambda row, wrapped: face.entry.prompt() if row == wrapped == 0 else "  ",
         wrap_lines=True,
         height=Dimension(min=1, max=8),
         dont_extend_height=True,
     )
     shown = Condition(lambda: face.app.output.get_size().rows > 1) & ~has_completions
-    state = If(Window(FormattedTextControl(face.bar), height=1, style="reverse"), shown)
+    state = If(Window(FormattedTextControl(face.entry.bar), height=1, style="reverse"), shown)
     return Application(
         Layout(HSplit([line, state, CompletionsToolbar()]), focused_element=line),
         style=Style.from_dict(_STYLE),
@@ -770,25 +774,25 @@ def _output(colours: bool):
     depth = ColorDepth.DEPTH_8_BIT if colours else ColorDepth.DEPTH_1_BIT
     return Vt100_Output(sys.stdout, size, default_color_depth=depth, enable_cpr=False)
 
-def _buffer(face: "Face") -> "Buffer":
+def _buffer(entry: "Entry") -> "Buffer":
     from prompt_toolkit.buffer import Buffer
     from prompt_toolkit.completion import WordCompleter
 
-    completer = WordCompleter(face.candidates, ignore_case=True, WORD=True)
+    completer = WordCompleter(entry.candidates, ignore_case=True, WORD=True)
     return Buffer(completer=completer, multiline=True)
 
-# %% ../nbs/11_terminal.ipynb #ff32df5b
+# %% ../nbs/11_terminal.ipynb #e741eab6
 def _keys(face: "Face") -> "KeyBindings":
     from prompt_toolkit.filters import Condition
     from prompt_toolkit.key_binding import KeyBindings
 
     keys = KeyBindings()
-    empty = Condition(lambda: not face.buffer.text)
+    empty = Condition(lambda: not face.entry.buffer.text)
     keys.add("enter")(lambda event: face.entered())
     keys.add("c-j")(lambda event: face.entered())
-    keys.add("escape", "enter")(lambda event: face.buffer.insert_text("\n"))
-    keys.add("escape", "c-j")(lambda event: face.buffer.insert_text("\n"))
-    keys.add("tab")(lambda event: face.complete())
+    keys.add("escape", "enter")(lambda event: face.entry.buffer.insert_text("\n"))
+    keys.add("escape", "c-j")(lambda event: face.entry.buffer.insert_text("\n"))
+    keys.add("tab")(lambda event: face.entry.complete())
     keys.add("c-c")(lambda event: face.leave())
     keys.add("<sigint>")(lambda event: face.leave())
     keys.add("c-d", filter=empty)(lambda event: face.leave())
@@ -796,7 +800,91 @@ def _keys(face: "Face") -> "KeyBindings":
     keys.add("c-z")(lambda event: face.suspend())
     return keys
 
-# %% ../nbs/11_terminal.ipynb #e3f7a6ac
+# %% ../nbs/11_terminal.ipynb #12a3177f
+class Entry:
+    """The line being typed: its prompt, the bar below it, and what Tab does."""
+
+    def __init__(self, face: "Face") -> None:
+        self.face = face
+        self.buffer = _buffer(self)
+
+    def take(self) -> str:
+        """The line, which is done. The arrow keys bring it back, unless it was a name."""
+        text = self.buffer.text
+        self.buffer.reset(append_to_history=not self.face.asking and bool(text.strip()))
+        return text
+
+    def prompt(self) -> str:
+        """What stands before the line."""
+        room = _word(self.face.chat.room) if self.face.chat else ""
+        most = max(self.face.app.output.get_size().columns // 3, 3)
+        return self.face.asking or f"{room[:most]}> "
+
+    def bar(self) -> str:
+        """The last row."""
+        width = self.face.app.output.get_size().columns
+        where = f"{self.face.host} port {self.face.port}"
+        return bar(width, *(parts_of_bar(self.face.chat) if self.face.chat else [where]))
+
+    def candidates(self) -> list[str]:
+        """What Tab offers."""
+        if self.face.chat is None:
+            return []
+        ours = self.face.chat.client.rooms
+        people = {_word(name) for users in ours.values() for name in users}
+        people -= {"", self.face.chat.client.username}
+        before = self.buffer.document.text_before_cursor.replace("\n", " ")
+        rooms = self.face.chat.known_rooms | set(ours)
+        if before.startswith("/join"):
+            self.face.ask_rooms()  # for the next time
+        return candidates(before, people, rooms, set(ours))
+
+    def complete(self) -> None:
+        """Tab was pressed: put in what is certain, and show what there is to choose from."""
+        if self.buffer.complete_state:
+            self.buffer.complete_next()
+            return
+        words = self.candidates()
+        typed = len(self.buffer.document.get_word_before_cursor(WORD=True))
+        certain = os.path.commonprefix([word.lower() for word in words])
+        if words and (len(words) == 1 or len(certain) > typed):
+            self.buffer.delete_before_cursor(typed)
+            self.buffer.insert_text(words[0][: len(certain)])
+        if len(words) > 1:
+            self.buffer.start_completion()
+
+# %% ../nbs/11_terminal.ipynb #afb9ee1b
+class Batch:
+    """Lines that wait to be shown together."""
+
+    PAUSE = 0.01  # seconds
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen, self.app = screen, screen.app
+        self._waiting: list[Line] = []
+        self._due = False
+
+    def add(self, lines: list[Line]) -> None:
+        """Show these soon, and draw the bar anew."""
+        self._waiting += lines
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(self.PAUSE, self.flush)
+
+    def flush(self) -> None:
+        """Show what is waiting, if the application is there and was drawn."""
+        self._due = False
+        if self.app.is_done:
+            return
+        if self.app.renderer.last_rendered_screen is None:
+            self.add([])  # later
+            return
+        lines, self._waiting = self._waiting, []
+        if lines:
+            self.screen.add(lines)
+        self.app.invalidate()
+
+# %% ../nbs/11_terminal.ipynb #9c389fb3
 class Worker:
     """Makes calls that may wait, one after the other, on a thread of its own.
 
@@ -819,24 +907,28 @@ class Worker:
     def _work(self) -> None:
         while (job := self._calls.get()) is not None:
             call, then = job
-            self._post(then, call())
+            try:
+                result = call()
+            except Exception as bug:  # the next call is not to suffer from it
+                result = Error("bug", f"a bug in this program: {bug!r}")
+            self._post(then, result)
 
 # %% ../nbs/11_terminal.ipynb #c232a6cf
 class Face:
     """A chat client on a terminal. `run` returns the exit status."""
 
-    BATCH = 0.01  # seconds
-
-    def __init__(self, host: str, port: int, username: str | None, room: str, colours: bool) -> None:
+    def __init__(
+        self, host: str, port: int, username: str | None, room: str, colours: bool = True
+    ) -> None:
         self.host, self.port, self.username, self.room_wanted = host, port, username, room
         self.colours = colours
         self.chat: Chat | None = None
         self.asking = ""  # what we ask for instead of a line
-        self.buffer = _buffer(self)
+        self.entry = Entry(self)
         self.app = _application(self)
         self.screen = Screen(self.app, colours)
         self.app.before_render += self.screen.settle
-        self._waiting: list[Line] = []
+        self._batch = Batch(self.screen)
         self._worker = Worker(self._post)
         self._status, self._last_words = 0, ""
         self._leaving = False
@@ -875,9 +967,11 @@ class Face:
         self._worker.do(lambda: self._connect(client), then)
 
     def _connected(self, client: ChatClient, error: Error | None) -> None:
+        if self.chat is None or client is not self.chat.client:
+            return
         if error is None:
             self.chat.state = "here"
-            self._worker.do(_do_rooms(self.chat, shown=False), _ignored)
+            self.ask_rooms()
         elif error.code in ("name_taken", "bad_name"):
             self._ask_again(error.content)
         else:
@@ -908,22 +1002,8 @@ class Face:
             self._tick()
 
     def show(self, lines: list[Line]) -> None:
-        """Show lines soon, together with what else comes until then."""
-        if not self._waiting:
-            self._loop.call_later(self.BATCH, self._flush)
-        self._waiting += lines or [None]
-
-    def _flush(self) -> None:
-        lines = [line for line in self._waiting if line]
-        if self.app.is_done:
-            return
-        if self.app.renderer.last_rendered_screen is None:  # not drawn yet
-            self._loop.call_later(self.BATCH, self._flush)
-            return
-        self._waiting.clear()
-        if lines:
-            self.screen.add(lines)
-        self.app.invalidate()
+        """Show lines, and what the bar says now."""
+        self._batch.add(lines)
 
     def _tick(self) -> None:
         """Count the seconds."""
@@ -940,8 +1020,7 @@ class Face:
 
     def entered(self) -> None:
         """Enter was pressed."""
-        text = self.buffer.text
-        self.buffer.reset(append_to_history=not self.asking and bool(text.strip()))
+        text = self.entry.take()
         if self.asking:
             if text.strip():
                 self._enter(text.strip())
@@ -956,19 +1035,9 @@ class Face:
             case typed if self.chat:
                 self.show(self.chat.typed(typed))
 
-    def complete(self) -> None:
-        """Tab was pressed: put in what is certain, and show what there is to choose from."""
-        if self.buffer.complete_state:
-            self.buffer.complete_next()
-            return
-        words = self.candidates()
-        typed = len(self.buffer.document.get_word_before_cursor(WORD=True))
-        certain = os.path.commonprefix([word.lower() for word in words])
-        if words and (len(words) == 1 or len(certain) > typed):
-            self.buffer.delete_before_cursor(typed)
-            self.buffer.insert_text(words[0][: len(certain)])
-        if len(words) > 1:
-            self.buffer.start_completion()
+    def ask_rooms(self) -> None:
+        """Have the server say which rooms there are, for Tab."""
+        self._worker.do(_do_rooms(self.chat, shown=False), _ignored)
 
     def leave(self) -> None:
         """Say goodbye, and end when that is answered. The second time, end at once."""
@@ -989,36 +1058,9 @@ class Face:
         """End the application."""
         if not self.app.is_done:
             with suppress(OSError):
-                self._flush()
+                self._batch.flush()
             self._status, self._last_words = status, last_words
             self.app.exit()
-
-    # --- what the application asks
-
-    def prompt(self) -> str:
-        """What stands before the line."""
-        room = _word(self.chat.room) if self.chat else ""
-        most = max(self.app.output.get_size().columns // 3, 3)
-        return self.asking or f"{room[:most]}> "
-
-    def bar(self) -> str:
-        """The last row."""
-        width = self.app.output.get_size().columns
-        where = f"{self.host} port {self.port}"
-        return bar(width, *(parts_of_bar(self.chat) if self.chat else [where]))
-
-    def candidates(self) -> list[str]:
-        """What Tab offers."""
-        if self.chat is None:
-            return []
-        ours = self.chat.client.rooms
-        people = {_word(name) for users in ours.values() for name in users}
-        people -= {"", self.chat.client.username}
-        before = self.buffer.document.text_before_cursor.replace("\n", " ")
-        rooms = self.chat.known_rooms | set(ours)
-        if before.startswith("/join"):
-            self._worker.do(_do_rooms(self.chat, shown=False), _ignored)  # for the next time
-        return candidates(before, people, rooms, set(ours))
 
     # --- what may wait
 
@@ -1200,7 +1242,8 @@ def start_server(argv: list[str] | None = None) -> int:
     """The command `chat_server`."""
     parser = chat_app.server_parser()
     parser.add_argument("--quiet", action="store_true", help="say nothing but what goes wrong")
-    parser.add_argument("--log-format", choices=LOG_FORMATS, default="line", help="%(default)s, or json: one object a line")
+    formats = "%(default)s, or json: one object a line"
+    parser.add_argument("--log-format", choices=LOG_FORMATS, default="line", help=formats)
     arguments = parser.parse_args(argv)
     config = chat_app.server_config(parser, arguments)
     if hasattr(signal, "SIGTTIN"):
