@@ -6,7 +6,7 @@
 __all__ = ['log', 'DEFAULT_PORT', 'ClientEvent', 'HELP', 'Peer', 'farewell', 'Door', 'Ledger', 'ChatServer', 'Lost', 'Back',
            'Gap', 'show', 'Place', 'Whereabouts', 'Conversation', 'Link', 'Audience', 'Comeback', 'ChatClient',
            'run_chat_server', 'Config', 'read_config', 'server_parser', 'server_config', 'start_server',
-           'run_chat_client', 'start_client']
+           'run_chat_client', 'client_parser', 'start_client']
 
 # %% ../nbs/10_chat_app.ipynb #77745d3c
 import argparse
@@ -165,6 +165,7 @@ class Ledger(Door):
     ) -> None:
         super().__init__(host, port, limits)
         self.history = history
+        self.on_event: Callable[[Event], object] | None = None  # each event that anybody gets
         memory = MemoryLog(limits.history_messages, limits.history_bytes, secrets.token_hex(4))
         self._rooms = Rooms(limits, memory)
         self._held: list[Delivery] = []  # until the end of this tick
@@ -193,6 +194,8 @@ class Ledger(Door):
             log.warning("history: %s", self._trouble or "it works again")
 
     def _deliver(self, to: tuple[int, ...], event: Event) -> None:
+        if self.on_event is not None:
+            self.on_event(event)
         if isinstance(event, Goodbye):
             self._server.close(to[0], event.code)  # `_last_words` says it
         elif len(to) > 1:
@@ -263,6 +266,9 @@ class ChatServer(Ledger):
     host = property(lambda self: self._server.host)
     port = property(lambda self: self._server.port)
     running = property(lambda self: self._server.running)
+
+    connections = property(lambda self: len(self._peers), doc="How many there are.")
+    rooms = property(lambda self: sorted(list(self._rooms.rooms)), doc="Their names.")
 
     @property
     def users(self) -> list[str]:
@@ -1003,14 +1009,21 @@ def run_chat_server(
     *,
     history: str | Path | None = None,
     limits: Limits = Limits(),
+    on_start: Callable[[ChatServer], object] | None = None,
 ) -> int:
-    """Run a chat server until Ctrl-C or SIGTERM. Returns the exit status."""
+    """Run a chat server until Ctrl-C or SIGTERM. Returns the exit status.
+
+    `on_start(server)` is called when the port is open; without it, a line says so.
+    """
     server = ChatServer(host, port, history=history, limits=limits)
     with _ending_on_signals():
         try:
             _allow_many_files()
             port = server.start()
-            _say(f"chat server on {host}:{port}; Ctrl-C ends it")
+            if on_start is None:
+                _say(f"chat server on {host}:{port}; Ctrl-C ends it")
+            else:
+                on_start(server)
             while server.running:
                 time.sleep(1)  # not longer: a signal just before it does not end the sleep
         except OSError as error:
@@ -1203,8 +1216,8 @@ def run_chat_client(
             return 1
 
 # %% ../nbs/10_chat_app.ipynb #2c61644a
-def start_client(argv: list[str] | None = None) -> int:
-    """The command `chat_client`."""
+def client_parser() -> argparse.ArgumentParser:
+    """The arguments of `chat_client`."""
     parser = _Parser(
         prog="chat_client",
         description="Join a chat.",
@@ -1218,6 +1231,11 @@ def start_client(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--username", help="the name to join with")
     parser.add_argument("--room", default="lobby", help="the room to join (%(default)s)")
+    return parser
+
+def start_client(argv: list[str] | None = None) -> int:
+    """The command `chat_client`."""
+    parser = client_parser()
     arguments = parser.parse_args(argv)
     if arguments.username is None and not (sys.stdin and sys.stdin.isatty()):
         parser.error("--username is missing")

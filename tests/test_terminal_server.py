@@ -1,0 +1,128 @@
+"""`chat_server` as people and programs see it: who comes and goes, figures, lines or JSON, or nothing."""
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from helpers import LIMIT, LineClient, wait_until
+
+pytest.importorskip("termios", reason="needs a POSIX terminal")
+
+from screen import SERVER, Terminal  # noqa: E402
+
+
+@contextmanager
+def on_a_terminal(*arguments: object) -> Iterator[tuple[Terminal, int]]:
+    with Terminal(sys.executable, "-c", SERVER, "--port", 0, *arguments) as server:
+        server.until("Ctrl-C ends it")
+        (port,) = [match[1] for row in server.screen.rows() if (match := re.search(r"chat server on 127\.0\.0\.1:(\d+);", row))]
+        yield server, int(port)
+
+
+def lines(server: Terminal) -> list[str]:
+    return [re.sub(r"^[\d-]+ [\d:]+ ", "", row) for row in server.screen.rows() if row]
+
+
+def test_it_shows_who_comes_and_goes_and_figures_when_asked() -> None:
+    with on_a_terminal() as (server, port), LineClient(port) as ann, LineClient(port) as bob:
+        ann.join("ann")
+        server.until("ann joined lobby")
+        bob.join("bob", "dev")
+        server.until("bob joined dev")
+        bob.say("join", username="bob")
+        server.until("bob joined lobby")
+        ann.say("message", content="hello")
+        ann.read_until("message")
+        server.type("\r")
+        server.until("2 people, 2 rooms, 2 connections, 1 messages, ")
+        bob.say("leave", room="lobby")
+        server.until("bob left lobby")
+        bob.close()
+        server.until("bob left dev")
+        assert lines(server).count("bob left lobby") == 1
+        assert server.end("\x03") == 0
+        assert not any("Traceback" in row for row in server.screen.everything())
+
+
+def output_of(process: subprocess.Popen, number: int = signal.SIGTERM) -> tuple[str, str]:
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0
+    return output, errors
+
+
+@contextmanager
+def on_a_pipe(*arguments: object) -> Iterator[subprocess.Popen]:
+    command = [sys.executable, "-c", SERVER, *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_json_is_one_object_a_line() -> None:
+    with on_a_pipe("--port", 0, "--log-format", "json") as process:
+        start = json.loads(process.stdout.readline())
+        assert start["event"] == "start" and start["host"] == "127.0.0.1" and start["level"] == "info" and start["time"] > 1.7e9
+        with LineClient(start["port"]) as ann:
+            ann.join("ann")
+            joined = json.loads(process.stdout.readline())
+            assert (joined["event"], joined["username"], joined["room"]) == ("join", "ann", "lobby")
+        left = json.loads(process.stdout.readline())
+        assert (left["event"], left["username"], left["room"], left["message"]) == ("leave", "ann", "lobby", "ann left lobby")
+        assert output_of(process) == ("", "")
+
+
+def test_quiet_says_nothing(free_port: int) -> None:
+    with on_a_pipe("--port", free_port, "--quiet") as process:
+        def connected() -> LineClient | None:
+            try:
+                return LineClient(free_port)
+            except OSError:
+                return None
+
+        with wait_until(connected) as ann:
+            ann.join("ann")
+        assert output_of(process) == ("", "")
+
+
+@pytest.fixture
+def free_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("arguments", [["--quiet"], ["--log-format", "json"], []])
+def test_a_port_in_use_is_said_in_one_line_also_if_quiet(arguments: list[str]) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, on_a_pipe("--port", listener.getsockname()[1], *arguments) as process:
+        output, errors = process.communicate(timeout=LIMIT)
+        assert process.returncode == 1 and output == "" and errors.count("\n") == 1 and "in use" in errors
+
+
+def test_wrong_arguments() -> None:
+    with on_a_pipe("--log-format", "xml") as process:
+        output, errors = process.communicate(timeout=LIMIT)
+        assert process.returncode == 2 and output == "" and errors.count("\n") == 1 and "xml" in errors
+
+
+def test_a_full_pipe_does_not_stop_the_chat() -> None:
+    with on_a_pipe("--port", 0) as process:
+        port = int(re.search(r":(\d+);", process.stdout.readline())[1])
+        with LineClient(port) as ann:  # nobody reads what the server writes about these
+            ann.join("ann", "elsewhere")
+            for number in range(150):
+                with LineClient(port) as client:
+                    client.send(b"".join(b'{"type":"join","username":"x%d","room":"%d%s"}\n' % (number, room, b"y" * 60) for room in range(15)))
+                    client.read_until("users", room="14" + "y" * 60)
+            ann.say("message", content="still here")
+            assert ann.read_until("message")["content"] == "still here"
+        process.kill()
