@@ -202,9 +202,9 @@ class SQLiteLog(Journal):
     def bounds(self, room: str) -> tuple[int, int]:
         """The numbers of the first message that is kept and of the last one that was said."""
         first, last, forgotten = self._query(
-            "SELECT (SELECT min(seq) FROM messages WHERE room = ?1),"
-            " (SELECT max(seq) FROM messages WHERE room = ?1),"
-            " (SELECT seq FROM forgotten WHERE room = ?1)", room)[0]
+            "SELECT (SELECT min(seq) FROM messages WHERE room = ?),"
+            " (SELECT max(seq) FROM messages WHERE room = ?),"
+            " (SELECT seq FROM forgotten WHERE room = ?)", room, room, room)[0]
         forgotten = forgotten or 0
         return (forgotten + 1, forgotten) if last is None else (first, last)
 
