@@ -566,6 +566,16 @@ def test_a_peer_that_lets_too_many_bytes_wait_is_told_so_and_closed(world):
     assert world.seen("end") == world.seen("closed") == ["slow_consumer"]
 
 
+def test_a_peer_that_was_refused_something_is_closed_even_if_it_reads_before_the_flush(world):
+    stream, peer = world.add(pair=small_buffers, max_output=30_000)
+    assert stream.send(bytes(40_000)) and not stream.send(b"what it will never get")
+    assert stream.close_reason is None  # not within `send`: its caller may be in the middle of something
+    peer.recv(20_000)
+    world.reactor.tick(0)
+    assert stream.close_reason == "slow_consumer" and stream.queued <= 30_000
+    assert world.seen("end") == ["slow_consumer"]
+
+
 def test_what_a_slow_peer_will_never_read_is_not_kept(world):
     stream, peer = world.add(pair=small_buffers, max_output=1_000_000)
     for _ in range(500):
