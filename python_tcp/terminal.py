@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wcwidth import wcwidth
 
@@ -52,6 +52,8 @@ if TYPE_CHECKING:  # loaded when it is needed: `chat_client --help` shall not wa
     from prompt_toolkit.application import Application
     from prompt_toolkit.buffer import Buffer
     from prompt_toolkit.key_binding import KeyBindings
+else:
+    Application = Buffer = KeyBindings = Any  # for those who look at the annotations
 
 # %% ../nbs/11_terminal.ipynb #2905a304
 def above(rows: list[str], bottom: int, gap: int = 0) -> str:
@@ -662,7 +664,7 @@ class Screen:
 
     KEPT = 1000  # lines, for drawing them again
 
-    def __init__(self, app: "Application", colours: bool) -> None:
+    def __init__(self, app: Application, colours: bool) -> None:
         self.app, self.colours = app, colours
         self.lines: deque[Line] = deque(maxlen=self.KEPT)
         self._gap = 0  # empty rows above the application
@@ -728,7 +730,7 @@ class Screen:
         self.app.output.flush()
 
 # %% ../nbs/11_terminal.ipynb #fb6cb3e8
-def _application(face: "Face") -> "Application":
+def _application(face: "Face") -> Application:
     from prompt_toolkit.application import Application
     from prompt_toolkit.filters import Condition, has_completions
     from prompt_toolkit.layout import ConditionalContainer as If
@@ -774,7 +776,7 @@ def _output(colours: bool):
     depth = ColorDepth.DEPTH_8_BIT if colours else ColorDepth.DEPTH_1_BIT
     return Vt100_Output(sys.stdout, size, default_color_depth=depth, enable_cpr=False)
 
-def _buffer(entry: "Entry") -> "Buffer":
+def _buffer(entry: "Entry") -> Buffer:
     from prompt_toolkit.buffer import Buffer
     from prompt_toolkit.completion import WordCompleter
 
@@ -782,7 +784,7 @@ def _buffer(entry: "Entry") -> "Buffer":
     return Buffer(completer=completer, multiline=True)
 
 # %% ../nbs/11_terminal.ipynb #e741eab6
-def _keys(face: "Face") -> "KeyBindings":
+def _keys(face: "Face") -> KeyBindings:
     from prompt_toolkit.filters import Condition
     from prompt_toolkit.key_binding import KeyBindings
 
@@ -804,7 +806,7 @@ def _keys(face: "Face") -> "KeyBindings":
 class Entry:
     """The line being typed: its prompt, the bar below it, and what Tab does."""
 
-    def __init__(self, face: "Face") -> None:
+    def __init__(self, face: Any) -> None:  # a `Face`, which comes below
         self.face = face
         self.buffer = _buffer(self)
 
