@@ -76,7 +76,7 @@ def session_key(token: str) -> str:
     """What may be written down of a token: whoever reads it can't pose as its owner."""
     return hashlib.blake2b(token.encode(), digest_size=12).hexdigest()
 
-# %% ../nbs/08_rooms.ipynb #9fadef24
+# %% ../nbs/08_rooms.ipynb #7cc9a8a6
 @dataclass(eq=False)
 class User:
     """A client that has joined."""
@@ -88,7 +88,6 @@ class User:
     rooms: dict[str, "Room"] = field(default_factory=dict)
     room: "Room | None" = None  # where it talks: the last of `rooms`
 
-# %% ../nbs/08_rooms.ipynb #1aab2e28
 @dataclass(eq=False)
 class Room:
     """A room, its members by client, and the number of its last message."""
