@@ -121,7 +121,8 @@ def paint(row: Row, colours: bool = True) -> str:
 
 # %% ../nbs/11_terminal.ipynb #700f2027
 PALETTE = (27, 28, 30, 32, 99, 100, 132, 161, 163, 166)
-GREY, RED = 243, 160
+GREY = 243
+RED = 160
 
 def colour_of(name: str) -> int:
     """The colour of this name, always the same."""
@@ -181,7 +182,8 @@ class Line(NamedTuple):
     bell: bool = False
 
 MOST_ROWS = 200  # of one line
-STAMP, MARK = 6, 3  # columns
+STAMP = 6  # columns
+MARK = 3
 
 def rows_of(line: Line, width: int, today: str = "") -> list[Row]:
     """The rows of a screen of this width that show `line`."""
