@@ -1092,6 +1092,15 @@ class Face:
                 print(f"chat_client: {self._last_words}", file=sys.stderr, flush=True)
             elif self._last_words:
                 print(self._last_words, flush=True)
+        _let_go_of_what_is_closed()
+
+def _let_go_of_what_is_closed() -> None:
+    """Python flushes its streams at the end, and would complain of a terminal that is gone."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except (OSError, ValueError):
+            setattr(sys, name, None)
 
 # %% ../nbs/11_terminal.ipynb #49a675d8
 def on_a_terminal() -> bool:

@@ -106,6 +106,7 @@ def test_a_line_longer_than_the_window_stays_whole_too(ann: Terminal, bob: LineC
     assert ann.screen.rows()[-4:-1] == ["lobby> " + "x" * 73, "  " + "x" * 78, "  " + "x" * 49]
     ann.type("\r")
     ann.until(lambda: ann.screen.row(22) == "lobby>")
+    bob.read_until("message", username="ann")  # it has arrived
     bob.say("message", content="after that")
     ann.until("after that")
     assert without_time(ann.screen.everything()).count("   lobby bob: number 7") == 1
