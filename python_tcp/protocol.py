@@ -13,6 +13,7 @@ __all__ = ['VERSION', 'MAX_LINE', 'MAX_PAGE', 'Name', 'RoomName', 'Content', 'St
 # %% ../nbs/07_protocol.ipynb #d19e0249
 import math
 import re
+from inspect import cleandoc
 from typing import Annotated, Any, Union, get_type_hints
 
 import msgspec
@@ -457,6 +458,9 @@ def schema() -> dict[str, Any]:
     (commands, events), parts = msgspec.json.schema_components(
         [Command, Event], ref_template="#/$defs/{name}"
     )
+    for part in parts.values():  # docstrings: only newer Pythons take their indentation away
+        if "description" in part:
+            part["description"] = cleandoc(part["description"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"python_tcp chat protocol, version {VERSION}",
