@@ -176,9 +176,6 @@ class Ledger(Door):
 
     def _hold(self, deliveries: list[Delivery]) -> None:
         self._held += deliveries
-        for to, event in deliveries:
-            if type(event) is Goodbye and to[0] in self._peers:
-                self._peers[to[0]].gone = True  # from now on nobody listens to it
         if not self._commit_is_due:
             self._commit_is_due = True
             self._server.loop.at_end_of_tick(self._commit)
@@ -300,6 +297,8 @@ class ChatServer(Ledger):
         if client in self._not_joined and client in self._rooms.users:
             del self._not_joined[client]
         self._hold(deliveries)
+        if deliveries and type(deliveries[-1].event) is Goodbye:
+            peer.gone = True
         if type(command) in _LONG_ANSWERS:
             self._commit()
 
@@ -313,6 +312,7 @@ class ChatServer(Ledger):
         self._hold([Delivery((client,), error)])
         peer.bad_lines += 1
         if peer.bad_lines >= self.limits.bad_lines:
+            peer.gone = True
             self._hold([Delivery((client,), goodbye("bad_message"))])
 
     def _disconnected(self, client: int) -> None:

@@ -142,7 +142,7 @@ class Left(Struct, tag_field="type", tag="leave"):
     timestamp: float
 
 # %% ../nbs/07_protocol.ipynb #df16f024
-class Message(Struct, tag_field="type", tag="message"):
+class Message(Struct, tag_field="type", tag="message", gc=False):  # it refers to nothing but values
     room: str
     seq: int
     username: str
