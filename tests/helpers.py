@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import IO
 
+from python_tcp.chat_app import ChatClient, ClientEvent
+
 LIMIT = 10.0  # seconds: far more than anything here takes; a wait that reaches it has failed
 
 
@@ -77,6 +79,17 @@ class LineClient:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+class Listener(ChatClient):
+    """A chat client that keeps what it is told and what it shows."""
+
+    def __init__(self, username: str, **options: float) -> None:
+        super().__init__(username, **options)
+        self.events: list[ClientEvent] = []
+        self.lines: list[str] = []
+        self.set_event_callback(self.events.append)
+        self.set_message_callback(self.lines.append)
 
 
 class Program:

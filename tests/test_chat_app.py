@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helpers import LIMIT, LineClient, Program, wait_until
+from helpers import LIMIT, LineClient, Listener, Program, wait_until
 
 from python_tcp.chat_app import ChatClient, ChatServer, Peer, run_chat_server, show
 from python_tcp.history import SQLiteLog
 from python_tcp.loop import Watchdog
 from python_tcp.protocol import (
-    Error, Event, Goodbye, Joined, Left, Limits, Message, Ok, Ping, Pong, RoomList, RoomSize, StatusChanged, UserList, Welcome, Whispered,
+    Error, Event, Goodbye, Joined, Left, Limits, Message, Ok, Ping, RoomList, RoomSize, StatusChanged, UserList, Welcome, Whispered,
 )
 from python_tcp.rooms import Delivery, MemoryLog
 
@@ -533,15 +533,8 @@ def test_messages_are_forgotten_after_so_many_days(tmp_path: Path, days: float, 
 # --- ChatClient --------------------------------------------------------------------------------------------------
 
 
-class Person(ChatClient):
+class Person(Listener):
     """A chat client that keeps what it hears and shows."""
-
-    def __init__(self, username: str, **options: float) -> None:
-        super().__init__(username, **options)
-        self.events: list[Event] = []
-        self.lines: list[str] = []
-        self.set_event_callback(self.events.append)
-        self.set_message_callback(self.lines.append)
 
     def goodbyes(self) -> list[Goodbye]:
         return [event for event in self.events if isinstance(event, Goodbye)]

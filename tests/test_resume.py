@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
-from helpers import LIMIT, LineClient, Program, wait_until
+from helpers import LIMIT, LineClient, Listener, Program, wait_until
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from proxy import Cut, Proxy
@@ -42,15 +42,8 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_app, "pauses", lambda: history.pauses(0.01, 0.1))
 
 
-class Person(ChatClient):
+class Person(Listener):
     """A chat client that keeps what it is told."""
-
-    def __init__(self, username: str, **options: float) -> None:
-        super().__init__(username, **options)
-        self.events: list[ClientEvent] = []
-        self.lines: list[str] = []
-        self.set_event_callback(self.events.append)
-        self.set_message_callback(self.lines.append)
 
     def told(self, *kinds: type) -> list[ClientEvent]:
         return [event for event in list(self.events) if isinstance(event, kinds)]
