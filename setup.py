@@ -1,4 +1,5 @@
 """The package's metadata, read from settings.ini: the project's one configuration."""
+
 from configparser import ConfigParser
 from pathlib import Path
 

@@ -3,10 +3,11 @@
 The content of every message has one fixed width, `SSSS-NNNNNNN xxxx…`: sender, number, padding. So what a
 client sends, and (in most protocols) what it must hear, is known but for those digits.
 """
+
 from __future__ import annotations
 
 import re
-from typing import Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -31,17 +32,17 @@ def content_of(sender: int, n: int, size: int) -> bytes:
 class Dialect:
     """One protocol. Lines by default; `split` yields complete frames only."""
 
-    joined = b""            # the bytes that say "you are in"
-    end = b"\n"             # what ends a frame after its content
-    private = b""           # a frame for one client alone (a keep-alive) ...
-    answer = b""            # ... and what to answer
-    apart = False           # True: who listens can't hear himself, so each user talks on a second connection
-    talking = b""           # the bytes that say "you may talk", on that second connection
-    told = b""              # with what an answer on that second connection begins, if each line there is answered
-    one_order = True        # all members of a room get its messages in the same order
-    quick_ack = False       # acknowledge at once what was received (for a server that keeps Nagle's algorithm on)
-    batch = 50              # connect this many, wait until all are in, then the next: so no backlog overflows
-    largest = 4000          # the longest content that it carries
+    joined = b""  # the bytes that say "you are in"
+    end = b"\n"  # what ends a frame after its content
+    private = b""  # a frame for one client alone (a keep-alive) ...
+    answer = b""  # ... and what to answer
+    apart = False  # True: who listens can't hear himself, so each user talks on a second connection
+    talking = b""  # the bytes that say "you may talk", on that second connection
+    told = b""  # with what an answer on that second connection begins, if each line there is answered
+    one_order = True  # all members of a room get its messages in the same order
+    quick_ack = False  # acknowledge at once what was received (for a server that keeps Nagle's algorithm on)
+    batch = 50  # connect this many, wait until all are in, then the next: so no backlog overflows
+    largest = 4000  # the longest content that it carries
 
     def hello(self, user: str, room: str) -> bytes:
         raise NotImplementedError
@@ -76,7 +77,10 @@ class ChatV1(Dialect):
         self._decode = msgspec.json.Decoder(_Line).decode
 
     def hello(self, user: str, room: str) -> bytes:
-        return b'{"type":"join","username":"%s","room":"%s"}\n' % (user.encode(), room.encode())
+        return b'{"type":"join","username":"%s","room":"%s"}\n' % (
+            user.encode(),
+            room.encode(),
+        )
 
     def say(self, room: str, content: bytes) -> bytes:
         return b'{"type":"message","content":"%s"}\n' % content
@@ -90,12 +94,16 @@ class ChatV1(Dialect):
                 raise Broken(f"garbled: {data[start:end][:120]!r} ({e})") from None
             if line.type == "message":
                 if line.room and line.room != room:
-                    raise Broken(f"garbled: a message of room {line.room} in room {room}")
+                    raise Broken(
+                        f"garbled: a message of room {line.room} in room {room}"
+                    )
                 yield (end, line.content.encode(), line.username, line.seq)
             elif line.type in ("leave", "status"):
                 yield (end, None, line.username, None)
             else:
-                raise Broken(f"garbled: a {line.type!r} among the messages: {data[start:end][:160]!r}")
+                raise Broken(
+                    f"garbled: a {line.type!r} among the messages: {data[start:end][:160]!r}"
+                )
             start = end
 
 
@@ -110,9 +118,11 @@ class Fixed(Dialect):
         start, whole = 0, len(head) + size + len(tail)
         while start + whole <= len(data):
             end = start + whole
-            if not data.startswith(head, start) or not data.startswith(tail, end - len(tail)):
+            if not data.startswith(head, start) or not data.startswith(
+                tail, end - len(tail)
+            ):
                 raise Broken(f"garbled: {data[start:end][:160]!r}")
-            yield (end, data[start + len(head):end - len(tail)], None, None)
+            yield (end, data[start + len(head) : end - len(tail)], None, None)
             start = end
 
 
@@ -125,10 +135,20 @@ class Redis(Fixed):
         return b"HELLO 3\r\nSUBSCRIBE %s\r\nCLIENT REPLY OFF\r\n" % room.encode()
 
     def say(self, room: str, content: bytes) -> bytes:
-        return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(room), room.encode(), len(content), content)
+        return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (
+            len(room),
+            room.encode(),
+            len(content),
+            content,
+        )
 
     def heard(self, room: str, content: bytes) -> bytes:
-        return b">3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (len(room), room.encode(), len(content), content)
+        return b">3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n" % (
+            len(room),
+            room.encode(),
+            len(content),
+            content,
+        )
 
 
 class RedisTwo(Redis):
@@ -158,7 +178,10 @@ class Nats(Fixed):
     answer = b"PONG\r\n"
 
     def hello(self, user: str, room: str) -> bytes:
-        return b'CONNECT {"verbose":false,"pedantic":false,"echo":true}\r\nSUB %s 1\r\nPING\r\n' % room.encode()
+        return (
+            b'CONNECT {"verbose":false,"pedantic":false,"echo":true}\r\nSUB %s 1\r\nPING\r\n'
+            % room.encode()
+        )
 
     def say(self, room: str, content: bytes) -> bytes:
         return b"PUB %s %d\r\n%s\r\n" % (room.encode(), len(content), content)
@@ -188,7 +211,9 @@ class Mqtt(Fixed):
 
     def hello(self, user: str, room: str) -> bytes:
         connect = self._text("MQTT") + b"\x04\x02\x00\x00" + self._text(user)
-        return self._packet(0x10, connect) + self._packet(0x82, b"\x00\x01" + self._text(room) + b"\x00")
+        return self._packet(0x10, connect) + self._packet(
+            0x82, b"\x00\x01" + self._text(room) + b"\x00"
+        )
 
     def say(self, room: str, content: bytes) -> bytes:
         return self._packet(0x30, self._text(room) + content)
@@ -205,7 +230,7 @@ class Irc(Dialect):
     """
 
     quick_ack = True
-    batch = 4               # ngIRCd listens with a backlog of 10; each refused handshake would cost a second
+    batch = 4  # ngIRCd listens with a backlog of 10; each refused handshake would cost a second
 
     joined = b" 366 "
     apart = True
@@ -241,4 +266,11 @@ class Irc(Dialect):
             start = end
 
 
-DIALECTS: dict[str, type[Dialect]] = {"v1": ChatV1, "redis": Redis, "redis2": RedisTwo, "nats": Nats, "mqtt": Mqtt, "irc": Irc}
+DIALECTS: dict[str, type[Dialect]] = {
+    "v1": ChatV1,
+    "redis": Redis,
+    "redis2": RedisTwo,
+    "nats": Nats,
+    "mqtt": Mqtt,
+    "irc": Irc,
+}

@@ -3,6 +3,7 @@
 It must never be what is measured, so it does per readiness event no more than one `recv_into` and one comparison
 with what the others got (see check.py), and it says at the end how busy it was.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -15,12 +16,13 @@ import socket
 import sys
 import time
 from collections import deque
-from typing import Any, Callable
+from typing import Any
+from collections.abc import Callable
 
 from .check import Reader, Stream
 from .dialects import DIALECTS, Broken, content_of, user_name
 
-READ, WRITE = 1, 4              # the values of EPOLLIN and EPOLLOUT
+READ, WRITE = 1, 4  # the values of EPOLLIN and EPOLLOUT
 now = time.perf_counter
 now_ns = time.perf_counter_ns
 
@@ -33,23 +35,34 @@ class Poll:
         self._selector = None if self._epoll else selectors.DefaultSelector()
 
     def watch(self, fd: int) -> None:
-        self._epoll.register(fd, READ) if self._epoll else self._selector.register(fd, selectors.EVENT_READ)
+        self._epoll.register(fd, READ) if self._epoll else self._selector.register(
+            fd, selectors.EVENT_READ
+        )
 
     def want_write(self, fd: int, yes: bool) -> None:
         if self._epoll:
             self._epoll.modify(fd, READ | WRITE if yes else READ)
         else:
-            self._selector.modify(fd, selectors.EVENT_READ | (selectors.EVENT_WRITE if yes else 0))
+            self._selector.modify(
+                fd, selectors.EVENT_READ | (selectors.EVENT_WRITE if yes else 0)
+            )
 
     def wait(self, timeout: float) -> list[tuple[int, int]]:
         timeout = max(timeout, 0)
         if self._epoll:
             return self._epoll.poll(timeout, 65536)
-        return [(key.fd, (READ if mask & selectors.EVENT_READ else 0) | (WRITE if mask & selectors.EVENT_WRITE else 0))
-                for key, mask in self._selector.select(timeout)]
+        return [
+            (
+                key.fd,
+                (READ if mask & selectors.EVENT_READ else 0)
+                | (WRITE if mask & selectors.EVENT_WRITE else 0),
+            )
+            for key, mask in self._selector.select(timeout)
+        ]
 
 
 # -- what the server's process costs
+
 
 def cpu_seconds(pid: int) -> float | None:
     """CPU time of a process, user and system, all threads (clock_getcpuclockid(3): finer than /proc's 10 ms)."""
@@ -66,7 +79,14 @@ def resident(pid: int, field: str = "VmRSS") -> int | None:
     """Bytes of memory that a process holds (VmRSS) or held at most (VmHWM)."""
     try:
         with open(f"/proc/{pid}/status") as f:
-            return next((int(line.split()[1]) * 1024 for line in f if line.startswith(field + ":")), None)
+            return next(
+                (
+                    int(line.split()[1]) * 1024
+                    for line in f
+                    if line.startswith(field + ":")
+                ),
+                None,
+            )
     except OSError:
         return None
 
@@ -75,40 +95,59 @@ def machine_seconds() -> float | None:
     """CPU time that the whole machine has spent, whoever spent it (stolen by its host, too)."""
     try:
         with open("/proc/stat") as f:
-            user, nice, system, _, _, irq, softirq, steal = map(int, f.readline().split()[1:9])
+            user, nice, system, _, _, irq, softirq, steal = map(
+                int, f.readline().split()[1:9]
+            )
     except (OSError, ValueError):
         return None
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def percentile(sorted_values: list[int], share: float) -> float | None:
-    return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * share))] if sorted_values else None
+    return (
+        sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * share))]
+        if sorted_values
+        else None
+    )
 
 
 def latency_us(samples_ns: list[int]) -> dict[str, float | None]:
     samples = sorted(samples_ns)
-    return {key: value / 1000 if (value := percentile(samples, share)) is not None else None
-            for key, share in (("p50_us", .5), ("p99_us", .99))}
+    return {
+        key: value / 1000 if (value := percentile(samples, share)) is not None else None
+        for key, share in (("p50_us", 0.5), ("p99_us", 0.99))
+    }
 
 
 # -- one user
 
+
 class Client(Reader):
-    def __init__(self, index: int, room: str, sock: socket.socket, quick_ack: bool) -> None:
+    def __init__(
+        self, index: int, room: str, sock: socket.socket, quick_ack: bool
+    ) -> None:
         super().__init__(index)
         self.room = room
         self.sock = self.talk = sock
-        self.receive = self._quick if quick_ack and hasattr(socket, "TCP_QUICKACK") else sock.recv_into
-        self.stream: Stream | None = None       # None until the room's first common message was here
+        self.receive = (
+            self._quick
+            if quick_ack and hasattr(socket, "TCP_QUICKACK")
+            else sock.recv_into
+        )
+        self.stream: Stream | None = (
+            None  # None until the room's first common message was here
+        )
         self.setup = bytearray()
         self.joined = self.may_talk = False
-        self.stamps: deque[int] = deque()       # when its messages under way were sent
+        self.stamps: deque[int] = deque()  # when its messages under way were sent
         self.unsent = b""
-        self.before = self.after = b""          # what it says, around the number
+        self.before = self.after = b""  # what it says, around the number
 
     def _quick(self, buffer: bytearray) -> int:
         n = self.sock.recv_into(buffer)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)    # the kernel forgets it soon, so each time
+        self.sock.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1
+        )  # the kernel forgets it soon, so each time
         return n
 
 
@@ -159,15 +198,26 @@ class Load:
             client.talk.setblocking(False)
         client.sock.setblocking(False)
         mark = b"@" * 7
-        said = self.dialect.say(room, content_of(index, 0, self.size).replace(b"0000000", mark, 1))
+        said = self.dialect.say(
+            room, content_of(index, 0, self.size).replace(b"0000000", mark, 1)
+        )
         client.before, _, client.after = said.partition(mark)
         return client
 
     def enter(self, count: int, rooms: int) -> None:
         """Bring `count` users into `rooms` rooms, and wait until each is in."""
         while len(self.clients) < count:
-            batch = [self.add(f"room{i % rooms}") for i in range(len(self.clients), min(len(self.clients) + self.dialect.batch, count))]
-            self.wait_for(lambda: all(c.joined and c.may_talk for c in batch), "not every client got in")
+            batch = [
+                self.add(f"room{i % rooms}")
+                for i in range(
+                    len(self.clients),
+                    min(len(self.clients) + self.dialect.batch, count),
+                )
+            ]
+            self.wait_for(
+                lambda: all(c.joined and c.may_talk for c in batch),
+                "not every client got in",
+            )
 
     def lurk(self, room: str) -> socket.socket:
         """One more user, who never reads once it is in."""
@@ -187,12 +237,15 @@ class Load:
         for room in dict.fromkeys(c.room for c in self.clients):
             members = [c for c in self.clients if c.room == room]
             stream = Stream(room, self.dialect, self.size, members, names)
-            stream.seq = 1                      # that message was number 1, where the server counts
+            stream.seq = 1  # that message was number 1, where the server counts
             stream.first = content_of(members[0].index, 0, self.size)
             self.streams.append(stream)
             self.send(members[0], self.dialect.say(room, stream.first))
         self.by_room = {s.room: s for s in self.streams}
-        self.wait_for(lambda: all(c.stream for c in self.clients), "not every client heard its room's first message")
+        self.wait_for(
+            lambda: all(c.stream for c in self.clients),
+            "not every client heard its room's first message",
+        )
 
     def settle(self, client: Client) -> None:
         """Is the room's first message here? Then this client is on the common stream."""
@@ -215,7 +268,7 @@ class Load:
     def wait_for(self, done: Callable[[], bool], trouble: str) -> None:
         deadline = now() + self.patience
         while not done():
-            if self.turn(.1):
+            if self.turn(0.1):
                 deadline = now() + self.patience
             elif now() > deadline:
                 raise Broken(f"stalled: {trouble}")
@@ -242,7 +295,9 @@ class Load:
             except ConnectionError as e:
                 raise Broken(f"closed: client {client.index}: {e.strerror}") from None
             if not n:
-                raise Broken(f"closed: the server hung up on client {client.index} ({bytes(client.setup[-200:])!r})")
+                raise Broken(
+                    f"closed: the server hung up on client {client.index} ({bytes(client.setup[-200:])!r})"
+                )
             chunk, stream = view[:n], client.stream
             if stream is None:
                 self.early(client, bytes(chunk))
@@ -265,7 +320,11 @@ class Load:
     def early(self, client: Client, data: bytes) -> None:
         """Before the common stream: is it in? has it heard the room's first message?"""
         client.setup += data
-        if client.joined and self.dialect.private and (count := data.count(self.dialect.private)):
+        if (
+            client.joined
+            and self.dialect.private
+            and (count := data.count(self.dialect.private))
+        ):
             self.send(client, self.dialect.answer * count)
         if not client.joined and self.dialect.joined in client.setup:
             client.joined = True
@@ -282,7 +341,9 @@ class Load:
         if client.may_talk and self.dialect.told and data.startswith(self.dialect.told):
             return
         if client.may_talk or not data:
-            raise Broken(f"closed: client {client.index} was told {data[:200]!r} where it only talks")
+            raise Broken(
+                f"closed: client {client.index} was told {data[:200]!r} where it only talks"
+            )
         client.setup += data
         if self.dialect.talking in client.setup and client.setup.endswith(b"\n"):
             client.may_talk = True
@@ -315,7 +376,7 @@ class Load:
     def run(self, until: float) -> None:
         heard = now()
         while (t := now()) < until:
-            if self.turn(min(until - t, .5)):
+            if self.turn(min(until - t, 0.5)):
                 heard = t
             elif t - heard > self.patience:
                 raise Broken(f"stalled: nothing came for {self.patience:g} s")
@@ -324,33 +385,57 @@ class Load:
         """Until everybody has everything that was said."""
         heard = now()
         while not all(s.complete() for s in self.streams):
-            if self.turn(.1):
+            if self.turn(0.1):
                 heard = now()
             elif now() - heard > self.patience:
-                raise Broken(next(s.missing() for s in self.streams if not s.complete()))
+                raise Broken(
+                    next(s.missing() for s in self.streams if not s.complete())
+                )
 
     # -- marks, and what lies between two of them
 
     def mark(self) -> dict[str, Any]:
-        return {"deliveries": sum(s.delivered(m) for s in self.streams for m in s.members.values()),
-                "messages": sum(len(s.order) for s in self.streams),
-                "cpu": cpu_seconds(self.pid) if self.pid else None, "own": time.process_time(),
-                "machine": machine_seconds(), "at": now()}
+        return {
+            "deliveries": sum(
+                s.delivered(m) for s in self.streams for m in s.members.values()
+            ),
+            "messages": sum(len(s.order) for s in self.streams),
+            "cpu": cpu_seconds(self.pid) if self.pid else None,
+            "own": time.process_time(),
+            "machine": machine_seconds(),
+            "at": now(),
+        }
 
     @staticmethod
     def between(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
         seconds, deliveries = b["at"] - a["at"], b["deliveries"] - a["deliveries"]
-        cpu = b["cpu"] - a["cpu"] if a["cpu"] is not None and b["cpu"] is not None else None
+        cpu = (
+            b["cpu"] - a["cpu"]
+            if a["cpu"] is not None and b["cpu"] is not None
+            else None
+        )
         own = b["own"] - a["own"]
-        others = max(b["machine"] - a["machine"] - cpu - own, 0) / seconds if cpu is not None and a["machine"] else None
-        return {"seconds": seconds, "deliveries": deliveries, "messages": b["messages"] - a["messages"],
-                "deliveries_per_s": deliveries / seconds,
-                "cpu_us_per_delivery": cpu / deliveries * 1e6 if cpu is not None and deliveries else None,
-                "server_cpu": cpu / seconds if cpu is not None else None,
-                "generator_cpu": own / seconds, "others_cpu": others}
+        others = (
+            max(b["machine"] - a["machine"] - cpu - own, 0) / seconds
+            if cpu is not None and a["machine"]
+            else None
+        )
+        return {
+            "seconds": seconds,
+            "deliveries": deliveries,
+            "messages": b["messages"] - a["messages"],
+            "deliveries_per_s": deliveries / seconds,
+            "cpu_us_per_delivery": cpu / deliveries * 1e6
+            if cpu is not None and deliveries
+            else None,
+            "server_cpu": cpu / seconds if cpu is not None else None,
+            "generator_cpu": own / seconds,
+            "others_cpu": others,
+        }
 
 
 # -- the workloads
+
 
 def closed(job: dict[str, Any]) -> dict[str, Any]:
     """(a), (c): each client sends its next message when its own last one came back."""
@@ -360,7 +445,7 @@ def closed(job: dict[str, Any]) -> dict[str, Any]:
     load.on_return = load.say
     for client in load.clients:
         load.say(client)
-    load.run(now() + job.get("warm", .5))
+    load.run(now() + job.get("warm", 0.5))
     load.samples.clear()
     start = load.mark()
     load.run(start["at"] + job["seconds"])
@@ -377,10 +462,15 @@ def burst(job: dict[str, Any]) -> dict[str, Any]:
     load.agree()
 
     def shout(messages: int) -> None:
-        for client in load.clients[:job["senders"]]:
+        for client in load.clients[: job["senders"]]:
             numbers = range(client.sent + 1, client.sent + messages + 1)
             client.sent += messages
-            load.send(client, b"".join([b"%b%07d%b" % (client.before, n, client.after) for n in numbers]))
+            load.send(
+                client,
+                b"".join(
+                    [b"%b%07d%b" % (client.before, n, client.after) for n in numbers]
+                ),
+            )
         load.drain()
 
     shout(max(job["messages"] // 10, 1))
@@ -414,9 +504,18 @@ def paced(job: dict[str, Any]) -> dict[str, Any]:
         if lurker is None or not str(e).startswith(("stalled", "lost")):
             raise
         # Nobody gets anything any more because one does not read: that is the result, not an accident.
-        return {"stalled": str(e), "rss_before": before, "rss_after": resident(load.pid), "rss_max": resident(load.pid, "VmHWM")}
+        return {
+            "stalled": str(e),
+            "rss_before": before,
+            "rss_after": resident(load.pid),
+            "rss_max": resident(load.pid, "VmHWM"),
+        }
     result |= latency_us(load.samples)
-    result |= {"rss_before": before, "rss_after": resident(load.pid), "rss_max": resident(load.pid, "VmHWM")}
+    result |= {
+        "rss_before": before,
+        "rss_after": resident(load.pid),
+        "rss_max": resident(load.pid, "VmHWM"),
+    }
     if lurker is not None:
         result |= aftermath(lurker)
     return result
@@ -430,7 +529,7 @@ def aftermath(lurker: socket.socket) -> dict[str, Any]:
             data = lurker.recv(1 << 20)
             last, closed_ = (last + data)[-65536:], not data
         except BlockingIOError:
-            select.select([lurker], [], [], .2)
+            select.select([lurker], [], [], 0.2)
         except ConnectionError:
             closed_ = True
     return {"slow_closed": closed_, "slow_told": b"slow_consumer" in last}
@@ -439,7 +538,7 @@ def aftermath(lurker: socket.socket) -> dict[str, Any]:
 def idle(job: dict[str, Any]) -> dict[str, Any]:
     """(f): many users who say nothing, ten to a room."""
     load, empty = Load(job), None
-    load.dialect.apart = False      # who only listens needs one connection
+    load.dialect.apart = False  # who only listens needs one connection
     if (a := cpu_seconds(load.pid)) is not None:
         t = now()
         time.sleep(job["seconds"])
@@ -452,9 +551,18 @@ def idle(job: dict[str, Any]) -> dict[str, Any]:
     while (t := now()) < end:
         load.turn(end - t)
     result = load.between(start, load.mark())
-    return {"connections": len(load.clients) + len(load.talkers), "rss_before": before, "rss_after": after,
-            "bytes_each": (after - before) / len(load.clients) if after and before else None,
-            "empty_cpu": empty, "idle_cpu": result["server_cpu"], "generator_cpu": result["generator_cpu"], "others_cpu": result["others_cpu"]}
+    return {
+        "connections": len(load.clients) + len(load.talkers),
+        "rss_before": before,
+        "rss_after": after,
+        "bytes_each": (after - before) / len(load.clients)
+        if after and before
+        else None,
+        "empty_cpu": empty,
+        "idle_cpu": result["server_cpu"],
+        "generator_cpu": result["generator_cpu"],
+        "others_cpu": result["others_cpu"],
+    }
 
 
 def echo(job: dict[str, Any]) -> dict[str, Any]:
@@ -466,25 +574,38 @@ def echo(job: dict[str, Any]) -> dict[str, Any]:
         sock = load.dial()
         sock.setblocking(False)
         load.poll.watch(sock.fileno())
-        socks[sock.fileno()] = [sock, i, 0, b"", b"", 0]       # socket, index, number, expected, received, sent at
+        socks[sock.fileno()] = [
+            sock,
+            i,
+            0,
+            b"",
+            b"",
+            0,
+        ]  # socket, index, number, expected, received, sent at
 
     def ask(state: list) -> None:
         state[2] += 1
         payload = content_of(state[1], state[2], 32)
         state[3], state[4] = (b"$32\r\n%b\r\n" % payload if redis else payload), b""
         state[5] = now_ns()
-        state[0].send(b"*2\r\n$4\r\nECHO\r\n$32\r\n%b\r\n" % payload if redis else payload)
+        state[0].send(
+            b"*2\r\n$4\r\nECHO\r\n$32\r\n%b\r\n" % payload if redis else payload
+        )
 
     samples: list[int] = []
     for state in socks.values():
         ask(state)
     begin = heard = now()
-    warm, end, start = begin + job.get("warm", .3), begin + job.get("warm", .3) + job["seconds"], None
+    warm, end, start = (
+        begin + job.get("warm", 0.3),
+        begin + job.get("warm", 0.3) + job["seconds"],
+        None,
+    )
     while (t := now()) < end:
         if start is None and t >= warm:
             samples.clear()
             start = load.mark()
-        events = load.poll.wait(.1)
+        events = load.poll.wait(0.1)
         if not events and t - heard > load.patience:
             raise Broken("stalled: an echo did not come back")
         for fd, _ in events:
@@ -495,7 +616,9 @@ def echo(job: dict[str, Any]) -> dict[str, Any]:
             state[4] += data
             if len(state[4]) >= len(state[3]):
                 if state[4] != state[3]:
-                    raise Broken(f"garbled: connection {state[1]} sent {state[3]!r} and got {state[4]!r}")
+                    raise Broken(
+                        f"garbled: connection {state[1]} sent {state[3]!r} and got {state[4]!r}"
+                    )
                 samples.append(now_ns() - state[5])
                 ask(state)
     stop, trips = load.mark(), len(samples)
@@ -504,12 +627,17 @@ def echo(job: dict[str, Any]) -> dict[str, Any]:
 
 
 WORK: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "closed": closed, "burst": burst, "paced": paced, "idle": idle, "echo": echo}
+    "closed": closed,
+    "burst": burst,
+    "paced": paced,
+    "idle": idle,
+    "echo": echo,
+}
 
 
 def work(job: dict[str, Any]) -> dict[str, Any]:
     """Do one job; a broken promise is a result with the key `broken`."""
-    gc.disable()                # millions of small objects that all live to the end: nothing to collect
+    gc.disable()  # millions of small objects that all live to the end: nothing to collect
     try:
         return WORK[job["work"]](job)
     except Broken as e:

@@ -1,16 +1,20 @@
 """From raw results to medians, a table, the goals, JSON and one picture."""
+
 from __future__ import annotations
 
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from statistics import median
-from typing import Any, Iterable
+from typing import Any
+from collections.abc import Iterable
 from xml.sax.saxutils import escape
 
 from .servers import PEERS
 
-Medians = dict[str, dict[str, Any]]         # "workload/variant/peer" -> metric -> median over the rounds
+Medians = dict[
+    str, dict[str, Any]
+]  # "workload/variant/peer" -> metric -> median over the rounds
 
 LESS_IS_BETTER = ("cpu_us_per_delivery", "p50_us", "p99_us", "bytes_each")
 
@@ -20,12 +24,24 @@ def machine() -> dict[str, Any]:
     model = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as f:
-            model = next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")), model)
+            model = next(
+                (
+                    line.split(":", 1)[1].strip()
+                    for line in f
+                    if line.startswith("model name")
+                ),
+                model,
+            )
     except OSError:
         pass
-    return {"cpu": model, "cores": os.cpu_count(), "system": f"{platform.system()} {platform.release()}",
-            "python": f"{platform.python_implementation()} {platform.python_version()}",
-            "msgspec": _version("msgspec"), "uvloop": _version("uvloop")}
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "msgspec": _version("msgspec"),
+        "uvloop": _version("uvloop"),
+    }
 
 
 def _version(package: str) -> str | None:
@@ -39,12 +55,23 @@ def medians(rows: list[dict[str, Any]]) -> Medians:
     """Each metric's median over the rounds that went well."""
     values: dict[str, dict[str, list]] = {}
     for row in rows:
-        metrics = values.setdefault(f"{row['workload']}/{row['variant']}/{row['peer']}", {})
+        metrics = values.setdefault(
+            f"{row['workload']}/{row['variant']}/{row['peer']}", {}
+        )
         for key, value in row["result"].items():
             if value is not None:
                 metrics.setdefault(key, []).append(value)
-    return {where: {key: all(vs) if isinstance(vs[0], bool) else median(vs) if isinstance(vs[0], (int, float)) else vs[0]
-                    for key, vs in metrics.items()} for where, metrics in values.items()}
+    return {
+        where: {
+            key: all(vs)
+            if isinstance(vs[0], bool)
+            else median(vs)
+            if isinstance(vs[0], (int, float))
+            else vs[0]
+            for key, vs in metrics.items()
+        }
+        for where, metrics in values.items()
+    }
 
 
 def ratio(m: Medians, where: str, key: str, of: str, to: str) -> float | None:
@@ -54,47 +81,147 @@ def ratio(m: Medians, where: str, key: str, of: str, to: str) -> float | None:
 
 def slow_reader_ratio(rows: list[dict[str, Any]], peer: str) -> float | None:
     """The others' p99 with one that never reads, by that without: the two were measured one right after the other."""
-    p99 = {(r["round"], r["variant"]): r["result"].get("p99_us") for r in rows if r["workload"] == "e" and r["peer"] == peer}
-    pairs = [p99[n, "with"] / p99[n, "without"] for n, variant in p99
-             if variant == "with" and p99[n, "with"] and p99.get((n, "without"))]
+    p99 = {
+        (r["round"], r["variant"]): r["result"].get("p99_us")
+        for r in rows
+        if r["workload"] == "e" and r["peer"] == peer
+    }
+    pairs = [
+        p99[n, "with"] / p99[n, "without"]
+        for n, variant in p99
+        if variant == "with" and p99[n, "with"] and p99.get((n, "without"))
+    ]
     return median(pairs) if pairs else None
 
 
 # -- the goals
 
-def goals(m: Medians, rows: list[dict[str, Any]], help_seconds: float | None) -> list[dict[str, Any]]:
+
+def goals(
+    m: Medians, rows: list[dict[str, Any]], help_seconds: float | None
+) -> list[dict[str, Any]]:
     """The table of DESIGN.md, section 7, and the aims beyond it: value, goal, met (None: not measured)."""
     out: list[dict[str, Any]] = []
 
-    def goal(work: str, value: float | None, limit: float, at_least: bool, unit: str = "×") -> None:
+    def goal(
+        work: str, value: float | None, limit: float, at_least: bool, unit: str = "×"
+    ) -> None:
         met = None if value is None else value >= limit if at_least else value <= limit
-        out.append({"goal": work, "value": value, "limit": limit, "at_least": at_least, "unit": unit, "met": met})
+        out.append(
+            {
+                "goal": work,
+                "value": value,
+                "limit": limit,
+                "at_least": at_least,
+                "unit": unit,
+                "met": met,
+            }
+        )
 
     rate, cpu = "deliveries_per_s", "cpu_us_per_delivery"
-    for peer, limit in (("redis", 1), ("redis2", 1), ("nats", 1), ("ngircd", 1), ("asyncio", 8)):
-        goal(f"(a) one room, deliveries/s, by {PEERS[peer].title}", ratio(m, "a/", rate, "ours", peer), limit, True)
+    for peer, limit in (
+        ("redis", 1),
+        ("redis2", 1),
+        ("nats", 1),
+        ("ngircd", 1),
+        ("asyncio", 8),
+    ):
+        goal(
+            f"(a) one room, deliveries/s, by {PEERS[peer].title}",
+            ratio(m, "a/", rate, "ours", peer),
+            limit,
+            True,
+        )
     for peer in ("redis", "redis2"):
-        goal(f"(b) pipelining, deliveries/s, by {PEERS[peer].title}", ratio(m, "b/", rate, "ours", peer), 1.5, True)
+        goal(
+            f"(b) pipelining, deliveries/s, by {PEERS[peer].title}",
+            ratio(m, "b/", rate, "ours", peer),
+            1.5,
+            True,
+        )
     for peer in ("redis", "redis2"):
-        goal(f"(c) 100 rooms, deliveries/s, by {PEERS[peer].title}", ratio(m, "c/", rate, "ours", peer), .9, True)
+        goal(
+            f"(c) 100 rooms, deliveries/s, by {PEERS[peer].title}",
+            ratio(m, "c/", rate, "ours", peer),
+            0.9,
+            True,
+        )
     for peer in ("redis", "redis2"):
-        goal(f"(a) server's CPU per delivery, by {PEERS[peer].title}", ratio(m, "a/", cpu, "ours", peer), .8, False)
-    goal("(a) with history on, by history off", ratio(m, "a/", rate, "ours-history", "ours"), .8, True)
+        goal(
+            f"(a) server's CPU per delivery, by {PEERS[peer].title}",
+            ratio(m, "a/", cpu, "ours", peer),
+            0.8,
+            False,
+        )
+    goal(
+        "(a) with history on, by history off",
+        ratio(m, "a/", rate, "ours-history", "ours"),
+        0.8,
+        True,
+    )
     slow = m.get("e/with/ours", {})
-    goal("(e) one never reads: the others' p99, by without", slow_reader_ratio(rows, "ours"), 1.2, False)
-    grown = (slow["rss_max"] - slow["rss_before"]) / 2**20 if slow.get("rss_max") and slow.get("rss_before") else None
+    goal(
+        "(e) one never reads: the others' p99, by without",
+        slow_reader_ratio(rows, "ours"),
+        1.2,
+        False,
+    )
+    grown = (
+        (slow["rss_max"] - slow["rss_before"]) / 2**20
+        if slow.get("rss_max") and slow.get("rss_before")
+        else None
+    )
     goal("(e) one never reads: memory grew by", grown, 16, False, " MiB")
     told = slow.get("slow_closed")
-    goal("(e) one never reads: it was closed (1 = yes)", None if told is None else float(told), 1, True, "")
-    goal("(e) one never reads: told `slow_consumer` (1 = yes)", None if told is None else float(slow["slow_told"]), 1, True, "")
+    goal(
+        "(e) one never reads: it was closed (1 = yes)",
+        None if told is None else float(told),
+        1,
+        True,
+        "",
+    )
+    goal(
+        "(e) one never reads: told `slow_consumer` (1 = yes)",
+        None if told is None else float(slow["slow_told"]),
+        1,
+        True,
+        "",
+    )
     calm = m.get("f//ours", {})
-    goal("(f) memory of an idle connection", calm["bytes_each"] / 1024 if calm.get("bytes_each") else None, 8, False, " KiB")
-    goal("(f) CPU of an idle server without connections", _percent(calm.get("empty_cpu")), .1, False, " %")
-    goal("chat_server --help", help_seconds, .25, False, " s")
+    goal(
+        "(f) memory of an idle connection",
+        calm["bytes_each"] / 1024 if calm.get("bytes_each") else None,
+        8,
+        False,
+        " KiB",
+    )
+    goal(
+        "(f) CPU of an idle server without connections",
+        _percent(calm.get("empty_cpu")),
+        0.1,
+        False,
+        " %",
+    )
+    goal("chat_server --help", help_seconds, 0.25, False, " s")
     for peer in ("redis", "redis2"):
-        goal(f"beyond: (a) deliveries/s, by {PEERS[peer].title}", ratio(m, "a/", rate, "ours", peer), 1.5, True)
-        goal(f"beyond: (a) p99, by {PEERS[peer].title}", ratio(m, "a/", "p99_us", "ours", peer), 1, False)
-        goal(f"beyond: (a) server's CPU per delivery, by {PEERS[peer].title}", ratio(m, "a/", cpu, "ours", peer), 2 / 3, False)
+        goal(
+            f"beyond: (a) deliveries/s, by {PEERS[peer].title}",
+            ratio(m, "a/", rate, "ours", peer),
+            1.5,
+            True,
+        )
+        goal(
+            f"beyond: (a) p99, by {PEERS[peer].title}",
+            ratio(m, "a/", "p99_us", "ours", peer),
+            1,
+            False,
+        )
+        goal(
+            f"beyond: (a) server's CPU per delivery, by {PEERS[peer].title}",
+            ratio(m, "a/", cpu, "ours", peer),
+            2 / 3,
+            False,
+        )
     return out
 
 
@@ -104,81 +231,158 @@ def _percent(share: float | None) -> float | None:
 
 # -- the table
 
+
 def _number(value: Any, form: str = ",.0f", scale: float = 1) -> str:
     return "n/a" if value is None else format(value * scale, form)
 
 
 def _load_bound(r: dict[str, Any]) -> bool:
     """Was the load generator the limit, and not the server? Then the server could do more than the figure says."""
-    return r.get("generator_cpu", 0) > .85 and (r.get("server_cpu") or 1) < .85
+    return r.get("generator_cpu", 0) > 0.85 and (r.get("server_cpu") or 1) < 0.85
 
 
-def _columns(where: str, m: Medians, rows: list[dict[str, Any]], peer: str) -> dict[str, str]:
+def _columns(
+    where: str, m: Medians, rows: list[dict[str, Any]], peer: str
+) -> dict[str, str]:
     """What is worth showing of one peer in one workload."""
     r, workload = m[f"{where}/{peer}"], where[0]
     if "stalled" in r:
         return {"result": "everybody waits for the one that does not read"}
     bound = _load_bound(r) and workload in "abc"
-    busy = {"server CPU": _number(r.get("server_cpu"), ".0%"),
-            "generator CPU": _number(r.get("generator_cpu"), ".0%") + (" (the limit)" if bound else "")}
+    busy = {
+        "server CPU": _number(r.get("server_cpu"), ".0%"),
+        "generator CPU": _number(r.get("generator_cpu"), ".0%")
+        + (" (the limit)" if bound else ""),
+    }
     if workload == "f":
-        return {"connections": _number(r["connections"]), "KiB each": _number(r.get("bytes_each"), ".1f", 1 / 1024),
-                "CPU empty": _number(r.get("empty_cpu"), ".2%"), "CPU idle": _number(r.get("idle_cpu"), ".2%")}
+        return {
+            "connections": _number(r["connections"]),
+            "KiB each": _number(r.get("bytes_each"), ".1f", 1 / 1024),
+            "CPU empty": _number(r.get("empty_cpu"), ".2%"),
+            "CPU idle": _number(r.get("idle_cpu"), ".2%"),
+        }
     latency = {"p50 µs": _number(r.get("p50_us")), "p99 µs": _number(r.get("p99_us"))}
     if workload == "d":
-        return latency | {"CPU µs/delivery": _number(r.get("cpu_us_per_delivery"), ".2f")} | busy
+        return (
+            latency
+            | {"CPU µs/delivery": _number(r.get("cpu_us_per_delivery"), ".2f")}
+            | busy
+        )
     if workload == "e":
-        memory = {"RSS before": _number(r.get("rss_before"), ".1f", 2**-20), "after": _number(r.get("rss_after"), ".1f", 2**-20),
-                  "max MiB": _number(r.get("rss_max"), ".1f", 2**-20)}
-        end = {} if "slow_closed" not in r else {
-            "the slow one": ("closed" if r["slow_closed"] else "still there") + (", told why" if r["slow_told"] else ""),
-            "p99 with/without": _number(slow_reader_ratio(rows, peer), ".2f")}
+        memory = {
+            "RSS before": _number(r.get("rss_before"), ".1f", 2**-20),
+            "after": _number(r.get("rss_after"), ".1f", 2**-20),
+            "max MiB": _number(r.get("rss_max"), ".1f", 2**-20),
+        }
+        end = (
+            {}
+            if "slow_closed" not in r
+            else {
+                "the slow one": ("closed" if r["slow_closed"] else "still there")
+                + (", told why" if r["slow_told"] else ""),
+                "p99 with/without": _number(slow_reader_ratio(rows, peer), ".2f"),
+            }
+        )
         return latency | memory | busy | end
     what = "round trips" if workload == "g" else "deliveries"
     ours = ratio(m, where, "deliveries_per_s", "ours", peer)
     ours_cpu = ratio(m, where, "cpu_us_per_delivery", "ours", peer)
-    return {f"{what}/s": _number(r.get("deliveries_per_s")), "ours is": "" if ours is None else f"{'≤ ' if bound else ''}{ours:.2f} ×",
-            "CPU µs each": _number(r.get("cpu_us_per_delivery"), ".3f"), "ours takes": "" if ours_cpu is None else f"{ours_cpu:.2f} ×",
-            **(latency if "p50_us" in r else {}), **busy}
+    return {
+        f"{what}/s": _number(r.get("deliveries_per_s")),
+        "ours is": "" if ours is None else f"{'≤ ' if bound else ''}{ours:.2f} ×",
+        "CPU µs each": _number(r.get("cpu_us_per_delivery"), ".3f"),
+        "ours takes": "" if ours_cpu is None else f"{ours_cpu:.2f} ×",
+        **(latency if "p50_us" in r else {}),
+        **busy,
+    }
 
 
 def table(head: str, lines: list[dict[str, str]]) -> str:
     """Lines of cells under one headline; the first column to the left, the others to the right."""
     keys = list(dict.fromkeys(key for line in lines for key in line))
-    width = {key: max(len(key), *(len(line.get(key, "")) for line in lines)) for key in keys}
+    width = {
+        key: max(len(key), *(len(line.get(key, "")) for line in lines)) for key in keys
+    }
     rows = [{key: key for key in keys}, *lines]
-    body = ["  ".join(row.get(key, "").ljust(width[key]) if i == 0 else row.get(key, "").rjust(width[key])
-                      for i, key in enumerate(keys)).rstrip() for row in rows]
+    body = [
+        "  ".join(
+            row.get(key, "").ljust(width[key])
+            if i == 0
+            else row.get(key, "").rjust(width[key])
+            for i, key in enumerate(keys)
+        ).rstrip()
+        for row in rows
+    ]
     return "\n".join([head, *("  " + line for line in body), ""])
 
 
-def tables(works: dict[str, str], rows: list[dict[str, Any]], skipped: list[str], the_goals: list[dict[str, Any]]) -> str:
+def tables(
+    works: dict[str, str],
+    rows: list[dict[str, Any]],
+    skipped: list[str],
+    the_goals: list[dict[str, Any]],
+) -> str:
     m, out = medians(rows), []
     places = dict.fromkeys((r["workload"], r["variant"]) for r in rows)
     for workload, variant in places:
         where, lines = f"{workload}/{variant}", []
-        peers = dict.fromkeys(r["peer"] for r in rows if (r["workload"], r["variant"]) == (workload, variant))
+        peers = dict.fromkeys(
+            r["peer"]
+            for r in rows
+            if (r["workload"], r["variant"]) == (workload, variant)
+        )
         for peer in (p for p in PEERS if p in peers):
-            lines.append({"": PEERS[peer].title} | ({"result": f"FAILED: {m[f'{where}/{peer}']['broken']}"}
-                         if "broken" in m[f"{where}/{peer}"] else _columns(where, m, rows, peer)))
+            lines.append(
+                {"": PEERS[peer].title}
+                | (
+                    {"result": f"FAILED: {m[f'{where}/{peer}']['broken']}"}
+                    if "broken" in m[f"{where}/{peer}"]
+                    else _columns(where, m, rows, peer)
+                )
+            )
         named = f"({workload}) " if len(workload) == 1 else ""
-        out.append(table(f"{named}{works[workload]}" + (f": {variant}" if variant else ""), lines))
+        out.append(
+            table(
+                f"{named}{works[workload]}" + (f": {variant}" if variant else ""), lines
+            )
+        )
     out += [f"skipped: {line}" for line in skipped]
-    others = [r["result"]["others_cpu"] for r in rows if r["result"].get("others_cpu") is not None]
-    if others and max(others) > .15:
-        out.append(f"NOISE: other work took {median(others):.2f} of a core (median of the runs; at most {max(others):.2f}) meanwhile")
-    lines = [{"": g["goal"], "measured": _number(g["value"], ",.3g") + (g["unit"] if g["value"] is not None else ""),
-              "goal": f"{'≥' if g['at_least'] else '≤'} {g['limit']:.3g}{g['unit']}",
-              "met": {True: "met", False: "NOT MET", None: "not measured"}[g["met"]]} for g in the_goals]
-    return "\n".join([*out, "", table("Ours against the goals (DESIGN.md, section 7)", lines)])
+    others = [
+        r["result"]["others_cpu"]
+        for r in rows
+        if r["result"].get("others_cpu") is not None
+    ]
+    if others and max(others) > 0.15:
+        out.append(
+            f"NOISE: other work took {median(others):.2f} of a core (median of the runs; at most {max(others):.2f}) meanwhile"
+        )
+    lines = [
+        {
+            "": g["goal"],
+            "measured": _number(g["value"], ",.3g")
+            + (g["unit"] if g["value"] is not None else ""),
+            "goal": f"{'≥' if g['at_least'] else '≤'} {g['limit']:.3g}{g['unit']}",
+            "met": {True: "met", False: "NOT MET", None: "not measured"}[g["met"]],
+        }
+        for g in the_goals
+    ]
+    return "\n".join(
+        [*out, "", table("Ours against the goals (DESIGN.md, section 7)", lines)]
+    )
 
 
 # -- the picture
 
-INK, OURS, OTHERS = "#767676", "#d9722e", "#5b8db8"      # each readable on white and on black
+INK, OURS, OTHERS = (
+    "#767676",
+    "#d9722e",
+    "#5b8db8",
+)  # each readable on white and on black
 
 
-def _panel(x: int, y: int, title: str, bars: list[tuple[str, float, bool]], form: str) -> Iterable[str]:
+def _panel(
+    x: int, y: int, title: str, bars: list[tuple[str, float, bool]], form: str
+) -> Iterable[str]:
     yield f'<text x="{x}" y="{y}" class="head">{escape(title)}</text>'
     top = max((value for _, value, _ in bars), default=1)
     for i, (name, value, ours) in enumerate(bars):
@@ -194,30 +398,84 @@ def picture(rows: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     m = medians(rows)
     panels = []
     for title, where, key, scale, form, most_first in (
-            ("One room of 100: million deliveries/s", "a/", "deliveries_per_s", 1e-6, ".2f", True),
-            ("… CPU µs of the server per delivery", "a/", "cpu_us_per_delivery", 1, ".2f", False),
-            ("Pipelining senders: million deliveries/s", "b/", "deliveries_per_s", 1e-6, ".2f", True),
-            ("100 rooms of 10: million deliveries/s", "c/", "deliveries_per_s", 1e-6, ".2f", True),
-            ("100 messages/s in one room: p99 in ms", "d/", "p99_us", 1e-3, ".2f", False),
-            ("Idle connections: KiB of memory each", "f/", "bytes_each", 1 / 1024, ".1f", False)):
-        bars = [(peer.title, value * scale, name == "ours") for name, peer in PEERS.items()
-                if (value := m.get(f"{where}/{name}", {}).get(key)) is not None]
+        (
+            "One room of 100: million deliveries/s",
+            "a/",
+            "deliveries_per_s",
+            1e-6,
+            ".2f",
+            True,
+        ),
+        (
+            "… CPU µs of the server per delivery",
+            "a/",
+            "cpu_us_per_delivery",
+            1,
+            ".2f",
+            False,
+        ),
+        (
+            "Pipelining senders: million deliveries/s",
+            "b/",
+            "deliveries_per_s",
+            1e-6,
+            ".2f",
+            True,
+        ),
+        (
+            "100 rooms of 10: million deliveries/s",
+            "c/",
+            "deliveries_per_s",
+            1e-6,
+            ".2f",
+            True,
+        ),
+        ("100 messages/s in one room: p99 in ms", "d/", "p99_us", 1e-3, ".2f", False),
+        (
+            "Idle connections: KiB of memory each",
+            "f/",
+            "bytes_each",
+            1 / 1024,
+            ".1f",
+            False,
+        ),
+    ):
+        bars = [
+            (peer.title, value * scale, name == "ours")
+            for name, peer in PEERS.items()
+            if (value := m.get(f"{where}/{name}", {}).get(key)) is not None
+        ]
         if bars:
-            panels.append((title, sorted(bars, key=lambda bar: bar[1], reverse=most_first), form))
-    sizes = list(dict.fromkeys(r["variant"] for r in rows if r["workload"] == "scaling"))
+            panels.append(
+                (title, sorted(bars, key=lambda bar: bar[1], reverse=most_first), form)
+            )
+    sizes = list(
+        dict.fromkeys(r["variant"] for r in rows if r["workload"] == "scaling")
+    )
     for name, peer in PEERS.items():
-        bars = [(f"{n} clients", m[where]["deliveries_per_s"] / 1e6, name == "ours") for n in sizes
-                if "deliveries_per_s" in m.get(where := f"scaling/{n}/{name}", {})]
+        bars = [
+            (f"{n} clients", m[where]["deliveries_per_s"] / 1e6, name == "ours")
+            for n in sizes
+            if "deliveries_per_s" in m.get(where := f"scaling/{n}/{name}", {})
+        ]
         if bars:
-            panels.append((f"One room, {peer.title}: million deliveries/s", bars, ".2f"))
+            panels.append(
+                (f"One room, {peer.title}: million deliveries/s", bars, ".2f")
+            )
     height, parts = 10, []
     for i in range(0, len(panels), 2):
-        for j, (title, bars, form) in enumerate(panels[i:i + 2]):
+        for j, (title, bars, form) in enumerate(panels[i : i + 2]):
             parts += _panel(10 + j * 395, height + 20, title, bars, form)
-        height += 50 + 22 * max(len(bars) for _, bars, _ in panels[i:i + 2])
+        height += 50 + 22 * max(len(bars) for _, bars, _ in panels[i : i + 2])
     where = f"{facts['cores']} cores, {facts['python']}, {facts['system'].split()[0]}"
-    parts.append(f'<text x="10" y="{height + 8}" font-size="11">{escape(where)}; server on one core, load on another</text>')
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {height + 20}" role="img" '
-            f'font-family="system-ui, sans-serif" font-size="12" fill="{INK}">\n'
-            "<title>python_tcp and other servers under the same load</title>\n"
-            "<style>.head { font-size: 13px; font-weight: 600 }</style>\n" + "\n".join(parts) + "\n</svg>\n")
+    parts.append(
+        f'<text x="10" y="{height + 8}" font-size="11">{escape(where)}; server on one core, load on another</text>'
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {height + 20}" role="img" '
+        f'font-family="system-ui, sans-serif" font-size="12" fill="{INK}">\n'
+        "<title>python_tcp and other servers under the same load</title>\n"
+        "<style>.head { font-size: 13px; font-weight: 600 }</style>\n"
+        + "\n".join(parts)
+        + "\n</svg>\n"
+    )

@@ -1,4 +1,5 @@
 """Who is measured: how each server is found, started on one core, and surely stopped again."""
+
 from __future__ import annotations
 
 import os
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Iterator
+from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -30,12 +31,14 @@ class Peer:
     name: str
     title: str
     dialect: str = "v1"
-    module: tuple[str, ...] = ()    # a Python server: module and its arguments
-    program: str = ""               # or an installed program
-    works: str = "abcdef"           # the workloads that it takes part in
+    module: tuple[str, ...] = ()  # a Python server: module and its arguments
+    program: str = ""  # or an installed program
+    works: str = "abcdef"  # the workloads that it takes part in
 
     def program_path(self) -> str | None:
-        return shutil.which(self.program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+        return shutil.which(
+            self.program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+        )
 
     def why_not(self) -> str | None:
         """None if it can be measured here."""
@@ -49,23 +52,61 @@ class Peer:
         if not self.program:
             return "this repository"
         flag = "-h" if self.program == "mosquitto" else "--version"
-        done = subprocess.run([self.program_path(), flag], capture_output=True, text=True, timeout=20)
+        done = subprocess.run(
+            [self.program_path(), flag], capture_output=True, text=True, timeout=20
+        )
         found = re.search(r"\d+\.\d+(\.\d+)?", done.stdout + done.stderr)
         return found[0] if found else "?"
 
 
-PEERS = {p.name: p for p in (
-    Peer("ours", "python_tcp ChatServer", module=("bench.peers.ours",), works="abcdefg"),
-    Peer("ours-history", "ChatServer, history on", module=("bench.peers.ours", "--history"), works="a"),
-    Peer("asyncio", "Python asyncio", module=("bench.peers.asyncio_chat",), works="abcdefg"),
-    Peer("uvloop", "Python uvloop", module=("bench.peers.asyncio_chat", "--uvloop"), works="abcdefg"),
-    Peer("threads", "Python threads", module=("bench.peers.thread_chat",), works="abcdefg"),
-    Peer("redis", "Redis Pub/Sub", "redis", program="redis-server", works="abcdefg"),
-    Peer("redis2", "Redis, two connections", "redis2", program="redis-server", works="abc"),
-    Peer("nats", "NATS", "nats", program="nats-server"),
-    Peer("ngircd", "ngIRCd", "irc", program="ngircd"),
-    Peer("mosquitto", "Mosquitto", "mqtt", program="mosquitto"),
-)}
+PEERS = {
+    p.name: p
+    for p in (
+        Peer(
+            "ours",
+            "python_tcp ChatServer",
+            module=("bench.peers.ours",),
+            works="abcdefg",
+        ),
+        Peer(
+            "ours-history",
+            "ChatServer, history on",
+            module=("bench.peers.ours", "--history"),
+            works="a",
+        ),
+        Peer(
+            "asyncio",
+            "Python asyncio",
+            module=("bench.peers.asyncio_chat",),
+            works="abcdefg",
+        ),
+        Peer(
+            "uvloop",
+            "Python uvloop",
+            module=("bench.peers.asyncio_chat", "--uvloop"),
+            works="abcdefg",
+        ),
+        Peer(
+            "threads",
+            "Python threads",
+            module=("bench.peers.thread_chat",),
+            works="abcdefg",
+        ),
+        Peer(
+            "redis", "Redis Pub/Sub", "redis", program="redis-server", works="abcdefg"
+        ),
+        Peer(
+            "redis2",
+            "Redis, two connections",
+            "redis2",
+            program="redis-server",
+            works="abc",
+        ),
+        Peer("nats", "NATS", "nats", program="nats-server"),
+        Peer("ngircd", "ngIRCd", "irc", program="ngircd"),
+        Peer("mosquitto", "Mosquitto", "mqtt", program="mosquitto"),
+    )
+}
 
 NGIRCD = """[Global]
 Name = bench.localhost
@@ -102,17 +143,50 @@ log_dest none
 def _command(peer: Peer, port: int, folder: str, echo: bool) -> list[str]:
     """What to run. Each external server is set up for this work: nothing stored, nothing throttled."""
     if peer.module:
-        history = [os.path.join(folder, "history.db")] if peer.module[-1] == "--history" else []
-        return [sys.executable, "-m", *peer.module, *history, *(["--echo"] if echo else [])]
+        history = (
+            [os.path.join(folder, "history.db")]
+            if peer.module[-1] == "--history"
+            else []
+        )
+        return [
+            sys.executable,
+            "-m",
+            *peer.module,
+            *history,
+            *(["--echo"] if echo else []),
+        ]
     program = peer.program_path()
     if peer.program == "redis-server":
-        return [program, "--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no", "--dir", folder,
-                "--maxclients", "20000", "--daemonize", "no"]
+        return [
+            program,
+            "--port",
+            str(port),
+            "--bind",
+            HOST,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            folder,
+            "--maxclients",
+            "20000",
+            "--daemonize",
+            "no",
+        ]
     if peer.name == "nats":
         return [program, "-a", HOST, "-p", str(port)]
     config = Path(folder, "config")
-    config.write_text((NGIRCD if peer.name == "ngircd" else MOSQUITTO).format(port=port, folder=folder))
-    return [program, "-n", "-f", str(config)] if peer.name == "ngircd" else [program, "-c", str(config)]
+    config.write_text(
+        (NGIRCD if peer.name == "ngircd" else MOSQUITTO).format(
+            port=port, folder=folder
+        )
+    )
+    return (
+        [program, "-n", "-f", str(config)]
+        if peer.name == "ngircd"
+        else [program, "-c", str(config)]
+    )
 
 
 @contextmanager
@@ -131,7 +205,7 @@ def on_core(core: int | None) -> Iterator[None]:
 
 def _stop(process: subprocess.Popen) -> None:
     if process.stdin:
-        process.stdin.close()           # our own stop at this
+        process.stdin.close()  # our own stop at this
     else:
         process.terminate()
     try:
@@ -145,7 +219,11 @@ def _stop(process: subprocess.Popen) -> None:
 
 def _last_words(log: Path, folder: str) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1].replace(folder, "").replace(str(ROOT), "")[:200] if lines else "it said nothing"
+    return (
+        lines[-1].replace(folder, "").replace(str(ROOT), "")[:200]
+        if lines
+        else "it said nothing"
+    )
 
 
 def _free_port() -> int:
@@ -165,22 +243,32 @@ def _wait_ready(process: subprocess.Popen, port: int) -> int:
             socket.create_connection((HOST, port), 1).close()
             return port
         except OSError:
-            time.sleep(.02)
+            time.sleep(0.02)
     return 0
 
 
 @contextmanager
-def running(peer: Peer, echo: bool = False, core: int | None = None) -> Iterator[tuple[int, int]]:
+def running(
+    peer: Peer, echo: bool = False, core: int | None = None
+) -> Iterator[tuple[int, int]]:
     """Start the server, give (pid, port), and stop it whatever happens. Its files live in a folder that goes with it."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         log = Path(folder, "log")
-        for _ in range(1 if peer.module else 3):        # a port may be gone before the program asks for it
+        for _ in range(
+            1 if peer.module else 3
+        ):  # a port may be gone before the program asks for it
             port = 0 if peer.module else _free_port()
             pipe = subprocess.PIPE if peer.module else None
             with on_core(core), log.open("wb") as out:
                 # A session of its own: Ctrl-C reaches us, and we stop it.
-                process = subprocess.Popen(_command(peer, port, folder, echo), cwd=ROOT, start_new_session=True,
-                                           stdin=pipe or subprocess.DEVNULL, stdout=pipe or out, stderr=out)
+                process = subprocess.Popen(
+                    _command(peer, port, folder, echo),
+                    cwd=ROOT,
+                    start_new_session=True,
+                    stdin=pipe or subprocess.DEVNULL,
+                    stdout=pipe or out,
+                    stderr=out,
+                )
             try:
                 if port := _wait_ready(process, port):
                     yield process.pid, port
@@ -192,6 +280,8 @@ def running(peer: Peer, echo: bool = False, core: int | None = None) -> Iterator
 
 def stop_on_sigterm() -> None:
     """SIGTERM ends the run as Ctrl-C does, so that `running` cleans up."""
+
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
+
     signal.signal(signal.SIGTERM, stop)

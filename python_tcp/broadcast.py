@@ -21,6 +21,7 @@ from .framing import FrameTooLong, LineFramer
 LINE_LIMIT = 4096  # bytes
 _CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "\ufffd")
 
+
 def read_lines(connection: socket.socket) -> Iterator[str | FrameTooLong]:
     """The lines that come, until the client has finished. What is no UTF-8 is replaced, and so
     are control characters.
@@ -40,8 +41,10 @@ class Room:
     """Who is there, by name. Everybody hears everything, in one order."""
 
     def __init__(self) -> None:
-        self._members: dict[str, "Member"] = {}
-        self._lock = threading.Lock()  # for `_members`, and for the order of what is said
+        self._members: dict[str, Member] = {}
+        self._lock = (
+            threading.Lock()
+        )  # for `_members`, and for the order of what is said
 
     def join(self, name: str, member: "Member") -> bool:
         """False if the name is taken."""
@@ -122,6 +125,7 @@ class Member:
 # %% ../nbs/03_broadcast.ipynb #8714cd09
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 
+
 def _ask_name(lines: Iterator[str | FrameTooLong], room: Room, member: Member) -> str:
     """The name under which `member` is in the room now; empty if the client went away."""
     member.tell(b"NICK\n")
@@ -168,7 +172,10 @@ class BroadcastServer:
     LOOK = 0.2  # seconds: so often it looks whether it should end
 
     def __init__(self, host: str = LOCALHOST, port: int = 0) -> None:
-        self.host, self.port = host, port  # port 0: once started, the one that the system gave
+        self.host, self.port = (
+            host,
+            port,
+        )  # port 0: once started, the one that the system gave
         self.room = Room()
         self._visits: dict[socket.socket, threading.Thread] = {}
         self._lock = threading.Lock()  # for `_visits`
@@ -182,7 +189,9 @@ class BroadcastServer:
             listener.settimeout(self.LOOK)
             self.port = listener.getsockname()[1]
             self._ending.clear()
-            self._acceptor = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+            self._acceptor = threading.Thread(
+                target=self._accept, args=(listener,), daemon=True
+            )
             self._acceptor.start()
         return self.port
 
@@ -212,7 +221,10 @@ class BroadcastServer:
                     self._begin_visit(listener.accept()[0])
                 except TimeoutError:  # nobody came
                     continue
-                except (OSError, RuntimeError) as error:  # no descriptor or no thread is left
+                except (
+                    OSError,
+                    RuntimeError,
+                ) as error:  # no descriptor or no thread is left
                     log.warning("not accepting connections for now: %s", error)
                     self._ending.wait(self.LOOK)
 
@@ -229,7 +241,9 @@ class BroadcastServer:
     def _visit(self, connection: socket.socket) -> None:
         try:
             visit(connection, self.room)
-        except Exception:  # whatever it was: it is in the log, and the others are served
+        except (
+            Exception
+        ):  # whatever it was: it is in the log, and the others are served
             log.exception("a visit failed")
         finally:
             connection.close()

@@ -97,15 +97,21 @@ class KernelEntry(NamedTuple):
 def _address(text: str) -> tuple[str, int]:
     """An address of the kernel's table: words of four bytes in the order of the machine."""
     host, port = text.split(":")
-    words = [int(host[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(host), 8)]
+    words = [
+        int(host[i : i + 8], 16).to_bytes(4, sys.byteorder)
+        for i in range(0, len(host), 8)
+    ]
     family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
     name = socket.inet_ntop(family, b"".join(words))
     return name.removeprefix("::ffff:") if "." in name else name, int(port, 16)
 
+
 def _entry(line: str) -> KernelEntry:
     _, local, remote, state, queues, *_ = line.split()
     unsent, unread = (int(number, 16) for number in queues.split(":"))
-    return KernelEntry(_address(local), _address(remote), _state(int(state, 16)), unsent, unread)
+    return KernelEntry(
+        _address(local), _address(remote), _state(int(state, 16)), unsent, unread
+    )
 
 # %% ../nbs/00_core.ipynb #c319fb88
 def kernel_table(port: int | None = None) -> list[KernelEntry]:
@@ -120,7 +126,9 @@ def kernel_table(port: int | None = None) -> list[KernelEntry]:
                 entries += [_entry(line) for line in file.readlines()[1:]]
         except OSError:  # not there, or not for us
             pass
-    return [entry for entry in entries if port in (None, entry.local[1], entry.remote[1])]
+    return [
+        entry for entry in entries if port in (None, entry.local[1], entry.remote[1])
+    ]
 
 # %% ../nbs/00_core.ipynb #8db86d8b
 def connection_states(
@@ -131,7 +139,9 @@ def connection_states(
     None for an end of which the kernel has nothing (any more), and where it does not tell.
     """
     local, remote = local[:2], remote[:2]
-    found = {(entry.local, entry.remote): entry.state for entry in kernel_table(local[1])}
+    found = {
+        (entry.local, entry.remote): entry.state for entry in kernel_table(local[1])
+    }
     return found.get((local, remote)), found.get((remote, local))
 
 # %% ../nbs/00_core.ipynb #1af94d8b
@@ -160,4 +170,6 @@ class TCPConnection:
 
 # %% ../nbs/00_core.ipynb #7311c390
 logger = logging.getLogger("python_tcp")
-logger.addHandler(logging.NullHandler())  # silent until a program asks for its log (logging HOWTO)
+logger.addHandler(
+    logging.NullHandler()
+)  # silent until a program asks for its log (logging HOWTO)

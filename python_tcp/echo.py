@@ -31,7 +31,9 @@ class Connections:
     def __init__(self, serve: Callable[[socket.socket], object]) -> None:
         self._serve = serve
         self._threads: dict[socket.socket, threading.Thread] = {}
-        self._lock = threading.Lock()  # for `_threads`; held while one of its sockets closes
+        self._lock = (
+            threading.Lock()
+        )  # for `_threads`; held while one of its sockets closes
 
     def __len__(self) -> int:
         return len(self._threads)
@@ -80,7 +82,10 @@ class EchoServer:
     LOOK = 0.2  # seconds: so often it looks whether it should end
 
     def __init__(self, host: str = LOCALHOST, port: int = 0) -> None:
-        self.host, self.port = host, port  # port 0: once started, the one that the system gave
+        self.host, self.port = (
+            host,
+            port,
+        )  # port 0: once started, the one that the system gave
         self._connections = Connections(echo)
         self._ending = threading.Event()
         self._acceptor: threading.Thread | None = None
@@ -92,7 +97,9 @@ class EchoServer:
             listener.settimeout(self.LOOK)
             self.port = listener.getsockname()[1]
             self._ending.clear()
-            self._acceptor = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+            self._acceptor = threading.Thread(
+                target=self._accept, args=(listener,), daemon=True
+            )
             self._acceptor.start()
         return self.port
 
@@ -113,7 +120,10 @@ class EchoServer:
                     self._connections.add(listener.accept()[0])
                 except TimeoutError:  # nobody came
                     continue
-                except (OSError, RuntimeError) as error:  # no descriptor or no thread is left
+                except (
+                    OSError,
+                    RuntimeError,
+                ) as error:  # no descriptor or no thread is left
                     log.warning("not accepting connections for now: %s", error)
                     self._ending.wait(self.LOOK)
 

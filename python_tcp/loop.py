@@ -134,7 +134,10 @@ class Poller:
         self._selector = selectors.DefaultSelector()
 
     def watch(
-        self, sock: socket.socket, events: int, callback: Callable[[int], object] | None = None
+        self,
+        sock: socket.socket,
+        events: int,
+        callback: Callable[[int], object] | None = None,
     ) -> None:
         """Call `callback(events)` whenever `sock` is ready for one of `events`; with 0, no more."""
         known = sock in self._selector.get_map()
@@ -152,7 +155,9 @@ class Poller:
         for key, events in ready:
             try:
                 key.data(events)
-            except FAILURES:  # whatever it was: it is in the log, and the others are served
+            except (
+                FAILURES
+            ):  # whatever it was: it is in the log, and the others are served
                 log.exception("a callback failed: %r", key.data)
         return len(ready)
 
@@ -372,7 +377,11 @@ class WatchedConnection(TCPConnection):
     """A connection whose socket a loop watches."""
 
     def __init__(
-        self, loop: Reactor, sock: socket.socket, remote_address: tuple, connection_id: int = 0
+        self,
+        loop: Reactor,
+        sock: socket.socket,
+        remote_address: tuple,
+        connection_id: int = 0,
     ) -> None:
         super().__init__(sock, SocketState.ESTABLISHED, remote_address, connection_id)
         sock.setblocking(False)
@@ -412,7 +421,9 @@ class Endpoint(WatchedConnection):
         """Call the application: `callback(stream, *args)`."""
         try:
             callback(self, *args)
-        except FAILURES:  # the application's fault: it costs this connection, and no other
+        except (
+            FAILURES
+        ):  # the application's fault: it costs this connection, and no other
             log.exception("connection %s: a callback failed", self.connection_id)
             self.abort("callback failed")
 
@@ -514,7 +525,9 @@ class PatientWriter(Writer):
 
     def __init__(self, *args, output_timeout: float = 10.0, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self._progress = Watchdog(self.loop, output_timeout, lambda: self.abort("slow_consumer"))
+        self._progress = Watchdog(
+            self.loop, output_timeout, lambda: self.abort("slow_consumer")
+        )
 
     def _settle(self) -> None:
         if self._blocked != bool(self._outbox.size):
@@ -568,7 +581,9 @@ class OutputStream(PatientWriter):
                 pass
         if self._outbox.size > self._max_output:
             self._overflowed = True
-            self.loop.flush_later(self._too_much)  # after the flush, which was asked for before
+            self.loop.flush_later(
+                self._too_much
+            )  # after the flush, which was asked for before
         return not self._overflowed
 
     def _too_much(self) -> None:
@@ -650,7 +665,10 @@ class Stream(LingeringStream):
     """
 
     def __init__(
-        self, *args, farewell: Callable[[str], bytes | None] = lambda reason: b"", **kwargs
+        self,
+        *args,
+        farewell: Callable[[str], bytes | None] = lambda reason: b"",
+        **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._farewell = farewell

@@ -1,4 +1,5 @@
 """What several test files share."""
+
 import os
 import shutil
 import subprocess
@@ -10,7 +11,18 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 MADE_BY_TOOLS = shutil.ignore_patterns(
-    ".git", ".venv", "_docs", "_proc", "build", "dist", "*.egg-info", "__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".hypothesis", "results"
+    ".git",
+    ".venv",
+    "_docs",
+    "_proc",
+    "build",
+    "dist",
+    "*.egg-info",
+    "__pycache__",
+    ".ipynb_checkpoints",
+    ".pytest_cache",
+    ".hypothesis",
+    "results",
 )
 
 settings.register_profile("no clock", deadline=None)  # a slow machine is no bug
@@ -27,8 +39,18 @@ def tree(tmp_path: Path) -> Path:
 def build(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a site built where there is no Quarto, and what the build complained of."""
     folder = tmp_path_factory.mktemp("site")
-    path = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if not Path(part, "quarto").exists())
+    path = os.pathsep.join(
+        part
+        for part in os.environ["PATH"].split(os.pathsep)
+        if not Path(part, "quarto").exists()
+    )
     command = [sys.executable, ROOT / "tools" / "site.py", "--output", folder]
-    done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return folder, done.stderr

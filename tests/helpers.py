@@ -1,4 +1,5 @@
 """What the tests of the chat share: waiting with a limit, and a client that is nothing but a socket."""
+
 import json
 import socket
 import subprocess
@@ -25,7 +26,9 @@ def wait_until(condition: Callable[[], object], limit: float = LIMIT) -> object:
 class LineClient:
     """A raw TCP connection that sends bytes and reads lines. No call lasts longer than `limit` seconds."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1", limit: float = LIMIT) -> None:
+    def __init__(
+        self, port: int, host: str = "127.0.0.1", limit: float = LIMIT
+    ) -> None:
         self.sock = socket.create_connection((host, port), timeout=limit)
         self._file = self.sock.makefile("rb")
 
@@ -95,7 +98,9 @@ class Listener(ChatClient):
 class Program:
     """A command of `python_tcp.chat_app` as a real process, whose output is collected line by line."""
 
-    def __init__(self, entry: str, *arguments: object, stdin: int = subprocess.PIPE) -> None:
+    def __init__(
+        self, entry: str, *arguments: object, stdin: int = subprocess.PIPE
+    ) -> None:
         code = f"import sys; from python_tcp.chat_app import {entry} as main; sys.exit(main())"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, arguments)], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -104,7 +109,10 @@ class Program:
         self.lines: list[str] = []
         self.errors: list[str] = []
         pipes = [(self.process.stdout, self.lines), (self.process.stderr, self.errors)]
-        self._readers = [threading.Thread(target=self._read, args=pipe, daemon=True) for pipe in pipes]
+        self._readers = [
+            threading.Thread(target=self._read, args=pipe, daemon=True)
+            for pipe in pipes
+        ]
         for reader in self._readers:
             reader.start()
 
@@ -121,7 +129,9 @@ class Program:
         """Wait until it has printed this line."""
         wait_until(lambda: line in self.lines)
 
-    def end(self, number: int | None = None, limit: float = LIMIT) -> tuple[int, list[str]]:
+    def end(
+        self, number: int | None = None, limit: float = LIMIT
+    ) -> tuple[int, list[str]]:
         """Send the signal, if any, and wait for the end: the exit status, and what was written to stderr."""
         if number is not None:
             self.process.send_signal(number)

@@ -1,4 +1,5 @@
 """A TCP proxy for tests: stands between clients and a server, and cuts, resets or stalls on request."""
+
 import selectors
 import socket
 import struct
@@ -30,7 +31,9 @@ class Half:
 class Link:
     """A client's connection to the proxy, and the proxy's connection to the server."""
 
-    def __init__(self, client: socket.socket, server: socket.socket, cut: Cut | None) -> None:
+    def __init__(
+        self, client: socket.socket, server: socket.socket, cut: Cut | None
+    ) -> None:
         self.client, self.server = Half(client, self, True), Half(server, self, False)
         self.client.other, self.server.other = self.server, self.client
         self.cut = cut
@@ -44,10 +47,14 @@ class Proxy:
     from any thread.
     """
 
-    def __init__(self, target: tuple[str, int], plan: Callable[[], Cut | None] = lambda: None) -> None:
+    def __init__(
+        self, target: tuple[str, int], plan: Callable[[], Cut | None] = lambda: None
+    ) -> None:
         self.target, self.plan = target, plan
         self.cuts = 0  # so many were made
-        self.downward: bytearray | None = None  # where to keep what servers say, if anywhere
+        self.downward: bytearray | None = (
+            None  # where to keep what servers say, if anywhere
+        )
         self.stalling = self.refusing = False
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
@@ -158,7 +165,12 @@ class Proxy:
         if self.downward is not None and not half.upward:
             self.downward += data
         self._write(half.other)
-        if link in self._links and cut is not None and cut.upward == half.upward and link.gone[half.upward] >= cut.after:
+        if (
+            link in self._links
+            and cut is not None
+            and cut.upward == half.upward
+            and link.gone[half.upward] >= cut.after
+        ):
             self._cut(link, cut.reset)
 
     def _write(self, half: Half) -> None:
@@ -173,12 +185,18 @@ class Proxy:
         self._drop_if_done(half.link)
 
     def _drop_if_done(self, link: Link) -> None:
-        if all(half.finished and not half.waiting for half in (link.client, link.server)):
+        if all(
+            half.finished and not half.waiting for half in (link.client, link.server)
+        ):
             self._drop(link)
 
     def _look(self, half: Half) -> None:
         """Read while the other end takes it; write while something waits."""
-        events = selectors.EVENT_READ if not half.finished and len(half.other.waiting) < 1_000_000 else 0
+        events = (
+            selectors.EVENT_READ
+            if not half.finished and len(half.other.waiting) < 1_000_000
+            else 0
+        )
         events |= selectors.EVENT_WRITE if half.waiting else 0
         if half.sock in self._selector.get_map():
             if events:

@@ -1,4 +1,5 @@
 """A program on a pseudo-terminal, and the screen that a person would see: its bytes are obeyed by an emulator, not searched for strings."""
+
 import fcntl
 import os
 import pty
@@ -14,8 +15,12 @@ from collections.abc import Callable
 import pyte
 
 LIMIT = 10.0  # seconds
-CLIENT = "import sys; from python_tcp.terminal import start_client as main; sys.exit(main())"
-SERVER = "import sys; from python_tcp.terminal import start_server as main; sys.exit(main())"
+CLIENT = (
+    "import sys; from python_tcp.terminal import start_client as main; sys.exit(main())"
+)
+SERVER = (
+    "import sys; from python_tcp.terminal import start_server as main; sys.exit(main())"
+)
 
 
 class Emulator(pyte.HistoryScreen):
@@ -29,7 +34,9 @@ class Emulator(pyte.HistoryScreen):
         self.bells += 1
 
     def write_process_input(self, data: str) -> None:
-        raise AssertionError(f"the program asked the terminal for something; the answer would be {data!r}")
+        raise AssertionError(
+            f"the program asked the terminal for something; the answer would be {data!r}"
+        )
 
     def row(self, place: int) -> str:
         return self.text(self.buffer[place])
@@ -48,7 +55,14 @@ class Emulator(pyte.HistoryScreen):
 class Terminal:
     """A program on a terminal of its own, as a shell would start it. No call lasts longer than `LIMIT` seconds."""
 
-    def __init__(self, *command: object, columns: int = 80, rows: int = 24, watch: Callable[[Emulator], None] | None = None, **env: str) -> None:
+    def __init__(
+        self,
+        *command: object,
+        columns: int = 80,
+        rows: int = 24,
+        watch: Callable[[Emulator], None] | None = None,
+        **env: str,
+    ) -> None:
         self.screen = Emulator(columns, rows)
         self.watch, self._stream = watch, pyte.ByteStream(self.screen)
         self.bytes = bytearray()
@@ -65,7 +79,9 @@ class Terminal:
         )  # fmt: skip
 
     def _size(self, columns: int, rows: int) -> None:
-        fcntl.ioctl(self.keyboard, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        fcntl.ioctl(
+            self.keyboard, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0)
+        )
 
     def type(self, keys: str | bytes) -> None:
         os.write(self.keyboard, keys.encode() if isinstance(keys, str) else keys)
@@ -87,14 +103,18 @@ class Terminal:
             self.watch(self.screen)
         return bool(data)
 
-    def until(self, condition: str | Callable[[], object], limit: float = LIMIT) -> None:
+    def until(
+        self, condition: str | Callable[[], object], limit: float = LIMIT
+    ) -> None:
         """Go on reading until this text is on the screen, or until the condition holds."""
         if isinstance(condition, str):
             text = condition
             condition = lambda: any(text in row for row in self.screen.rows())
         end = time.monotonic() + limit
         while not condition():
-            assert time.monotonic() < end, "\n".join(["not within the limit:", *self.screen.rows()])
+            assert time.monotonic() < end, "\n".join(
+                ["not within the limit:", *self.screen.rows()]
+            )
             self.read(0.02)
 
     def resize(self, columns: int, rows: int) -> None:
@@ -102,7 +122,9 @@ class Terminal:
         self._size(columns, rows)
         self.process.send_signal(signal.SIGWINCH)
 
-    def end(self, keys: str | bytes = b"", number: int | None = None, limit: float = LIMIT) -> int:
+    def end(
+        self, keys: str | bytes = b"", number: int | None = None, limit: float = LIMIT
+    ) -> int:
         """Press keys or send a signal, and wait for the end: the exit status."""
         if keys:
             self.type(keys)
@@ -110,7 +132,9 @@ class Terminal:
             self.process.send_signal(number)
         deadline = time.monotonic() + limit
         while self.process.poll() is None:
-            assert time.monotonic() < deadline, "\n".join(["it has not ended:", *self.screen.rows()])
+            assert time.monotonic() < deadline, "\n".join(
+                ["it has not ended:", *self.screen.rows()]
+            )
             self.read(0.02)
         while self.read():
             pass
@@ -142,7 +166,18 @@ class Terminal:
                 os.close(end)
 
 
-def chat(port: int, name: str | None, *arguments: object, **options: object) -> Terminal:
+def chat(
+    port: int, name: str | None, *arguments: object, **options: object
+) -> Terminal:
     """`chat_client` on a terminal."""
     username = ["--username", name] if name else []
-    return Terminal(sys.executable, "-c", CLIENT, "127.0.0.1", port, *username, *arguments, **options)
+    return Terminal(
+        sys.executable,
+        "-c",
+        CLIENT,
+        "127.0.0.1",
+        port,
+        *username,
+        *arguments,
+        **options,
+    )

@@ -1,4 +1,5 @@
 """What the tests of loop, server and client share: plain peers, and a look at what is still open."""
+
 import gc
 import os
 import socket

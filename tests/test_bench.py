@@ -1,4 +1,5 @@
 """The benchmark's checker must find what is wrong: a checker that can't fail says nothing."""
+
 from __future__ import annotations
 
 import socket
@@ -10,24 +11,28 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.check import Reader, Stream                                  # noqa: E402
-from bench.dialects import DIALECTS, Broken, content_of, user_name      # noqa: E402
-from bench.load import work                                             # noqa: E402
-from bench.servers import PEERS, running                                # noqa: E402
+from bench.check import Reader, Stream  # noqa: E402
+from bench.dialects import DIALECTS, Broken, content_of, user_name  # noqa: E402
+from bench.load import work  # noqa: E402
+from bench.servers import PEERS, running  # noqa: E402
 
 SIZE = 48
 
 
 def message(sender: int, n: int, seq: int) -> bytes:
-    return (b'{"type":"message","room":"r","seq":%d,"username":"%b","content":"%b"}\n'
-            % (seq, user_name(sender).encode(), content_of(sender, n, SIZE)))
+    return (
+        b'{"type":"message","room":"r","seq":%d,"username":"%b","content":"%b"}\n'
+        % (seq, user_name(sender).encode(), content_of(sender, n, SIZE))
+    )
 
 
 def room(dialect: str = "v1", sent: int = 9) -> tuple[Stream, list[Reader]]:
     readers = [Reader(i) for i in range(3)]
     for reader in readers:
         reader.sent = sent
-    return Stream("r", DIALECTS[dialect](), SIZE, readers, {user_name(i): i for i in range(3)}), readers
+    return Stream(
+        "r", DIALECTS[dialect](), SIZE, readers, {user_name(i): i for i in range(3)}
+    ), readers
 
 
 GOOD = [message(0, 1, 2), message(1, 1, 3), message(0, 2, 4), message(2, 1, 5)]
@@ -39,20 +44,23 @@ def test_the_same_bytes_in_any_pieces_are_fine():
     readers[0].sent, readers[1].sent, readers[2].sent = 2, 1, 1
     for reader, step in zip(readers, (1, 7, len(data))):
         for start in range(0, len(data), step):
-            stream.feed(reader, data[start:start + step])
+            stream.feed(reader, data[start : start + step])
     assert stream.complete() and stream.order == [(0, 1), (1, 1), (0, 2), (2, 1)]
     assert [stream.delivered(r) for r in readers] == [4, 4, 4]
 
 
-@pytest.mark.parametrize("word, data", [
-    ("lost", [GOOD[0], GOOD[2], GOOD[3]]),
-    ("lost", GOOD[1:]),
-    ("doubled", [GOOD[0], GOOD[0], *GOOD[1:]]),
-    ("doubled", [*GOOD[:3], GOOD[1]]),
-    ("out of order", [GOOD[0], GOOD[2], GOOD[1], GOOD[3]]),
-    ("garbled", [GOOD[0], GOOD[1].replace(b"xxx", b"xyx", 1)]),
-    ("garbled", [GOOD[0], GOOD[1].replace(b"u0001", b"u0002")]),
-])
+@pytest.mark.parametrize(
+    "word, data",
+    [
+        ("lost", [GOOD[0], GOOD[2], GOOD[3]]),
+        ("lost", GOOD[1:]),
+        ("doubled", [GOOD[0], GOOD[0], *GOOD[1:]]),
+        ("doubled", [*GOOD[:3], GOOD[1]]),
+        ("out of order", [GOOD[0], GOOD[2], GOOD[1], GOOD[3]]),
+        ("garbled", [GOOD[0], GOOD[1].replace(b"xxx", b"xyx", 1)]),
+        ("garbled", [GOOD[0], GOOD[1].replace(b"u0001", b"u0002")]),
+    ],
+)
 def test_one_member_gets_something_else_than_the_others(word, data):
     stream, readers = room()
     stream.feed(readers[0], b"".join(GOOD))
@@ -60,13 +68,19 @@ def test_one_member_gets_something_else_than_the_others(word, data):
         stream.feed(readers[1], b"".join(data))
 
 
-@pytest.mark.parametrize("word, data", [
-    ("lost", [message(0, 1, 2), message(0, 3, 3)]),
-    ("doubled", [message(0, 1, 2), message(0, 1, 3)]),
-    ("out of order", [message(0, 2, 2), message(0, 1, 3)]),
-    ("out of order", [message(0, 1, 2), message(1, 1, 4)]),             # the server's own numbers have a gap
-    ("never sent", [message(0, n, n + 1) for n in range(1, 11)]),
-])
+@pytest.mark.parametrize(
+    "word, data",
+    [
+        ("lost", [message(0, 1, 2), message(0, 3, 3)]),
+        ("doubled", [message(0, 1, 2), message(0, 1, 3)]),
+        ("out of order", [message(0, 2, 2), message(0, 1, 3)]),
+        (
+            "out of order",
+            [message(0, 1, 2), message(1, 1, 4)],
+        ),  # the server's own numbers have a gap
+        ("never sent", [message(0, n, n + 1) for n in range(1, 11)]),
+    ],
+)
 def test_everybody_gets_the_same_and_it_is_wrong(word, data):
     stream, readers = room()
     with pytest.raises(Broken, match=word):
@@ -105,11 +119,14 @@ def test_one_order_per_sender_is_enough_where_no_more_is_promised():
     assert stream.complete()
 
 
-@pytest.mark.parametrize("word, data", [
-    ("lost", nats(1, 1) + nats(0, 2)),
-    ("doubled", nats(1, 1) + nats(0, 1) + nats(1, 1)),
-    ("out of order", nats(0, 2) + nats(0, 1)),
-])
+@pytest.mark.parametrize(
+    "word, data",
+    [
+        ("lost", nats(1, 1) + nats(0, 2)),
+        ("doubled", nats(1, 1) + nats(0, 1) + nats(1, 1)),
+        ("out of order", nats(0, 2) + nats(0, 1)),
+    ],
+)
 def test_and_that_order_is_checked(word, data):
     stream, readers = room("nats")
     stream.feed(readers[0], nats(0, 1) + nats(0, 2) + nats(1, 1))
@@ -123,7 +140,13 @@ class FaultyServer:
     def __init__(self, fault: str) -> None:
         self.fault, self.listener = fault, socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.lock, self.socks, self.names, self.seq, self.kept = threading.Lock(), [], {}, 0, b""
+        self.lock, self.socks, self.names, self.seq, self.kept = (
+            threading.Lock(),
+            [],
+            {},
+            0,
+            b"",
+        )
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self) -> None:
@@ -134,6 +157,7 @@ class FaultyServer:
 
     def serve(self, sock: socket.socket) -> None:
         import json
+
         name = ""
         try:
             for line in sock.makefile("rb"):
@@ -144,7 +168,12 @@ class FaultyServer:
                         sock.sendall(b'{"type":"welcome"}\n')
                         continue
                     self.seq += 1
-                    said = {"type": "message", "seq": self.seq, "username": name, "content": data["content"]}
+                    said = {
+                        "type": "message",
+                        "seq": self.seq,
+                        "username": name,
+                        "content": data["content"],
+                    }
                     event = json.dumps(said).encode() + b"\n"
                     self.socks[0].sendall(event)
                     self.socks[1].sendall(self.spoil(event))
@@ -153,12 +182,14 @@ class FaultyServer:
 
     def spoil(self, event: bytes) -> bytes:
         if self.fault == "swapped" and self.seq in (3, 4):
-            self.kept, event = (event, b"") if self.seq == 3 else (b"", event + self.kept)
+            self.kept, event = (
+                (event, b"") if self.seq == 3 else (b"", event + self.kept)
+            )
         if self.seq == 3 and self.fault in ("lost", "doubled"):
             return b"" if self.fault == "lost" else event * 2
         return event
 
-    def __enter__(self) -> "FaultyServer":
+    def __enter__(self) -> FaultyServer:
         return self
 
     def __exit__(self, *_) -> None:
@@ -166,27 +197,62 @@ class FaultyServer:
             sock.close()
 
 
-@pytest.mark.parametrize("fault, words", [("lost", ("lost",)), ("doubled", ("doubled",)), ("swapped", ("out of order", "lost"))])
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        ("lost", ("lost",)),
+        ("doubled", ("doubled",)),
+        ("swapped", ("out of order", "lost")),
+    ],
+)
 def test_a_faulty_server_fails_the_run(fault, words):
     with FaultyServer(fault) as server:
-        result = work({"work": "burst", "dialect": "v1", "host": "127.0.0.1", "port": server.port, "pid": 0,
-                       "clients": 2, "senders": 1, "messages": 60, "seconds": .01, "patience": 2})
+        result = work(
+            {
+                "work": "burst",
+                "dialect": "v1",
+                "host": "127.0.0.1",
+                "port": server.port,
+                "pid": 0,
+                "clients": 2,
+                "senders": 1,
+                "messages": 60,
+                "seconds": 0.01,
+                "patience": 2,
+            }
+        )
     assert result.get("broken", "").startswith(words), result
 
 
-@pytest.mark.parametrize("job", [
-    {"work": "closed", "clients": 6, "rooms": 2, "warm": 0, "seconds": .1},
-    {"work": "burst", "clients": 5, "senders": 2, "messages": 20, "seconds": .01},
-    {"work": "paced", "clients": 4, "rate": 200, "warm": 0, "seconds": .2},
-], ids=lambda job: job["work"])
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"work": "closed", "clients": 6, "rooms": 2, "warm": 0, "seconds": 0.1},
+        {"work": "burst", "clients": 5, "senders": 2, "messages": 20, "seconds": 0.01},
+        {"work": "paced", "clients": 4, "rate": 200, "warm": 0, "seconds": 0.2},
+    ],
+    ids=lambda job: job["work"],
+)
 def test_a_small_run_against_an_honest_server(job):
     with running(PEERS["asyncio"]) as (pid, port):
-        result = work({"dialect": "v1", "host": "127.0.0.1", "port": port, "pid": pid} | job)
+        result = work(
+            {"dialect": "v1", "host": "127.0.0.1", "port": port, "pid": pid} | job
+        )
     assert "broken" not in result and result["deliveries"] > 0, result
 
 
 def test_a_small_echo_run():
     with running(PEERS["asyncio"], echo=True) as (pid, port):
-        result = work({"work": "echo", "dialect": "v1", "host": "127.0.0.1", "port": port, "pid": pid,
-                       "clients": 2, "warm": 0, "seconds": .1})
+        result = work(
+            {
+                "work": "echo",
+                "dialect": "v1",
+                "host": "127.0.0.1",
+                "port": port,
+                "pid": pid,
+                "clients": 2,
+                "warm": 0,
+                "seconds": 0.1,
+            }
+        )
     assert "broken" not in result and result["deliveries"] > 0, result

@@ -1,4 +1,5 @@
 """`python_tcp.broadcast`: the nine bugs of the naive room, and the room that has none of them."""
+
 import errno
 import logging
 import socket
@@ -21,7 +22,9 @@ from test_demo import TRANSCRIPT
 (NaiveRoom, NaiveRoom2, SmallRoom, NaivePerson, Person, running, people, enter, arrived, naive_broadcast, Names, QueueMember) = from_chapter(
     "03_broadcast", "NaiveRoom", "NaiveRoom2", "SmallRoom", "NaivePerson", "Person", "running", "people", "enter", "arrived", "broadcast", "Names", "QueueMember"
 )  # fmt: skip
-pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "error::pytest.PytestUnhandledThreadExceptionWarning"
+)
 SHORT = 0.5  # seconds to wait for what should not come
 SEEN = {
     "Alice": [
@@ -81,6 +84,7 @@ class Visitor:
 
 # The conversation
 
+
 def play_naively(room: object, **options: object) -> dict[str, list[str]]:
     with running(room) as address, people(address, **options) as connect:
         return play(CONVERSATION, connect, timeout=SHORT)
@@ -91,51 +95,85 @@ def test_in_the_first_naive_room_nobody_ever_leaves() -> None:
         play_naively(NaiveRoom())
 
 
-def test_slowly_the_second_naive_room_passes_and_through_a_small_buffer_it_fails() -> None:
+def test_slowly_the_second_naive_room_passes_and_through_a_small_buffer_it_fails() -> (
+    None
+):
     assert play_naively(NaiveRoom2()) == SEEN
     with pytest.raises(TimeoutError, match="joins"):
         play_naively(NaiveRoom2(), size=8)
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 1024])
-def test_the_conversation_is_the_same_however_the_stream_is_cut(server: BroadcastServer, size: int) -> None:
+def test_the_conversation_is_the_same_however_the_stream_is_cut(
+    server: BroadcastServer, size: int
+) -> None:
     with people((server.host, server.port), Person, size=size) as connect:
         assert play(CONVERSATION, connect) == SEEN
 
 
 def test_what_they_said_is_what_they_said_to_the_real_chat() -> None:
-    said = lambda seen: {name: [line for line in lines if line[0] != "*"] for name, lines in seen.items()}  # noqa: E731
+    said = lambda seen: {
+        name: [line for line in lines if line[0] != "*"] for name, lines in seen.items()
+    }  # noqa: E731
     assert said(SEEN) == said(TRANSCRIPT)
 
 
 # Framing
 
+
 def test_two_messages_are_one_in_the_naive_room() -> None:
-    with running(NaiveRoom2()) as address, enter(address, "ann") as ann, enter(address, "bob") as bob:
+    with (
+        running(NaiveRoom2()) as address,
+        enter(address, "ann") as ann,
+        enter(address, "bob") as bob,
+    ):
         ann.sendall(b"ann: 1")
         ann.sendall(b"ann: 2")
         wait_until(lambda: arrived(bob, "ann: 1ann: 2"))
         assert bob.recv(1024) == b"ann: 1ann: 2"
 
 
-def test_many_lines_in_one_chunk_and_one_line_in_many_chunks(server: BroadcastServer) -> None:
+def test_many_lines_in_one_chunk_and_one_line_in_many_chunks(
+    server: BroadcastServer,
+) -> None:
     with Visitor(server, "ann") as ann, Visitor(server, "bob") as bob:
         assert ann.line() == "* bob joined"
         ann.say(*map(str, range(1000)))
         for byte in "Grüße! 👋\r\n".encode():
             ann.sock.sendall(bytes([byte]))
-        assert bob.lines(1001) == ann.lines(1001) == [*(f"ann: {n}" for n in range(1000)), "ann: Grüße! 👋"]
+        assert (
+            bob.lines(1001)
+            == ann.lines(1001)
+            == [*(f"ann: {n}" for n in range(1000)), "ann: Grüße! 👋"]
+        )
 
 
 def test_lines_as_they_are_read() -> None:
     ours, theirs = tcp_pair()
     with ours, theirs:
-        ours.sendall("a\r\n\nü\x1b[2J\x9b\x7f\t\n".encode() + b"\xff\xfe\n" + b"x" * LINE_LIMIT + b"\n" + b"x" * (LINE_LIMIT + 1) + b"\nlast\nunfinished")
+        ours.sendall(
+            "a\r\n\nü\x1b[2J\x9b\x7f\t\n".encode()
+            + b"\xff\xfe\n"
+            + b"x" * LINE_LIMIT
+            + b"\n"
+            + b"x" * (LINE_LIMIT + 1)
+            + b"\nlast\nunfinished"
+        )
         ours.shutdown(socket.SHUT_WR)
-        assert list(read_lines(theirs)) == ["a", "", "ü�[2J���", "��", "x" * LINE_LIMIT, FrameTooLong(LINE_LIMIT), "last"]
+        assert list(read_lines(theirs)) == [
+            "a",
+            "",
+            "ü�[2J���",
+            "��",
+            "x" * LINE_LIMIT,
+            FrameTooLong(LINE_LIMIT),
+            "last",
+        ]
 
 
-def test_a_line_that_is_too_long_costs_its_sender_one_answer_and_is_not_sent_on(server: BroadcastServer) -> None:
+def test_a_line_that_is_too_long_costs_its_sender_one_answer_and_is_not_sent_on(
+    server: BroadcastServer,
+) -> None:
     with Visitor(server, "ann") as ann, Visitor(server, "bob") as bob:
         ann.line()
         ann.say("x" * 5000, "", "ok")
@@ -145,8 +183,13 @@ def test_a_line_that_is_too_long_costs_its_sender_one_answer_and_is_not_sent_on(
 
 # Names
 
+
 def test_in_the_naive_room_anyone_speaks_as_anyone() -> None:
-    with running(NaiveRoom2()) as address, enter(address, "ann") as ann, enter(address, "bob") as bob:
+    with (
+        running(NaiveRoom2()) as address,
+        enter(address, "ann") as ann,
+        enter(address, "bob") as bob,
+    ):
         bob.sendall(b"ann: I owe Bob a hundred.")
         wait_until(lambda: arrived(ann, "* bob joinedann: I owe Bob a hundred."))
         assert ann.recv(1024).endswith(b"ann: I owe Bob a hundred.")
@@ -155,21 +198,43 @@ def test_in_the_naive_room_anyone_speaks_as_anyone() -> None:
 def test_the_server_says_who_spoke(server: BroadcastServer) -> None:
     with Visitor(server, "ann") as ann, Visitor(server, "bob") as bob:
         bob.say("ann: I owe Bob a hundred.", "* ann left")
-        assert ann.lines(3) == ["* bob joined", "bob: ann: I owe Bob a hundred.", "bob: * ann left"]
+        assert ann.lines(3) == [
+            "* bob joined",
+            "bob: ann: I owe Bob a hundred.",
+            "bob: * ann left",
+        ]
 
 
-@pytest.mark.parametrize("bad", ["", " ", "two words", "ann\x1b[2J", "x" * 33, "änn", "x" * 5000, "* bob"])
-def test_what_is_no_name_is_refused_and_asked_again(server: BroadcastServer, bad: str) -> None:
+@pytest.mark.parametrize(
+    "bad", ["", " ", "two words", "ann\x1b[2J", "x" * 33, "änn", "x" * 5000, "* bob"]
+)
+def test_what_is_no_name_is_refused_and_asked_again(
+    server: BroadcastServer, bad: str
+) -> None:
     with Visitor(server) as visitor:
         visitor.say(bad, "x" * 32)
-        assert visitor.lines(4) == ["NICK", "* A name has 1 to 32 letters, digits and _ . -", "NICK", f"* {'x' * 32} joined"]
+        assert visitor.lines(4) == [
+            "NICK",
+            "* A name has 1 to 32 letters, digits and _ . -",
+            "NICK",
+            f"* {'x' * 32} joined",
+        ]
 
 
-def test_a_name_that_is_taken_is_refused_whatever_its_case_and_free_again_afterwards(server: BroadcastServer) -> None:
+def test_a_name_that_is_taken_is_refused_whatever_its_case_and_free_again_afterwards(
+    server: BroadcastServer,
+) -> None:
     with Visitor(server, "ann") as ann:
         with Visitor(server) as other:
             other.say("ANN", "Ann", "bob")
-            assert other.lines(6) == ["NICK", "* ANN is taken.", "NICK", "* Ann is taken.", "NICK", "* bob joined"]
+            assert other.lines(6) == [
+                "NICK",
+                "* ANN is taken.",
+                "NICK",
+                "* Ann is taken.",
+                "NICK",
+                "* bob joined",
+            ]
             assert ann.finish() == ["* bob joined"]
             assert other.line() == "* ann left"
             with Visitor(server, "Ann"):
@@ -182,7 +247,10 @@ def take_twice(names: object) -> list[bool]:
 
 
 def test_two_threads_get_the_same_name_where_looking_and_taking_are_two_steps() -> None:
-    assert take_twice(Names(pause=threading.Barrier(2, timeout=LIMIT).wait)) == [True, True]
+    assert take_twice(Names(pause=threading.Barrier(2, timeout=LIMIT).wait)) == [
+        True,
+        True,
+    ]
 
 
 class Nobody:
@@ -214,7 +282,9 @@ def test_two_threads_that_would_interleave_do_not_get_the_same_name() -> None:
     assert list(room._members) == ["ann"]
 
 
-def test_of_fifty_who_want_one_name_at_once_one_gets_it(server: BroadcastServer) -> None:
+def test_of_fifty_who_want_one_name_at_once_one_gets_it(
+    server: BroadcastServer,
+) -> None:
     visitors = [Visitor(server) for _ in range(50)]
     start = threading.Barrier(50, timeout=LIMIT)
 
@@ -236,10 +306,15 @@ def test_two_lists_drift_apart_in_the_naive_room() -> None:
     with running(room) as address, enter(address, "ann"), enter(address, "bob"):
         enter(address, "ann").close()
         wait_until(lambda: len(room.nicknames) == 2)
-        assert room.nicknames == ["bob", "ann"]  # the connections are those of ann and bob
+        assert room.nicknames == [
+            "bob",
+            "ann",
+        ]  # the connections are those of ann and bob
 
 
-def test_who_comes_and_goes_is_called_by_the_right_name(server: BroadcastServer) -> None:
+def test_who_comes_and_goes_is_called_by_the_right_name(
+    server: BroadcastServer,
+) -> None:
     with Visitor(server, "ann") as ann, Visitor(server, "bob") as bob:
         for n in range(20):
             with Visitor(server, f"guest{n}"):
@@ -247,14 +322,21 @@ def test_who_comes_and_goes_is_called_by_the_right_name(server: BroadcastServer)
             wait_until(lambda: len(server.room._members) == 2)
         bob.reset()
         wait_until(lambda: len(server.room._members) == 1)
-        guests = [f"* guest{n} {what}" for n in range(20) for what in ("joined", "left")]
+        guests = [
+            f"* guest{n} {what}" for n in range(20) for what in ("joined", "left")
+        ]
         assert ann.finish() == ["* bob joined", *guests, "* bob left"]
 
 
 # Who is in the way of whom
 
+
 def test_one_newcomer_who_says_nothing_keeps_the_naive_room_closed() -> None:
-    with running(NaiveRoom2()) as address, socket.create_connection(address), socket.create_connection(address, timeout=SHORT) as second:
+    with (
+        running(NaiveRoom2()) as address,
+        socket.create_connection(address),
+        socket.create_connection(address, timeout=SHORT) as second,
+    ):
         with pytest.raises(TimeoutError):
             second.recv(4)
 
@@ -265,7 +347,9 @@ def test_a_newcomer_who_says_nothing_is_in_nobodys_way(server: BroadcastServer) 
         assert ann.line() == "ann: Hello"
 
 
-def test_who_stands_behind_a_broken_connection_is_skipped_where_the_list_changes_while_it_is_walked() -> None:
+def test_who_stands_behind_a_broken_connection_is_skipped_where_the_list_changes_while_it_is_walked() -> (
+    None
+):
     pairs = [socket.socketpair() for _ in range(3)]
     pairs[0][1].close()
     naive_broadcast([ours for ours, _ in pairs], b"Hello")
@@ -317,7 +401,9 @@ def test_people_come_and_go_while_all_are_told(server: BroadcastServer) -> None:
             future.result(LIMIT)
     assert heard[0] == heard[1] == heard[2]
     for n, talker in enumerate(talkers):
-        assert [line for line in heard[0] if line.startswith(f"t{n}:")] == [f"t{n}: line {k}" for k in range(200)]
+        assert [line for line in heard[0] if line.startswith(f"t{n}:")] == [
+            f"t{n}: line {k}" for k in range(200)
+        ]
         talker.__exit__()
     wait_until(lambda: not server._visits)
 
@@ -336,8 +422,13 @@ def test_a_broken_connection_throws_out_the_speaker_in_the_naive_room() -> None:
 
 # The slow reader
 
+
 def test_one_slow_reader_stops_the_naive_room() -> None:
-    with running(SmallRoom()) as address, enter(address, "cat"), people(address) as connect:
+    with (
+        running(SmallRoom()) as address,
+        enter(address, "cat"),
+        people(address) as connect,
+    ):
         ann = connect("ann")
         ann.join()
         wait_until(lambda: ann.lines)
@@ -352,10 +443,16 @@ def test_one_slow_reader_stops_the_naive_room() -> None:
 
 
 @pytest.mark.parametrize("limit", [100_000, 1_048_576])
-def test_a_slow_reader_is_dropped_at_the_limit_and_the_others_hear_all(server: BroadcastServer, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_reader_is_dropped_at_the_limit_and_the_others_hear_all(
+    server: BroadcastServer, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Member, "LIMIT", limit)
     line = "x" * 4000
-    with Visitor(server, "cat") as cat, Visitor(server, "ann") as ann, Visitor(server, "bob") as bob:
+    with (
+        Visitor(server, "cat") as cat,
+        Visitor(server, "ann") as ann,
+        Visitor(server, "bob") as bob,
+    ):
         assert ann.line() == "* bob joined"
         cat_there = server.room._members["cat"]
         heard_left = most = 0
@@ -385,7 +482,9 @@ def test_a_queue_without_bound_grows() -> None:
     ours.close()
 
 
-def test_people_who_read_are_not_dropped_however_fast_one_talks(server: BroadcastServer) -> None:
+def test_people_who_read_are_not_dropped_however_fast_one_talks(
+    server: BroadcastServer,
+) -> None:
     """One chunk can hold thousands of lines for everybody; that is no reason to drop those who read."""
     with ThreadPoolExecutor(6) as pool:
         visitors = [Visitor(server, f"p{n}") for n in range(6)]
@@ -402,7 +501,9 @@ def test_people_who_read_are_not_dropped_however_fast_one_talks(server: Broadcas
         visitor.__exit__()
 
 
-def test_nothing_that_was_told_is_lost_when_a_visit_ends_in_good_order(server: BroadcastServer) -> None:
+def test_nothing_that_was_told_is_lost_when_a_visit_ends_in_good_order(
+    server: BroadcastServer,
+) -> None:
     with Visitor(server, "ann") as ann:
         ann.say(*map(str, range(5000)))
         assert ann.finish() == [f"ann: {n}" for n in range(5000)]
@@ -422,17 +523,27 @@ def test_finish_waits_for_one_who_does_not_read_no_longer_than_it_was_told() -> 
 
 # The server's manners
 
-def test_stop_tells_nobody_less_than_was_said_and_ends_all(nothing_left_over: None) -> None:  # noqa: F811
+
+def test_stop_tells_nobody_less_than_was_said_and_ends_all(
+    nothing_left_over: None,
+) -> None:  # noqa: F811
     server = BroadcastServer()
     server.start()
-    with Visitor(server, "ann") as ann, Visitor(server) as undecided, Visitor(server, "deaf") as deaf:
+    with (
+        Visitor(server, "ann") as ann,
+        Visitor(server) as undecided,
+        Visitor(server, "deaf") as deaf,
+    ):
         ann.say("Hello")
         assert deaf.line() == "ann: Hello"
         start = time.monotonic()
         server.stop(timeout=LIMIT)
         assert time.monotonic() - start < LIMIT / 2
         assert not server._visits and not server.room._members
-        assert ann.file.read().decode().splitlines()[:2] == ["* deaf joined", "ann: Hello"]
+        assert ann.file.read().decode().splitlines()[:2] == [
+            "* deaf joined",
+            "ann: Hello",
+        ]
         assert undecided.file.read() == b"NICK\n"
     with pytest.raises(ConnectionRefusedError):
         dial(server.port)
@@ -451,7 +562,9 @@ def test_stop_ends_one_who_does_not_read(nothing_left_over: None) -> None:  # no
         assert not server._visits
 
 
-def test_one_that_has_just_ended_does_not_keep_the_others_open(nothing_left_over: None) -> None:  # noqa: F811
+def test_one_that_has_just_ended_does_not_keep_the_others_open(
+    nothing_left_over: None,
+) -> None:  # noqa: F811
     server = BroadcastServer()
     server.start()
     ended, (ours, theirs) = threading.Thread(target=int), socket.socketpair()
@@ -463,7 +576,9 @@ def test_one_that_has_just_ended_does_not_keep_the_others_open(nothing_left_over
         assert ann.line() == "" and list(server._visits) == [theirs]
 
 
-def test_stop_breaks_off_a_visit_that_does_not_end_by_itself(nothing_left_over: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_stop_breaks_off_a_visit_that_does_not_end_by_itself(
+    nothing_left_over: None, monkeypatch: pytest.MonkeyPatch
+) -> None:  # noqa: F811
     def talk_to_the_deaf(connection: socket.socket, room: Room) -> None:
         with pytest.raises(OSError):
             connection.sendall(bytes(64_000_000))
@@ -487,8 +602,18 @@ class Hears:
         self.heard.append(data)
 
 
-@pytest.mark.parametrize("does", [lambda room: room.say("ann", "Hello"), lambda room: room.leave("ann"), lambda room: room.join("bob", Nobody())], ids=["say", "leave", "join"])
-def test_who_speaks_joins_or_leaves_is_alone_in_the_room_meanwhile(does: Callable[[Room], object]) -> None:
+@pytest.mark.parametrize(
+    "does",
+    [
+        lambda room: room.say("ann", "Hello"),
+        lambda room: room.leave("ann"),
+        lambda room: room.join("bob", Nobody()),
+    ],
+    ids=["say", "leave", "join"],
+)
+def test_who_speaks_joins_or_leaves_is_alone_in_the_room_meanwhile(
+    does: Callable[[Room], object],
+) -> None:
     room, listener = Room(), Hears()
     room.join("ann", Nobody())
     room.join("listener", listener)
@@ -534,19 +659,48 @@ def failing_once(call: Callable, error: Exception, after: int = 0) -> Callable:
     return replacement
 
 
-def test_out_of_descriptors_it_says_so_and_accepts_later(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(socket.socket, "accept", failing_once(socket.socket.accept, OSError(errno.EMFILE, "Too many open files")))
+def test_out_of_descriptors_it_says_so_and_accepts_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(
+        socket.socket,
+        "accept",
+        failing_once(
+            socket.socket.accept, OSError(errno.EMFILE, "Too many open files")
+        ),
+    )
     with BroadcastServer() as server, Visitor(server, "ann"):
         pass
-    assert [record.getMessage() for record in caplog.records] == ["not accepting connections for now: [Errno 24] Too many open files"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "not accepting connections for now: [Errno 24] Too many open files"
+    ]
 
 
-@pytest.mark.parametrize("after, words", [(0, "not accepting connections for now: can't start new thread"), (1, "a visit failed")])
+@pytest.mark.parametrize(
+    "after, words",
+    [
+        (0, "not accepting connections for now: can't start new thread"),
+        (1, "a visit failed"),
+    ],
+)
 def test_out_of_threads_it_closes_the_new_client_and_keeps_the_others(
-    server: BroadcastServer, after: int, words: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: BroadcastServer,
+    after: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with Visitor(server, "ann") as ann, caplog.at_level(logging.WARNING, logger="python_tcp.broadcast"):
-        monkeypatch.setattr(threading.Thread, "start", failing_once(threading.Thread.start, RuntimeError("can't start new thread"), after))
+    with (
+        Visitor(server, "ann") as ann,
+        caplog.at_level(logging.WARNING, logger="python_tcp.broadcast"),
+    ):
+        monkeypatch.setattr(
+            threading.Thread,
+            "start",
+            failing_once(
+                threading.Thread.start, RuntimeError("can't start new thread"), after
+            ),
+        )
         with Visitor(server) as unlucky:
             assert unlucky.line() == ""
         monkeypatch.undo()

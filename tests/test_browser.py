@@ -1,4 +1,5 @@
 """The built site in a real browser, headless: what only a browser can tell."""
+
 import re
 import shutil
 import threading
@@ -14,7 +15,9 @@ from urllib.parse import unquote, urldefrag
 import nbformat
 import pytest
 
-selenium = pytest.importorskip("selenium", reason="no selenium here: pip install -e '.[dev]'")
+selenium = pytest.importorskip(
+    "selenium", reason="no selenium here: pip install -e '.[dev]'"
+)
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
@@ -22,7 +25,10 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])),
+    None,
+)
 DRIVER = shutil.which("chromedriver")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --disable-dev-shm-usage --no-first-run "
@@ -30,7 +36,10 @@ FLAGS = (
 ).split()
 SECONDS = 20
 
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium with its chromedriver here: apt-get install chromium chromium-driver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER),
+    reason="no Chromium with its chromedriver here: apt-get install chromium chromium-driver",
+)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -41,7 +50,9 @@ class Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def address(build: tuple[Path, str]) -> Iterator[str]:
     """Where the built site is served, with a slash at the end."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=build[0])) as server:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Quiet, directory=build[0])
+    ) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.05])
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/"
@@ -63,11 +74,24 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     driver.quit()
 
 
-def look(browser: webdriver.Chrome, width: int = 1400, height: int = 900, scheme: str = "light") -> None:
+def look(
+    browser: webdriver.Chrome,
+    width: int = 1400,
+    height: int = 900,
+    scheme: str = "light",
+) -> None:
     """Choose the size of the window, and whether the reader's system is light or dark."""
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    size = {
+        "width": width,
+        "height": height,
+        "deviceScaleFactor": 1,
+        "mobile": width < 600,
+    }
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+    )
 
 
 @dataclass
@@ -125,37 +149,64 @@ return [...found];
 
 
 @pytest.fixture(scope="module")
-def walk(browser: webdriver.Chrome, address: str, build: tuple[Path, str]) -> dict[str, Visit]:
+def walk(
+    browser: webdriver.Chrome, address: str, build: tuple[Path, str]
+) -> dict[str, Visit]:
     """Every page, by its name: opened once, looked at in two widths, light and dark."""
     visits = {}
     browser.get_log("browser")
     for page in sorted(build[0].glob("*.html")):
         look(browser)
         browser.get(address + page.name)
-        WebDriverWait(browser, SECONDS).until(lambda it: it.execute_script("return document.readyState") == "complete")
+        WebDriverWait(browser, SECONDS).until(
+            lambda it: it.execute_script("return document.readyState") == "complete"
+        )
         facts = browser.execute_script(FACTS)
-        visit = Visit([], facts["links"], set(filter(None, facts["ids"])), facts["loaded"], facts["pictures"])
+        visit = Visit(
+            [],
+            facts["links"],
+            set(filter(None, facts["ids"])),
+            facts["loaded"],
+            facts["pictures"],
+        )
         for scheme in ("light", "dark"):
             for width in (360, 1400):
                 look(browser, width, scheme=scheme)
-                visit.too_wide += [f"{scheme}, {width}: {found}" for found in browser.execute_script(TOO_WIDE, width)]
-            visit.hard_to_read += [f"{scheme}: {found}" for found in browser.execute_script(HARD_TO_READ)]
-        visit.errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+                visit.too_wide += [
+                    f"{scheme}, {width}: {found}"
+                    for found in browser.execute_script(TOO_WIDE, width)
+                ]
+            visit.hard_to_read += [
+                f"{scheme}: {found}" for found in browser.execute_script(HARD_TO_READ)
+            ]
+        visit.errors = [
+            entry["message"]
+            for entry in browser.get_log("browser")
+            if entry["level"] in ("SEVERE", "WARNING")
+        ]
         visits[page.name] = visit
     look(browser)
     return visits
 
 
 def complaints(walk: dict[str, Visit], what: str) -> dict[str, list[str]]:
-    return {name: getattr(visit, what) for name, visit in walk.items() if getattr(visit, what)}
+    return {
+        name: getattr(visit, what)
+        for name, visit in walk.items()
+        if getattr(visit, what)
+    }
 
 
-def test_every_page_opens_without_an_error_in_the_console(walk: dict[str, Visit]) -> None:
+def test_every_page_opens_without_an_error_in_the_console(
+    walk: dict[str, Visit],
+) -> None:
     assert len(walk) > len(list((ROOT / "nbs").glob("*.ipynb")))
     assert complaints(walk, "errors") == {}
 
 
-def test_that_an_error_in_the_console_is_noticed(browser: webdriver.Chrome, address: str) -> None:
+def test_that_an_error_in_the_console_is_noticed(
+    browser: webdriver.Chrome, address: str
+) -> None:
     browser.get(f"{address}no_such_page.html")
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
@@ -170,21 +221,33 @@ def test_every_link_and_anchor_resolves(walk: dict[str, Visit], address: str) ->
             if page not in status:
                 status[page] = answers(page)
             target = page.removeprefix(address) or "index.html"
-            if not status[page] or anchor and target in walk and unquote(anchor) not in walk[target].ids:
+            if (
+                not status[page]
+                or anchor
+                and target in walk
+                and unquote(anchor) not in walk[target].ids
+            ):
                 broken.append(f"{name}: {link.removeprefix(address)}")
     assert len(status) > len(walk) and broken == []
 
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=SECONDS) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, method="HEAD"), timeout=SECONDS
+        ) as answer:
             return answer.status == 200
     except urllib.error.HTTPError:
         return False
 
 
-def test_nothing_comes_from_another_host_and_every_picture_shows(walk: dict[str, Visit], address: str) -> None:
-    foreign = {name: [url for url in visit.loaded if not url.startswith((address, "data:"))] for name, visit in walk.items()}
+def test_nothing_comes_from_another_host_and_every_picture_shows(
+    walk: dict[str, Visit], address: str
+) -> None:
+    foreign = {
+        name: [url for url in visit.loaded if not url.startswith((address, "data:"))]
+        for name, visit in walk.items()
+    }
     assert {name: urls for name, urls in foreign.items() if urls} == {}
     assert complaints(walk, "broken_pictures") == {}
 
@@ -193,10 +256,14 @@ def test_no_page_scrolls_sideways(walk: dict[str, Visit]) -> None:
     assert complaints(walk, "too_wide") == {}
 
 
-def test_that_a_sideways_scroll_is_noticed(browser: webdriver.Chrome, address: str) -> None:
+def test_that_a_sideways_scroll_is_noticed(
+    browser: webdriver.Chrome, address: str
+) -> None:
     look(browser, 360)
     browser.get(address)
-    browser.execute_script("document.querySelector('article').insertAdjacentHTML('beforeend', '<div style=\"width: 500px\">wide</div>')")
+    browser.execute_script(
+        "document.querySelector('article').insertAdjacentHTML('beforeend', '<div style=\"width: 500px\">wide</div>')"
+    )
     assert any("DIV" in found for found in browser.execute_script(TOO_WIDE, 360))
     look(browser)
 
@@ -207,11 +274,15 @@ def test_text_and_code_can_be_read_light_and_dark(walk: dict[str, Visit]) -> Non
 
 def background(browser: webdriver.Chrome) -> int:
     """How light the page is: 0 is black, 765 is white."""
-    color = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    color = browser.execute_script(
+        "return getComputedStyle(document.body).backgroundColor"
+    )
     return sum(map(int, re.findall(r"\d+", color)[:3]))
 
 
-def test_dark_and_light_follow_the_system_and_the_button(browser: webdriver.Chrome, address: str) -> None:
+def test_dark_and_light_follow_the_system_and_the_button(
+    browser: webdriver.Chrome, address: str
+) -> None:
     shown = {}
     for scheme in ("light", "dark"):
         look(browser, scheme=scheme)
@@ -220,8 +291,17 @@ def test_dark_and_light_follow_the_system_and_the_button(browser: webdriver.Chro
     assert shown["light"] > 700 and shown["dark"] < 150
     seen = set()
     for _ in range(3):  # automatic, light, dark
-        next(button for button in browser.find_elements(By.CSS_SELECTOR, "button.theme-toggle") if button.is_displayed()).click()
-        seen.add((browser.execute_script("return document.body.dataset.theme"), background(browser) > 400))
+        next(
+            button
+            for button in browser.find_elements(By.CSS_SELECTOR, "button.theme-toggle")
+            if button.is_displayed()
+        ).click()
+        seen.add(
+            (
+                browser.execute_script("return document.body.dataset.theme"),
+                background(browser) > 400,
+            )
+        )
     assert seen == {("auto", False), ("light", True), ("dark", False)}
     browser.execute_script("localStorage.clear()")
     look(browser)
@@ -232,9 +312,18 @@ def found(browser: webdriver.Chrome, address: str, words: str) -> list[str]:
     browser.get(address)
     browser.find_element(By.CSS_SELECTOR, "input[name=q]").send_keys(words, Keys.ENTER)
     wait = WebDriverWait(browser, SECONDS)
-    wait.until(lambda it: re.search(r"finished searching|found one page|search finished|did not match", it.find_element(By.CSS_SELECTOR, "#search-results").text, re.I))
+    wait.until(
+        lambda it: re.search(
+            r"finished searching|found one page|search finished|did not match",
+            it.find_element(By.CSS_SELECTOR, "#search-results").text,
+            re.I,
+        )
+    )
     links = browser.find_elements(By.CSS_SELECTOR, "#search-results li > a")
-    return [urldefrag(link.get_attribute("href"))[0].removeprefix(address).partition("?")[0] for link in links]
+    return [
+        urldefrag(link.get_attribute("href"))[0].removeprefix(address).partition("?")[0]
+        for link in links
+    ]
 
 
 def chapters_that_say(word: str) -> set[str]:
@@ -242,47 +331,78 @@ def chapters_that_say(word: str) -> set[str]:
     pages = set()
     for path in (ROOT / "nbs").glob("*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
-        if any(re.search(rf"\b{word}\b", cell.source, re.I) for cell in cells if cell.cell_type == "markdown"):
+        if any(
+            re.search(rf"\b{word}\b", cell.source, re.I)
+            for cell in cells
+            if cell.cell_type == "markdown"
+        ):
             pages.add(re.sub(r"^\d+_", "", path.stem) + ".html")
     return pages
 
 
-@pytest.mark.parametrize(("word", "chapter"), [("handshake", "core.html"), ("slow", "server.html")])
-def test_search_finds_the_chapters(browser: webdriver.Chrome, address: str, word: str, chapter: str) -> None:
+@pytest.mark.parametrize(
+    ("word", "chapter"), [("handshake", "core.html"), ("slow", "server.html")]
+)
+def test_search_finds_the_chapters(
+    browser: webdriver.Chrome, address: str, word: str, chapter: str
+) -> None:
     pages = found(browser, address, word)
     assert chapter in pages
     assert chapters_that_say(word) <= set(pages)
 
 
-def test_search_says_so_when_there_is_nothing(browser: webdriver.Chrome, address: str) -> None:
+def test_search_says_so_when_there_is_nothing(
+    browser: webdriver.Chrome, address: str
+) -> None:
     assert found(browser, address, "xylophone") == []
 
 
 def test_a_copy_button_copies_the_code(browser: webdriver.Chrome, address: str) -> None:
-    permissions = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"], "origin": address.rstrip("/")}
+    permissions = {
+        "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"],
+        "origin": address.rstrip("/"),
+    }
     browser.execute_cdp_cmd("Browser.grantPermissions", permissions)
     browser.get(address)
     block = browser.find_element(By.CSS_SELECTOR, "article div.highlight")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", block)
     block.find_element(By.CSS_SELECTOR, "button.copybtn").click()
-    copied = browser.execute_async_script("navigator.clipboard.readText().then(arguments[0], error => arguments[0](`${error}`))")
+    copied = browser.execute_async_script(
+        "navigator.clipboard.readText().then(arguments[0], error => arguments[0](`${error}`))"
+    )
     assert copied.strip() == block.find_element(By.TAG_NAME, "pre").text.strip() != ""
 
 
-def test_next_leads_through_the_whole_book(browser: webdriver.Chrome, address: str, build: tuple[Path, str]) -> None:
+def test_next_leads_through_the_whole_book(
+    browser: webdriver.Chrome, address: str, build: tuple[Path, str]
+) -> None:
     browser.get(address)
     seen = ["index.html"]
     while following := browser.find_elements(By.CSS_SELECTOR, "a.next-page"):
         browser.get(following[0].get_attribute("href"))
         seen.append(browser.current_url.removeprefix(address))
         assert len(seen) < 200
-    assert sorted(seen) == sorted(page.name for page in build[0].glob("*.html") if page.name != "search.html")
+    assert sorted(seen) == sorted(
+        page.name for page in build[0].glob("*.html") if page.name != "search.html"
+    )
 
 
-def test_the_home_page_says_in_one_screen_what_this_is_and_how_to_start(browser: webdriver.Chrome, address: str) -> None:
+def test_the_home_page_says_in_one_screen_what_this_is_and_how_to_start(
+    browser: webdriver.Chrome, address: str
+) -> None:
     look(browser, 1400, 900)
     browser.get(address)
-    lead, commands = browser.find_element(By.CSS_SELECTOR, "h1 + p"), browser.find_elements(By.CSS_SELECTOR, "article pre")
+    lead, commands = (
+        browser.find_element(By.CSS_SELECTOR, "h1 + p"),
+        browser.find_elements(By.CSS_SELECTOR, "article pre"),
+    )
     assert lead.text
-    bottoms = {text: pre.rect["y"] + pre.rect["height"] for pre in commands for text in ("make run", "chat_client") if text in pre.text}
-    assert bottoms.keys() == {"make run", "chat_client"} and max(bottoms.values()) <= 900
+    bottoms = {
+        text: pre.rect["y"] + pre.rect["height"]
+        for pre in commands
+        for text in ("make run", "chat_client")
+        if text in pre.text
+    }
+    assert (
+        bottoms.keys() == {"make run", "chat_client"} and max(bottoms.values()) <= 900
+    )

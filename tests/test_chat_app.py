@@ -1,4 +1,5 @@
 """`ChatServer` and `ChatClient` over real TCP: whoever does whatever, the others go on chatting."""
+
 import itertools
 import json
 import re
@@ -19,12 +20,28 @@ from python_tcp.chat_app import ChatClient, ChatServer, Peer, run_chat_server, s
 from python_tcp.history import SQLiteLog
 from python_tcp.loop import Watchdog
 from python_tcp.protocol import (
-    Error, Event, Goodbye, Joined, Left, Limits, Message, Ok, Ping, RoomList, RoomSize, StatusChanged, UserList, Welcome, Whispered,
+    Error,
+    Event,
+    Goodbye,
+    Joined,
+    Left,
+    Limits,
+    Message,
+    Ok,
+    Ping,
+    RoomList,
+    RoomSize,
+    StatusChanged,
+    UserList,
+    Welcome,
+    Whispered,
 )
 from python_tcp.rooms import Delivery, MemoryLog
 
 
-FREE = Limits(flood_burst=0)  # without flood control: for tests that are about something else
+FREE = Limits(
+    flood_burst=0
+)  # without flood control: for tests that are about something else
 
 
 @pytest.fixture
@@ -45,7 +62,9 @@ class Pair:
         """Each says something, and the next thing that both hear is that."""
         for speaker in (self.ann, self.bob):
             speaker.say("message", content=(text := next(self.texts)))
-            assert [hearer.read().get("content") for hearer in (self.ann, self.bob)] == [text, text]
+            assert [
+                hearer.read().get("content") for hearer in (self.ann, self.bob)
+            ] == [text, text]
 
 
 @pytest.fixture
@@ -57,7 +76,14 @@ def pair(server: ChatServer) -> Iterator[Pair]:
 
 def without_time(events: list[dict]) -> list[dict]:
     """The events without what differs from one time to the next: timestamps and tokens."""
-    return [{key: value for key, value in event.items() if key not in ("timestamp", "token")} for event in events]
+    return [
+        {
+            key: value
+            for key, value in event.items()
+            if key not in ("timestamp", "token")
+        }
+        for event in events
+    ]
 
 
 # --- the way of a message ----------------------------------------------------------------------------------------
@@ -66,7 +92,16 @@ def without_time(events: list[dict]) -> list[dict]:
 def test_a_conversation_on_the_wire(server: ChatServer) -> None:
     with LineClient(server.port) as ann, LineClient(server.port) as bob:
         ann.say("join", username="Ann")
-        assert ann.read().items() >= {"type": "welcome", "username": "Ann", "room": "lobby", "protocol": 1, "seq": 0}.items()
+        assert (
+            ann.read().items()
+            >= {
+                "type": "welcome",
+                "username": "Ann",
+                "room": "lobby",
+                "protocol": 1,
+                "seq": 0,
+            }.items()
+        )
         assert ann.read() == {"type": "users", "room": "lobby", "users": ["Ann"]}
         bob.join("Bob")
         assert ann.read_until("join", username="Bob", room="lobby")["timestamp"] > 1.7e9
@@ -77,12 +112,23 @@ def test_a_conversation_on_the_wire(server: ChatServer) -> None:
         ]  # fmt: skip
         assert server.users == ["Ann", "Bob"]
         bob.say("leave")
-        assert bob.read_all() == [{"type": "goodbye", "code": "left", "content": "Goodbye!", "reconnect": False}]
-        assert without_time([ann.read()]) == [{"type": "leave", "room": "lobby", "username": "Bob"}]
+        assert bob.read_all() == [
+            {
+                "type": "goodbye",
+                "code": "left",
+                "content": "Goodbye!",
+                "reconnect": False,
+            }
+        ]
+        assert without_time([ann.read()]) == [
+            {"type": "leave", "room": "lobby", "username": "Bob"}
+        ]
         assert server.users == ["Ann"]
 
 
-def test_the_stream_cut_at_every_byte_gives_the_same_as_in_one_piece(server: ChatServer) -> None:
+def test_the_stream_cut_at_every_byte_gives_the_same_as_in_one_piece(
+    server: ChatServer,
+) -> None:
     stream = (
         '{"type": "join", "username": "cy", "room": "dev"}\r\n\n{"type": "message", "content": "é👋", "id": 1}\nno JSON\n\r\n'
         '{"type": "whisper", "to": "cy", "content": "x"}\n{"type": "leave"}\n'
@@ -94,15 +140,29 @@ def test_the_stream_cut_at_every_byte_gives_the_same_as_in_one_piece(server: Cha
         with LineClient(server.port) as client:
             client.send(first)
             honest.say("ping")
-            assert honest.read() == {"type": "pong"}  # so the first part has been read by now
+            assert honest.read() == {
+                "type": "pong"
+            }  # so the first part has been read by now
             client.send(second)
             events, before = without_time(client.read_all()), next(said)
-        assert [event.pop("seq") for event in events if "seq" in event] == [before, before + 1, before + 1]
+        assert [event.pop("seq") for event in events if "seq" in event] == [
+            before,
+            before + 1,
+            before + 1,
+        ]
         return events
 
     with LineClient(server.port) as honest:
         whole = answers(stream, b"")
-        assert [event["type"] for event in whole] == ["welcome", "users", "message", "ok", "error", "whisper", "goodbye"]
+        assert [event["type"] for event in whole] == [
+            "welcome",
+            "users",
+            "message",
+            "ok",
+            "error",
+            "whisper",
+            "goodbye",
+        ]
         for place in range(1, len(stream)):
             assert answers(stream[:place], stream[place:]) == whole, f"cut at {place}"
 
@@ -112,15 +172,33 @@ def test_the_stream_byte_by_byte_gives_the_same(server: ChatServer) -> None:
         client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in '{"type": "join", "username": "cy"}\n{"type": "message", "content": "é👋"}\n{"type": "leave"}\n'.encode():
             client.send(bytes([byte]))
-        assert [event["type"] for event in client.read_all()] == ["welcome", "users", "message", "goodbye"]
+        assert [event["type"] for event in client.read_all()] == [
+            "welcome",
+            "users",
+            "message",
+            "goodbye",
+        ]
 
 
-def test_a_thousand_messages_in_one_piece_arrive_complete_and_in_order_at_all(pair: Pair) -> None:
-    lines = [json.dumps({"type": "message", "content": f"m{number}", "id": number}).encode() + b"\n" for number in range(1000)]
+def test_a_thousand_messages_in_one_piece_arrive_complete_and_in_order_at_all(
+    pair: Pair,
+) -> None:
+    lines = [
+        json.dumps({"type": "message", "content": f"m{number}", "id": number}).encode()
+        + b"\n"
+        for number in range(1000)
+    ]
     pair.ann.send(b"".join(lines))
-    heard = [[reader.read() for _ in range(count)] for reader, count in ((pair.ann, 2000), (pair.bob, 1000))]
+    heard = [
+        [reader.read() for _ in range(count)]
+        for reader, count in ((pair.ann, 2000), (pair.bob, 1000))
+    ]
     for events in heard:
-        messages = [(event["seq"], event["content"]) for event in events if event["type"] == "message"]
+        messages = [
+            (event["seq"], event["content"])
+            for event in events
+            if event["type"] == "message"
+        ]
         assert messages == [(number + 1, f"m{number}") for number in range(1000)]
     oks = [(event["id"], event["seq"]) for event in heard[0] if event["type"] == "ok"]
     assert oks == [(number, number + 1) for number in range(1000)]
@@ -128,10 +206,18 @@ def test_a_thousand_messages_in_one_piece_arrive_complete_and_in_order_at_all(pa
 
 def test_who_finishes_sending_still_gets_every_answer(server: ChatServer) -> None:
     with LineClient(server.port) as client:
-        client.send(b'{"type": "join", "username": "nc"}\n' + b'{"type": "message", "content": "hi"}\n' * 500 + b'{"type": "pi')
+        client.send(
+            b'{"type": "join", "username": "nc"}\n'
+            + b'{"type": "message", "content": "hi"}\n' * 500
+            + b'{"type": "pi'
+        )
         client.finish()
         events = client.read_all()
-    assert [event["type"] for event in events] == ["welcome", "users", *["message"] * 500]
+    assert [event["type"] for event in events] == [
+        "welcome",
+        "users",
+        *["message"] * 500,
+    ]
     wait_until(lambda: server.users == [])
 
 
@@ -149,8 +235,14 @@ BAD_LINES = {
     "an escape code": (b'{"type": "message", "content": "\\u001b[2J"}', "bad_message"),
     "half a character": (b'{"type": "message", "content": "\\ud800"}', "bad_json"),
     "a line of 20 KiB": (b"x" * 20_480, "too_long"),
-    "a message of 20 KiB": (json.dumps({"type": "message", "content": "x" * 20_480}).encode(), "too_long"),
-    "a long content": (json.dumps({"type": "message", "content": "x" * 4001}).encode(), "too_long"),
+    "a message of 20 KiB": (
+        json.dumps({"type": "message", "content": "x" * 20_480}).encode(),
+        "too_long",
+    ),
+    "a long content": (
+        json.dumps({"type": "message", "content": "x" * 4001}).encode(),
+        "too_long",
+    ),
     "deep nesting": (b'{"type": "ping", "x": ' + b"[" * 8000, "bad_json"),
     "a huge number": (b'{"type": "ping", "id": ' + b"9" * 10_000 + b"}", "bad_message"),
     "zeros": (b"\0" * 100, "bad_json"),
@@ -158,8 +250,12 @@ BAD_LINES = {
 }
 
 
-@pytest.mark.parametrize(("line", "code"), [pytest.param(*case, id=name) for name, case in BAD_LINES.items()])
-def test_a_bad_line_gets_one_error_and_hurts_nobody(server: ChatServer, pair: Pair, line: bytes, code: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "code"), [pytest.param(*case, id=name) for name, case in BAD_LINES.items()]
+)
+def test_a_bad_line_gets_one_error_and_hurts_nobody(
+    server: ChatServer, pair: Pair, line: bytes, code: str
+) -> None:
     with LineClient(server.port) as client:
         half = len(line) // 2
         client.send(line[:half])
@@ -172,7 +268,9 @@ def test_a_bad_line_gets_one_error_and_hurts_nobody(server: ChatServer, pair: Pa
     pair.go_on_chatting()
 
 
-def test_a_bad_line_of_a_member_is_heard_by_nobody_else(server: ChatServer, pair: Pair) -> None:
+def test_a_bad_line_of_a_member_is_heard_by_nobody_else(
+    server: ChatServer, pair: Pair
+) -> None:
     pair.ann.send(b"nonsense\n")
     assert pair.ann.read()["code"] == "bad_json"
     pair.go_on_chatting()
@@ -180,7 +278,14 @@ def test_a_bad_line_of_a_member_is_heard_by_nobody_else(server: ChatServer, pair
 
 def memory(process_id: int) -> int:
     """The most that the process has had in memory, in MB."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process_id}/status").read_text())[1]) // 1000
+    return (
+        int(
+            re.search(
+                r"VmHWM:\s+(\d+)", Path(f"/proc/{process_id}/status").read_text()
+            )[1]
+        )
+        // 1000
+    )
 
 
 @contextmanager
@@ -196,7 +301,9 @@ proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /p
 
 
 @proc
-def test_100_mb_without_a_newline_take_no_memory_and_get_one_error(tmp_path: Path) -> None:
+def test_100_mb_without_a_newline_take_no_memory_and_get_one_error(
+    tmp_path: Path,
+) -> None:
     with server_process(tmp_path) as (program, port):
         pair = Pair(port)
         pair.go_on_chatting()
@@ -206,34 +313,49 @@ def test_100_mb_without_a_newline_take_no_memory_and_get_one_error(tmp_path: Pat
                 client.send(block)
                 pair.go_on_chatting()
             client.send(b'\n{"type": "ping"}\n')
-            assert [client.read().get("code"), client.read()["type"]] == ["too_long", "pong"]
+            assert [client.read().get("code"), client.read()["type"]] == [
+                "too_long",
+                "pong",
+            ]
             assert memory(program.process.pid) < before + 30
 
 
 @proc
-def test_short_questions_with_long_answers_that_nobody_reads_take_no_memory(tmp_path: Path) -> None:
+def test_short_questions_with_long_answers_that_nobody_reads_take_no_memory(
+    tmp_path: Path,
+) -> None:
     with server_process(tmp_path) as (program, port):
         pair = Pair(port)
         crowd = [LineClient(port) for _ in range(50)]
         for number, room in itertools.product(range(50), range(20)):
-            crowd[number].say("join", username=f"user{number}", room=f"room-{number}-{room}".ljust(64, "x"))
+            crowd[number].say(
+                "join",
+                username=f"user{number}",
+                room=f"room-{number}-{room}".ljust(64, "x"),
+            )
         for client in crowd:
             for room in range(20):
                 client.read_until("users")
         before = memory(program.process.pid)
         with pair.ann, pair.bob, LineClient(port).join("greedy", "elsewhere") as greedy:
-            greedy.send(b'{"type":"rooms"}\n' * 3500)  # 60 KB, and 90 KB of answer to each line
+            greedy.send(
+                b'{"type":"rooms"}\n' * 3500
+            )  # 60 KB, and 90 KB of answer to each line
             pair.go_on_chatting()
             assert memory(program.process.pid) < before + 30
         for client in crowd:
             client.close()
 
 
-def test_ten_bad_lines_in_a_row_end_the_connection_with_a_goodbye(server: ChatServer, pair: Pair) -> None:
+def test_ten_bad_lines_in_a_row_end_the_connection_with_a_goodbye(
+    server: ChatServer, pair: Pair
+) -> None:
     with LineClient(server.port) as client:
         client.send(b"nonsense\n" * 25)
         events = client.read_all()
-    assert [event.get("code") for event in events] == ["bad_json"] * 10 + ["bad_message"]
+    assert [event.get("code") for event in events] == ["bad_json"] * 10 + [
+        "bad_message"
+    ]
     assert events[-1]["type"] == "goodbye" and events[-1]["reconnect"] is False
     pair.go_on_chatting()
 
@@ -241,17 +363,23 @@ def test_ten_bad_lines_in_a_row_end_the_connection_with_a_goodbye(server: ChatSe
 def test_nine_bad_lines_and_a_good_one_do_not(server: ChatServer) -> None:
     with LineClient(server.port) as client:
         client.send((b"nonsense\n" * 9 + b'{"type": "ping"}\n') * 3)
-        assert [client.read()["type"] for _ in range(30)] == (["error"] * 9 + ["pong"]) * 3
+        assert [client.read()["type"] for _ in range(30)] == (
+            ["error"] * 9 + ["pong"]
+        ) * 3
 
 
 def test_a_forbidden_command_is_no_bad_line(server: ChatServer) -> None:
     with LineClient(server.port) as client:
-        client.send(b'{"type": "message", "content": "hi"}\n' * 12 + b'{"type": "ping"}\n')
+        client.send(
+            b'{"type": "message", "content": "hi"}\n' * 12 + b'{"type": "ping"}\n'
+        )
         assert [client.read().get("code") for _ in range(12)] == ["not_joined"] * 12
         assert client.read() == {"type": "pong"}
 
 
-def test_a_name_in_use_is_refused_and_the_connection_stays(server: ChatServer, pair: Pair) -> None:
+def test_a_name_in_use_is_refused_and_the_connection_stays(
+    server: ChatServer, pair: Pair
+) -> None:
     with LineClient(server.port) as client:
         client.say("join", username="ANN")
         assert client.read()["code"] == "name_taken"
@@ -270,7 +398,11 @@ def test_a_full_server_says_so_and_takes_the_next_when_one_has_gone() -> None:
                 with LineClient(server.port) as third:
                     third.say("join", username="cy")
                     [goodbye] = third.read_all()
-                    assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == ("goodbye", "server_full", True)
+                    assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == (
+                        "goodbye",
+                        "server_full",
+                        True,
+                    )
             pair.go_on_chatting()
             pair.bob.close()
             pair.ann.read_until("leave", username="bob")
@@ -279,23 +411,34 @@ def test_a_full_server_says_so_and_takes_the_next_when_one_has_gone() -> None:
 
 
 def test_who_does_not_join_in_time_is_sent_away() -> None:
-    with ChatServer(limits=Limits(join_timeout=0.2)) as server, LineClient(server.port) as joined, LineClient(server.port) as silent:
+    with (
+        ChatServer(limits=Limits(join_timeout=0.2)) as server,
+        LineClient(server.port) as joined,
+        LineClient(server.port) as silent,
+    ):
         joined.join("ann")
         silent.send(b'{"type": "ping"}\n')
         assert silent.read() == {"type": "pong"}
-        assert [(event["type"], event["code"]) for event in silent.read_all()] == [("goodbye", "idle")]
+        assert [(event["type"], event["code"]) for event in silent.read_all()] == [
+            ("goodbye", "idle")
+        ]
         joined.say("ping")
         assert joined.read() == {"type": "pong"}
 
 
 @pytest.mark.parametrize("end", [LineClient.close, LineClient.reset, LineClient.finish])
-def test_a_lost_client_is_announced_and_its_name_is_free(server: ChatServer, pair: Pair, end: Callable) -> None:
+def test_a_lost_client_is_announced_and_its_name_is_free(
+    server: ChatServer, pair: Pair, end: Callable
+) -> None:
     client = LineClient(server.port).join("cy")
     for reader in (pair.ann, pair.bob):
         assert reader.read()["type"] == "join"
     end(client)
     for reader in (pair.ann, pair.bob):
-        assert reader.read().items() >= {"type": "leave", "room": "lobby", "username": "cy"}.items()
+        assert (
+            reader.read().items()
+            >= {"type": "leave", "room": "lobby", "username": "cy"}.items()
+        )
     with LineClient(server.port) as other:
         other.join("CY", "dev")
         pair.go_on_chatting()
@@ -324,13 +467,20 @@ def test_who_never_reads_is_closed_with_a_reason_and_the_others_go_on() -> None:
             count = flood_until_gone(pair, "slow")
             pair.go_on_chatting()
             events = slow.read_all()
-            assert (events[-1]["type"], events[-1]["code"]) == ("goodbye", "slow_consumer")
+            assert (events[-1]["type"], events[-1]["code"]) == (
+                "goodbye",
+                "slow_consumer",
+            )
             seen = [event["seq"] for event in events[:-1]]
-            assert seen == list(range(1, len(seen) + 1)) and 0 < len(seen) <= count, "nothing is missing before the goodbye"
+            assert seen == list(range(1, len(seen) + 1)) and 0 < len(seen) <= count, (
+                "nothing is missing before the goodbye"
+            )
 
 
 def test_who_takes_nothing_for_too_long_is_closed() -> None:
-    with ChatServer(limits=Limits(output_timeout=0.2, output_bytes=1_000_000_000, flood_burst=0)) as server:
+    with ChatServer(
+        limits=Limits(output_timeout=0.2, output_bytes=1_000_000_000, flood_burst=0)
+    ) as server:
         pair = Pair(server.port)
         with pair.ann, pair.bob, LineClient(server.port).join("slow"):
             assert pair.ann.read()["type"] == pair.bob.read()["type"] == "join"
@@ -338,20 +488,28 @@ def test_who_takes_nothing_for_too_long_is_closed() -> None:
             pair.go_on_chatting()
 
 
-def test_stopping_tells_everybody_and_frees_the_port(server: ChatServer, pair: Pair) -> None:
+def test_stopping_tells_everybody_and_frees_the_port(
+    server: ChatServer, pair: Pair
+) -> None:
     with LineClient(server.port) as silent:
         silent.say("ping")
         assert silent.read() == {"type": "pong"}
         server.stop()
         for client in (pair.ann, pair.bob, silent):
             [goodbye] = client.read_all()
-            assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == ("goodbye", "server_closing", True)
+            assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == (
+                "goodbye",
+                "server_closing",
+                True,
+            )
     assert not server.running and server.users == []
     with pytest.raises(ConnectionRefusedError):
         LineClient(server.port)
 
 
-def test_starting_and_stopping_twice_is_fine_and_a_stopped_server_starts_again() -> None:
+def test_starting_and_stopping_twice_is_fine_and_a_stopped_server_starts_again() -> (
+    None
+):
     server = ChatServer()
     server.stop()
     for _ in range(2):
@@ -382,10 +540,15 @@ def test_as_many_connections_as_allowed() -> None:
 
 
 def test_as_many_rooms_as_allowed() -> None:
-    with ChatServer(limits=Limits(rooms_per_client=2)) as server, LineClient(server.port).join("ann") as ann:
+    with (
+        ChatServer(limits=Limits(rooms_per_client=2)) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
         assert ann.join("ann", "dev")
         ann.say("join", username="ann", room="ops", id=3)
-        assert ann.read().items() >= {"type": "error", "code": "bad_room", "id": 3}.items()
+        assert (
+            ann.read().items() >= {"type": "error", "code": "bad_room", "id": 3}.items()
+        )
         ann.say("leave", room="dev")
         assert ann.read()["type"] == "leave"
         assert ann.join("ann", "ops")
@@ -393,12 +556,21 @@ def test_as_many_rooms_as_allowed() -> None:
 
 @pytest.mark.parametrize("burst", [2, 5, 20])
 def test_as_many_commands_at_once_as_allowed(burst: int) -> None:
-    with ChatServer(limits=Limits(flood_burst=burst, flood_rate=0.001)) as server, LineClient(server.port).join("ann") as ann, LineClient(server.port) as bob:
+    with (
+        ChatServer(limits=Limits(flood_burst=burst, flood_rate=0.001)) as server,
+        LineClient(server.port).join("ann") as ann,
+        LineClient(server.port) as bob,
+    ):
         for number in range(burst):
             ann.say("message", content="x", id=number)
         events = [ann.read() for _ in range(2 * (burst - 1) + 1)]
-        assert [event["id"] for event in events if event["type"] == "ok"] == list(range(burst - 1)), "one was for joining"
-        assert events[-1].items() >= {"type": "error", "code": "rate_limited", "id": burst - 1}.items()
+        assert [event["id"] for event in events if event["type"] == "ok"] == list(
+            range(burst - 1)
+        ), "one was for joining"
+        assert (
+            events[-1].items()
+            >= {"type": "error", "code": "rate_limited", "id": burst - 1}.items()
+        )
         assert 900 < events[-1]["retry_after"] <= 1000
         bob.join("bob")  # each has its own
         assert ann.read()["type"] == "join"
@@ -407,7 +579,12 @@ def test_as_many_commands_at_once_as_allowed(burst: int) -> None:
 
 
 def test_and_then_as_many_a_second_as_allowed() -> None:
-    with ChatServer(limits=Limits(flood_burst=3, flood_rate=50, flood_excess=1_000_000)) as server, LineClient(server.port) as ann:
+    with (
+        ChatServer(
+            limits=Limits(flood_burst=3, flood_rate=50, flood_excess=1_000_000)
+        ) as server,
+        LineClient(server.port) as ann,
+    ):
         start, taken = time.monotonic(), 0
         ann.join("ann")
         for number in itertools.count():
@@ -418,12 +595,20 @@ def test_and_then_as_many_a_second_as_allowed() -> None:
                 if taken == 30:
                     break
             else:
-                assert answer["code"] == "rate_limited" and 0 < answer["retry_after"] <= 0.02
-        assert taken + 1 <= 3 + 50 * (time.monotonic() - start) + 1  # the server counts in milliseconds, and by the wall clock
+                assert (
+                    answer["code"] == "rate_limited"
+                    and 0 < answer["retry_after"] <= 0.02
+                )
+        assert (
+            taken + 1 <= 3 + 50 * (time.monotonic() - start) + 1
+        )  # the server counts in milliseconds, and by the wall clock
 
 
 def test_who_does_what_retry_after_says_is_never_refused_twice() -> None:
-    with ChatServer(limits=Limits(flood_burst=1, flood_rate=30)) as server, LineClient(server.port) as ann:
+    with (
+        ChatServer(limits=Limits(flood_burst=1, flood_rate=30)) as server,
+        LineClient(server.port) as ann,
+    ):
         for number in range(10):
             ann.say("ping", id=number)
             if (answer := ann.read())["type"] == "error":
@@ -435,39 +620,72 @@ def test_who_does_what_retry_after_says_is_never_refused_twice() -> None:
 
 @pytest.mark.parametrize("excess", [1, 7])
 def test_as_many_refusals_as_allowed_and_the_next_ends_it(excess: int) -> None:
-    with ChatServer(limits=Limits(flood_burst=1, flood_rate=0.001, flood_excess=excess)) as server, LineClient(server.port).join("ann") as ann:
+    with (
+        ChatServer(
+            limits=Limits(flood_burst=1, flood_rate=0.001, flood_excess=excess)
+        ) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
         for number in range(excess):
             ann.say("ping", id=number)
             assert ann.read()["code"] == "rate_limited"
         assert server.users == ["ann"]
         ann.say("ping")
         [goodbye] = ann.read_all()
-        assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == ("goodbye", "rate_limited", True) and goodbye["retry_after"] > 0
+        assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == (
+            "goodbye",
+            "rate_limited",
+            True,
+        ) and goodbye["retry_after"] > 0
 
 
 @pytest.mark.parametrize("bad_lines", [1, 3])
 def test_as_many_bad_lines_as_allowed(bad_lines: int) -> None:
-    with ChatServer(limits=Limits(bad_lines=bad_lines)) as server, LineClient(server.port) as client:
+    with (
+        ChatServer(limits=Limits(bad_lines=bad_lines)) as server,
+        LineClient(server.port) as client,
+    ):
         for _ in range(3):
             client.send(b"nonsense\n" * (bad_lines - 1) + b'{"type": "ping"}\n')
-            assert [client.read()["type"] for _ in range(bad_lines)] == ["error"] * (bad_lines - 1) + ["pong"]
+            assert [client.read()["type"] for _ in range(bad_lines)] == ["error"] * (
+                bad_lines - 1
+            ) + ["pong"]
         client.send(b"nonsense\n" * bad_lines)
-        assert [event["code"] for event in client.read_all()] == ["bad_json"] * bad_lines + ["bad_message"]
+        assert [event["code"] for event in client.read_all()] == [
+            "bad_json"
+        ] * bad_lines + ["bad_message"]
 
 
 def test_silence_is_asked_about_and_then_is_the_end() -> None:
-    with ChatServer(limits=Limits(ping_after=0.2, ping_timeout=0.3)) as server, LineClient(server.port) as silent:
+    with (
+        ChatServer(limits=Limits(ping_after=0.2, ping_timeout=0.3)) as server,
+        LineClient(server.port) as silent,
+    ):
         start = time.monotonic()
         silent.join("ann")
         assert silent.read() == {"type": "ping"} and time.monotonic() - start >= 0.2
         [goodbye] = silent.read_all()
-        assert (goodbye["code"], goodbye["reconnect"]) == ("idle", True) and time.monotonic() - start >= 0.5
+        assert (goodbye["code"], goodbye["reconnect"]) == (
+            "idle",
+            True,
+        ) and time.monotonic() - start >= 0.5
         wait_until(lambda: server.users == [])
 
 
-@pytest.mark.parametrize("sign", [b'{"type": "pong"}\n', b'{"type": "users"}\n', b"nonsense\n", b"\n", b"{"], ids=repr)
+@pytest.mark.parametrize(
+    "sign",
+    [b'{"type": "pong"}\n', b'{"type": "users"}\n', b"nonsense\n", b"\n", b"{"],
+    ids=repr,
+)
 def test_any_sign_of_life_will_do(sign: bytes) -> None:
-    with ChatServer(limits=Limits(ping_after=0.05, ping_timeout=1.0, flood_burst=0, bad_lines=1000)) as server, LineClient(server.port).join("ann") as ann:
+    with (
+        ChatServer(
+            limits=Limits(
+                ping_after=0.05, ping_timeout=1.0, flood_burst=0, bad_lines=1000
+            )
+        ) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
         start, asked = time.monotonic(), 0
         while time.monotonic() - start < 1.1 or asked < 3:  # longer than both together
             ann.read_until("ping")
@@ -477,7 +695,10 @@ def test_any_sign_of_life_will_do(sign: bytes) -> None:
 
 
 def test_a_reader_may_be_sent_more_than_may_wait_for_it() -> None:
-    with ChatServer(limits=Limits(output_bytes=1, flood_burst=0)) as server, LineClient(server.port).join("ann") as ann:
+    with (
+        ChatServer(limits=Limits(output_bytes=1, flood_burst=0)) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
         for number in range(20):
             ann.say("message", content="x" * 4000, id=number)
             assert [ann.read()["type"], ann.read()["type"]] == ["message", "ok"]
@@ -485,7 +706,11 @@ def test_a_reader_may_be_sent_more_than_may_wait_for_it() -> None:
 
 def said_and_kept(limits: Limits, texts: list[str]) -> list[int]:
     """The numbers of those that are kept when these texts were said."""
-    with ChatServer(limits=limits) as server, LineClient(server.port).join("ann") as ann, LineClient(server.port) as bob:
+    with (
+        ChatServer(limits=limits) as server,
+        LineClient(server.port).join("ann") as ann,
+        LineClient(server.port) as bob,
+    ):
         for number, text in enumerate(texts):
             ann.say("message", content=text, id=number)
             assert ann.read_until("ok")["seq"] == number + 1
@@ -495,36 +720,56 @@ def said_and_kept(limits: Limits, texts: list[str]) -> list[int]:
         assert bob.read()["seq"] == len(texts)
         bob.read_until("users")
         missed = bob.read()
-    assert [message["seq"] for message in missed["messages"]] == kept and missed.get("lost", 0) == len(texts) - len(kept)
+    assert [message["seq"] for message in missed["messages"]] == kept and missed.get(
+        "lost", 0
+    ) == len(texts) - len(kept)
     return kept
 
 
 @pytest.mark.parametrize("most", [0, 1, 3, 5, 6])
 def test_as_many_messages_of_a_room_as_allowed_are_kept(most: int) -> None:
-    assert said_and_kept(Limits(history_messages=most), ["x"] * 5) == list(range(1, 6))[max(0, 5 - most):]
+    assert (
+        said_and_kept(Limits(history_messages=most), ["x"] * 5)
+        == list(range(1, 6))[max(0, 5 - most) :]
+    )
 
 
 @pytest.mark.parametrize(("more", "kept"), [(0, [3, 4]), (-1, [4])])
-def test_as_many_bytes_of_history_as_allowed_are_kept(more: int, kept: list[int]) -> None:
+def test_as_many_bytes_of_history_as_allowed_are_kept(
+    more: int, kept: list[int]
+) -> None:
     size = 2 * (MemoryLog.OVERHEAD + 100)
     assert said_and_kept(Limits(history_bytes=size + more), ["x" * 100] * 4) == kept
 
 
-@pytest.mark.parametrize(("days", "kept"), [(1.0, [3, 4]), (0.0, [1, 2, 3, 4]), (0.5, [4])])
-def test_messages_are_forgotten_after_so_many_days(tmp_path: Path, days: float, kept: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("days", "kept"), [(1.0, [3, 4]), (0.0, [1, 2, 3, 4]), (0.5, [4])]
+)
+def test_messages_are_forgotten_after_so_many_days(
+    tmp_path: Path, days: float, kept: list[int]
+) -> None:
     file, now = tmp_path / "chat.db", time.time()
     log = SQLiteLog(file)
     for seq, hours in enumerate([48, 25, 23, 1], 1):
-        log.append(Message("lobby", seq, "old", "x", now - hours * 3600), "session", None)
+        log.append(
+            Message("lobby", seq, "old", "x", now - hours * 3600), "session", None
+        )
     log.commit()
     log.close()
-    with ChatServer(history=file, limits=Limits(history_days=days, flood_burst=0)) as server, LineClient(server.port).join("ann") as ann:
+    with (
+        ChatServer(
+            history=file, limits=Limits(history_days=days, flood_burst=0)
+        ) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
 
         def history() -> dict:
             ann.say("history", after=0)
             return ann.read_until("history")
 
-        wait_until(lambda: [message["seq"] for message in history()["messages"]] == kept)
+        wait_until(
+            lambda: [message["seq"] for message in history()["messages"]] == kept
+        )
         assert history().get("lost", 0) == 4 - len(kept)
         ann.say("message", content="x", id=1)
         assert ann.read_until("ok")["seq"] == 5
@@ -600,10 +845,14 @@ def test_a_whisper_is_shown_at_both_ends_only(meet: Callable[..., Person]) -> No
     assert not any("psst" in line for line in cy.lines)
 
 
-def test_a_refusal_is_false_with_a_reason(server: ChatServer, meet: Callable[..., Person]) -> None:
+def test_a_refusal_is_false_with_a_reason(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
     meet("ann")
     other = meet("Ann", join=False)
-    assert other.join() is False and other.error.code == "name_taken" and other.connected
+    assert (
+        other.join() is False and other.error.code == "name_taken" and other.connected
+    )
     bad = meet("a b", join=False)
     assert bad.join() is False and bad.error.code == "bad_name"
 
@@ -612,8 +861,18 @@ def test_nobody_there_is_false_with_a_reason() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     client = Person("ann")
-    assert client.connect("127.0.0.1", port) is False and client.error.code == "not_connected"
-    for call in (client.join, lambda: client.send_message("x"), lambda: client.whisper("bob", "x"), client.ask_users, client.ask_rooms, client.leave):
+    assert (
+        client.connect("127.0.0.1", port) is False
+        and client.error.code == "not_connected"
+    )
+    for call in (
+        client.join,
+        lambda: client.send_message("x"),
+        lambda: client.whisper("bob", "x"),
+        client.ask_users,
+        client.ask_rooms,
+        client.leave,
+    ):
         assert call() is False
     assert client.users == [] and client.events == []
 
@@ -626,7 +885,9 @@ def test_a_server_that_never_answers_is_false_in_time() -> None:
         assert not client.connected
 
 
-def test_who_has_waited_longest_without_joining_makes_room_and_members_never_do() -> None:
+def test_who_has_waited_longest_without_joining_makes_room_and_members_never_do() -> (
+    None
+):
     with ChatServer(limits=Limits(connections=3)) as server:
         with LineClient(server.port).join("ann"), LineClient(server.port) as first:
             first.say("ping")
@@ -641,14 +902,20 @@ def test_who_has_waited_longest_without_joining_makes_room_and_members_never_do(
 
 
 def test_a_server_that_is_full_is_the_reason_given() -> None:
-    with ChatServer(limits=Limits(connections=1)) as server, LineClient(server.port).join("bob"):
+    with (
+        ChatServer(limits=Limits(connections=1)) as server,
+        LineClient(server.port).join("bob"),
+    ):
         for wait in (True, False):
             client = Person("ann")
             client.connect(server.host, server.port)
             if wait:
                 wait_until(lambda: not client.connected)
             assert client.join() is False
-            assert client.goodbye.code == client.error.code == "server_full" and "full" in client.error.content
+            assert (
+                client.goodbye.code == client.error.code == "server_full"
+                and "full" in client.error.content
+            )
             client.leave()
 
 
@@ -661,19 +928,27 @@ def test_a_room_is_entered_whatever_failed_before(meet: Callable[..., Person]) -
 
 
 @pytest.mark.parametrize("content", ["\ud800", "", "x" * 5000, "\x1b[2J"])
-def test_what_can_not_be_sent_is_no_exception(meet: Callable[..., Person], content: str) -> None:
+def test_what_can_not_be_sent_is_no_exception(
+    meet: Callable[..., Person], content: str
+) -> None:
     ann = meet("ann")
     assert ann.send_message(content) is False or ann.wait_until(lambda: ann.error)
     assert ann.send_message("fine") and ann.wait_until(lambda: "ann: fine" in ann.lines)
 
 
-def test_a_name_or_room_that_can_not_be_sent_is_refused_at_once(meet: Callable[..., Person]) -> None:
+def test_a_name_or_room_that_can_not_be_sent_is_refused_at_once(
+    meet: Callable[..., Person],
+) -> None:
     ann = meet("ann", timeout=LIMIT)
     assert ann.join("\udcff") is False and ann.error.code == "bad_utf8"
     assert ann.join("x" * 20_000) is False and ann.error.code == "too_long"
     bob = meet("\ud800", join=False, timeout=LIMIT)
     assert bob.join() is False and bob.error.code == "bad_utf8"
-    assert ann.send_message("fine") and ann.wait_until(lambda: "ann: fine" in ann.lines) and list(ann.rooms) == ["lobby"]
+    assert (
+        ann.send_message("fine")
+        and ann.wait_until(lambda: "ann: fine" in ann.lines)
+        and list(ann.rooms) == ["lobby"]
+    )
 
 
 def test_a_callback_that_raises_stops_nothing(meet: Callable[..., Person]) -> None:
@@ -688,7 +963,18 @@ def test_a_callback_that_raises_stops_nothing(meet: Callable[..., Person]) -> No
     bob.set_message_callback(fail)
     for count in (1, 2):
         assert ann.send_message("x")
-        wait_until(lambda: len([call for call in calls if isinstance(call, Message) or call == "ann: x"]) == 2 * count)
+        wait_until(
+            lambda: (
+                len(
+                    [
+                        call
+                        for call in calls
+                        if isinstance(call, Message) or call == "ann: x"
+                    ]
+                )
+                == 2 * count
+            )
+        )
     assert ann.join("dev") and ann.connected and bob.connected
 
 
@@ -706,11 +992,19 @@ def test_a_callback_may_join_send_and_ask(meet: Callable[..., Person]) -> None:
 
     ann.set_event_callback(on_event)
     ann.send_message("go")
-    assert ann.wait_until(lambda: any(isinstance(event, Message) and (event.room, event.content) == ("dev", "from inside") for event in ann.events))
+    assert ann.wait_until(
+        lambda: any(
+            isinstance(event, Message)
+            and (event.room, event.content) == ("dev", "from inside")
+            for event in ann.events
+        )
+    )
     assert any(isinstance(event, RoomList) for event in ann.events)
 
 
-def test_leaving_from_a_callback_is_leaving(server: ChatServer, meet: Callable[..., Person]) -> None:
+def test_leaving_from_a_callback_is_leaving(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
     ann = meet("ann")
 
     def on_event(event: Event) -> None:
@@ -721,19 +1015,27 @@ def test_leaving_from_a_callback_is_leaving(server: ChatServer, meet: Callable[.
     ann.set_event_callback(on_event)
     ann.send_message("x")
     wait_until(lambda: not ann.connected and server.users == [] and ann.goodbyes())
-    assert [(goodbye.code, goodbye.reconnect) for goodbye in ann.goodbyes()] == [("left", False)]
+    assert [(goodbye.code, goodbye.reconnect) for goodbye in ann.goodbyes()] == [
+        ("left", False)
+    ]
 
 
-def test_connecting_twice_is_one_connection_and_nothing_is_left_of_the_first(server: ChatServer, meet: Callable[..., Person]) -> None:
+def test_connecting_twice_is_one_connection_and_nothing_is_left_of_the_first(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
     ann = meet("ann")
     assert ann.join("dev")
     assert ann.connect(server.host, server.port) and ann.rooms == {}
     wait_until(lambda: server.users == [])
     assert ann.join() and ann.users == ["ann"] and list(ann.rooms) == ["lobby"]
-    assert not any(goodbye.reconnect for goodbye in ann.goodbyes()), "it was our own wish"
+    assert not any(goodbye.reconnect for goodbye in ann.goodbyes()), (
+        "it was our own wish"
+    )
 
 
-def test_connecting_again_from_a_callback_leaves_nothing_of_the_first(server: ChatServer, meet: Callable[..., Person]) -> None:
+def test_connecting_again_from_a_callback_leaves_nothing_of_the_first(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
     ann, again = meet("ann"), threading.Event()
 
     def on_event(event: Event) -> None:
@@ -748,30 +1050,50 @@ def test_connecting_again_from_a_callback_leaves_nothing_of_the_first(server: Ch
     wait_until(lambda: server.users == [])
     assert ann.rooms == {} and ann.connected
     ann.events.clear()
-    assert ann.join() and ann.send_message("y") and ann.wait_until(lambda: "ann: y" in ann.lines)
-    assert ann.rooms == {"lobby": ["ann"]} and ann.goodbye is None and ann.goodbyes() == []
+    assert (
+        ann.join()
+        and ann.send_message("y")
+        and ann.wait_until(lambda: "ann: y" in ann.lines)
+    )
+    assert (
+        ann.rooms == {"lobby": ["ann"]} and ann.goodbye is None and ann.goodbyes() == []
+    )
 
 
-def test_leaving_twice_is_fine_and_afterwards_nothing_can_be_sent(meet: Callable[..., Person]) -> None:
+def test_leaving_twice_is_fine_and_afterwards_nothing_can_be_sent(
+    meet: Callable[..., Person],
+) -> None:
     ann = meet("ann")
     assert ann.leave() is True and ann.leave() is False
     assert not ann.connected and ann.users == []
-    assert ann.send_message("x") is False and ann.join() is False and ann.error.code == "not_connected"
+    assert (
+        ann.send_message("x") is False
+        and ann.join() is False
+        and ann.error.code == "not_connected"
+    )
     assert [goodbye.code for goodbye in ann.goodbyes()] == ["left"]
 
 
-def test_a_client_may_connect_again_after_leaving(server: ChatServer, meet: Callable[..., Person]) -> None:
+def test_a_client_may_connect_again_after_leaving(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
     ann = meet("ann")
     ann.leave()
     assert ann.connect(server.host, server.port) and ann.join() and ann.users == ["ann"]
 
 
-def test_a_server_that_stops_gives_one_goodbye(server: ChatServer, meet: Callable[..., Person]) -> None:
+def test_a_server_that_stops_gives_one_goodbye(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
     ann = meet("ann", patience=0)
     server.stop()
     wait_until(ann.goodbyes)
     ann.leave()
-    assert [goodbye.code for goodbye in ann.goodbyes()] == ["server_closing"] and ann.users == [] and not ann.connected
+    assert (
+        [goodbye.code for goodbye in ann.goodbyes()] == ["server_closing"]
+        and ann.users == []
+        and not ann.connected
+    )
 
 
 WELCOME = b'{"type": "welcome", "username": "ann", "room": "lobby", "content": "Hi.", "seq": 0, "token": "ann\'s secret token"}\n{"type": "users", "room": "lobby", "users": ["ann"]}\n'
@@ -798,18 +1120,32 @@ def false_server() -> Iterator[tuple[Person, socket.socket]]:
 def test_a_lost_connection_gives_one_goodbye(how: str) -> None:
     with false_server() as (ann, sock):
         if how == "reset":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
         sock.close()
         wait_until(ann.goodbyes)
         assert not ann.connected and ann.users == [] and ann.send_message("x") is False
-    assert [(goodbye.code, goodbye.reconnect) for goodbye in ann.goodbyes()] == [("connection_lost", True)]
+    assert [(goodbye.code, goodbye.reconnect) for goodbye in ann.goodbyes()] == [
+        ("connection_lost", True)
+    ]
 
 
 def test_whatever_a_server_sends_the_client_goes_on() -> None:
     with false_server() as (ann, sock):
-        sock.sendall(b'nonsense\n\n[1]\n\xff\n{"type": "future"}\n{"type": "message"}\n' + b"[" * 100_000 + b"\n" + b"x" * 1_000_000 + b"\n")
-        sock.sendall(b'{"type": "leave", "room": "nowhere", "username": "x", "timestamp": 1}\n{"type": "leave", "room": "lobby", "username": "x", "timestamp": 1}\n')
-        sock.sendall(b'{"type": "ping", "id": 9}\n{"type": "message", "room": "lobby", "seq": 1, "username": "bob", "content": "hi", "timestamp": 1}\n')
+        sock.sendall(
+            b'nonsense\n\n[1]\n\xff\n{"type": "future"}\n{"type": "message"}\n'
+            + b"[" * 100_000
+            + b"\n"
+            + b"x" * 1_000_000
+            + b"\n"
+        )
+        sock.sendall(
+            b'{"type": "leave", "room": "nowhere", "username": "x", "timestamp": 1}\n{"type": "leave", "room": "lobby", "username": "x", "timestamp": 1}\n'
+        )
+        sock.sendall(
+            b'{"type": "ping", "id": 9}\n{"type": "message", "room": "lobby", "seq": 1, "username": "bob", "content": "hi", "timestamp": 1}\n'
+        )
         assert ann.wait_until(lambda: "bob: hi" in ann.lines)
         with sock.makefile("rb") as reader:
             assert b'{"type":"pong","id":9}\n' in iter(reader.readline, b"")
@@ -838,7 +1174,12 @@ def test_an_event_is_shown_as(event: Event, line: str | None) -> None:
 
 
 def test_no_server_can_send_codes_to_the_terminal() -> None:
-    for event in (Message("lobby", 1, "b\x1b]0;x\x07", "\x1b[2J\u202e\r", 0), UserList("\x9b", ["\x1b"]), Error("x", "\x1b"), StatusChanged("\x1b", "\x1b", 0)):
+    for event in (
+        Message("lobby", 1, "b\x1b]0;x\x07", "\x1b[2J\u202e\r", 0),
+        UserList("\x9b", ["\x1b"]),
+        Error("x", "\x1b"),
+        StatusChanged("\x1b", "\x1b", 0),
+    ):
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", show(event))
 
 
@@ -864,11 +1205,17 @@ def test_whoever_is_turned_away_while_joining_hears_it_and_does_not_wait() -> No
     client, done = Person("ann", timeout=30), threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert client.connect(*listener.getsockname())
-        threading.Thread(target=lambda: (client.join(), done.set()), daemon=True).start()
+        threading.Thread(
+            target=lambda: (client.join(), done.set()), daemon=True
+        ).start()
         peer, _ = listener.accept()
         with peer:
-            assert b"join" in peer.recv(1000)  # so it was sent, and is waiting for an answer
-            peer.sendall(b'{"type":"goodbye","code":"server_full","content":"full","reconnect":true}\n')
+            assert b"join" in peer.recv(
+                1000
+            )  # so it was sent, and is waiting for an answer
+            peer.sendall(
+                b'{"type":"goodbye","code":"server_full","content":"full","reconnect":true}\n'
+            )
         assert done.wait(LIMIT)
         assert client.error.code == "server_full"
         client.leave()
@@ -878,18 +1225,28 @@ def test_the_server_may_run_in_a_thread_and_gives_the_signals_back() -> None:
     before = signal.getsignal(signal.SIGINT)
     statuses = []
     with ChatServer() as taken:
-        thread = threading.Thread(target=lambda: statuses.append(run_chat_server(port=taken.port)))
+        thread = threading.Thread(
+            target=lambda: statuses.append(run_chat_server(port=taken.port))
+        )
         thread.start()
         thread.join(LIMIT)
         assert run_chat_server(port=taken.port) == 1
     assert statuses == [1] and signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_client_that_does_not_read_is_not_served_any_further(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_does_not_read_is_not_served_any_further(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
     answer = [Delivery((1,), RoomList([]))]
-    monkeypatch.setattr(server._server, "send", lambda client, data: False)  # its outbox is over the limit
-    monkeypatch.setattr(server._rooms, "handle", lambda client, command, now: asked.append(command) or answer)
+    monkeypatch.setattr(
+        server._server, "send", lambda client, data: False
+    )  # its outbox is over the limit
+    monkeypatch.setattr(
+        server._rooms,
+        "handle",
+        lambda client, command, now: asked.append(command) or answer,
+    )
     server._peers[1] = Peer(Watchdog(server._server.loop, 60.0, lambda: None))
     server._data(1, b'{"type":"rooms"}\n' * 100)
     assert len(asked) == 1

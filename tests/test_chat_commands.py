@@ -1,4 +1,5 @@
 """`chat_server` and `chat_client` as real processes, on pipes and on terminals."""
+
 import os
 import re
 import select
@@ -20,8 +21,12 @@ from python_tcp.chat_app import ChatServer
 from python_tcp.history import VERSION, SQLiteLog
 from python_tcp.protocol import Limits, Message
 
-CLIENT = 'import sys; from python_tcp.chat_app import start_client as main; sys.exit(main())'
-posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell and terminal")
+CLIENT = (
+    "import sys; from python_tcp.chat_app import start_client as main; sys.exit(main())"
+)
+posix = pytest.mark.skipif(
+    os.name != "posix", reason="needs a POSIX shell and terminal"
+)
 
 
 @contextmanager
@@ -33,7 +38,9 @@ def chat_server(*arguments: object) -> Iterator[tuple[Program, int]]:
 
 
 def chat_client(port: int, name: str, *arguments: object, **options: int) -> Program:
-    return Program("start_client", "127.0.0.1", port, "--username", name, *arguments, **options)
+    return Program(
+        "start_client", "127.0.0.1", port, "--username", name, *arguments, **options
+    )
 
 
 @pytest.fixture
@@ -48,9 +55,19 @@ def run(server: ChatServer) -> Callable[..., subprocess.CompletedProcess]:
     """`run(input, *arguments)`: chat_client from start to end, on pipes."""
 
     def run(text: str, *arguments: object) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-c", CLIENT, *(arguments or ["127.0.0.1", server.port, "--username", "ann"])]
+        command = [
+            sys.executable,
+            "-c",
+            CLIENT,
+            *(arguments or ["127.0.0.1", server.port, "--username", "ann"]),
+        ]
         command = [part if isinstance(part, bytes) else str(part) for part in command]
-        return subprocess.run(command, input=text.encode("utf-8", "surrogateescape"), capture_output=True, timeout=20)
+        return subprocess.run(
+            command,
+            input=text.encode("utf-8", "surrogateescape"),
+            capture_output=True,
+            timeout=20,
+        )
 
     return run
 
@@ -65,7 +82,11 @@ def one_line(errors: str | bytes | list[str], *parts: str) -> bool:
     if isinstance(errors, list):
         errors = "".join(line + "\n" for line in errors)
     text = errors if isinstance(errors, str) else errors.decode()
-    assert text.endswith("\n") and text.count("\n") == 1 and re.match("chat_(client|server): ", text), text
+    assert (
+        text.endswith("\n")
+        and text.count("\n") == 1
+        and re.match("chat_(client|server): ", text)
+    ), text
     assert all(part in text for part in parts), text
     return True
 
@@ -74,9 +95,16 @@ def one_line(errors: str | bytes | list[str], *parts: str) -> bool:
 
 
 def test_people_chat_whisper_are_killed_and_are_told_of_the_end() -> None:
-    with chat_server() as (server, port), chat_client(port, "ann") as ann, chat_client(port, "bob") as bob, chat_client(port, "cy") as cy:
+    with (
+        chat_server() as (server, port),
+        chat_client(port, "ann") as ann,
+        chat_client(port, "bob") as bob,
+        chat_client(port, "cy") as cy,
+    ):
         for program in (ann, bob, cy):
-            wait_until(lambda: any(line.startswith("* in lobby:") for line in program.lines))
+            wait_until(
+                lambda: any(line.startswith("* in lobby:") for line in program.lines)
+            )
         ann.type("grüße 👋")
         bob.type("hi ann")
         bob.type("/whisper cy psst")
@@ -85,7 +113,11 @@ def test_people_chat_whisper_are_killed_and_are_told_of_the_end() -> None:
             program.expect("ann: grüße 👋")
             program.expect("bob: hi ann")
             program.expect("bob: that is all")
-        assert "(bob whispers) psst" in cy.lines and "(to cy) psst" in bob.lines and not any("psst" in line for line in ann.lines)
+        assert (
+            "(bob whispers) psst" in cy.lines
+            and "(to cy) psst" in bob.lines
+            and not any("psst" in line for line in ann.lines)
+        )
 
         with chat_client(port, "ANN") as second:
             status, errors = second.end()
@@ -102,14 +134,27 @@ def test_people_chat_whisper_are_killed_and_are_told_of_the_end() -> None:
         start = time.monotonic()
         assert server.end(signal.SIGINT) == (0, []) and time.monotonic() - start < 5
         for program in (ann, bob):
-            wait_until(lambda: any(re.fullmatch(r"! The server is closing\. Trying again in \d+\.\d s\.", line) for line in program.lines))
+            wait_until(
+                lambda: any(
+                    re.fullmatch(
+                        r"! The server is closing\. Trying again in \d+\.\d s\.", line
+                    )
+                    for line in program.lines
+                )
+            )
             assert program.end(signal.SIGINT) == (0, [])
 
 
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_server_with_status_0_and_the_clients_are_told(number: signal.Signals) -> None:
-    with chat_server() as (server, port), LineClient(port) as reader, LineClient(port) as silent:
+def test_a_signal_ends_the_server_with_status_0_and_the_clients_are_told(
+    number: signal.Signals,
+) -> None:
+    with (
+        chat_server() as (server, port),
+        LineClient(port) as reader,
+        LineClient(port) as silent,
+    ):
         reader.join("ann")
         silent.join("bob", "dev")
         start = time.monotonic()
@@ -123,19 +168,30 @@ def test_a_signal_ends_the_server_with_status_0_and_the_clients_are_told(number:
 
 
 @posix
-def test_a_client_that_does_not_read_does_not_keep_the_server_from_ending(tmp_path: Path) -> None:
+def test_a_client_that_does_not_read_does_not_keep_the_server_from_ending(
+    tmp_path: Path,
+) -> None:
     (config := tmp_path / "chat.toml").write_text("[limits]\nflood_burst = 0\n")
-    with chat_server("--config", config) as (server, port), LineClient(port, limit=0.5) as stuck:
+    with (
+        chat_server("--config", config) as (server, port),
+        LineClient(port, limit=0.5) as stuck,
+    ):
         stuck.join("ann")
-        with pytest.raises(TimeoutError):  # it hears itself, does not read that, and so is not read either
-            stuck.send((b'{"type": "message", "content": "' + b"x" * 4000 + b'"}\n') * 8000)
+        with pytest.raises(
+            TimeoutError
+        ):  # it hears itself, does not read that, and so is not read either
+            stuck.send(
+                (b'{"type": "message", "content": "' + b"x" * 4000 + b'"}\n') * 8000
+            )
         start = time.monotonic()
         assert server.end(signal.SIGTERM) == (0, []) and time.monotonic() - start < 5
 
 
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_client_with_status_0_and_the_others_hear_it(server: ChatServer, number: signal.Signals) -> None:
+def test_a_signal_ends_the_client_with_status_0_and_the_others_hear_it(
+    server: ChatServer, number: signal.Signals
+) -> None:
     with chat_client(server.port, "ann") as ann:
         ann.expect("* in lobby: ann")
         assert ann.end(number, 5) == (0, [])
@@ -145,29 +201,45 @@ def test_a_signal_ends_the_client_with_status_0_and_the_others_hear_it(server: C
 @posix
 @pytest.mark.parametrize("when", ["while joining", "while chatting"])
 def test_a_signal_ends_the_client_even_if_the_server_is_stuck(when: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, chat_client(listener.getsockname()[1], "ann") as ann:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        chat_client(listener.getsockname()[1], "ann") as ann,
+    ):
         listener.settimeout(10)
         sock, _ = listener.accept()
         with sock:
             assert sock.recv(1000).startswith(b'{"type":"join"')
             if when == "while chatting":
-                sock.sendall(b'{"type":"welcome","username":"ann","room":"lobby","content":"Hi.","seq":0}\n{"type":"users","room":"lobby","users":["ann"]}\n')
+                sock.sendall(
+                    b'{"type":"welcome","username":"ann","room":"lobby","content":"Hi.","seq":0}\n{"type":"users","room":"lobby","users":["ann"]}\n'
+                )
                 ann.expect("* in lobby: ann")
             start = time.monotonic()
             assert ann.end(signal.SIGINT) == (0, []) and time.monotonic() - start < 4.5
 
 
-def test_a_server_that_dies_is_said_in_a_line_and_the_client_comes_back_when_it_is_there_again() -> None:
+def test_a_server_that_dies_is_said_in_a_line_and_the_client_comes_back_when_it_is_there_again() -> (
+    None
+):
     with chat_server() as (process, port), chat_client(port, "ann") as ann:
         ann.expect("* in lobby: ann")
         process.end(signal.SIGKILL)
         wait_until(lambda: any("Trying again" in line for line in ann.lines))
-        assert re.fullmatch(r"! The connection has ended: .+\. Trying again in \d+\.\d s\.", ann.lines[2])
+        assert re.fullmatch(
+            r"! The connection has ended: .+\. Trying again in \d+\.\d s\.",
+            ann.lines[2],
+        )
         ann.type("said while nobody was there")
         with Program("start_server", "--port", port):
             ann.expect("* Back again.")
             ann.expect("ann: said while nobody was there")
-            assert not [line for line in ann.lines if line.startswith("! ") and "Trying again" not in line and "started anew" not in line]
+            assert not [
+                line
+                for line in ann.lines
+                if line.startswith("! ")
+                and "Trying again" not in line
+                and "started anew" not in line
+            ]
             ann.type("/quit")
             assert ann.end() == (0, []) and ann.lines[-1] == "* Goodbye!"
 
@@ -175,16 +247,37 @@ def test_a_server_that_dies_is_said_in_a_line_and_the_client_comes_back_when_it_
 # --- what can be typed -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["hello\n/quit\n", "hello\n/exit\nnot said\n", "hello\n", "hello", "hello\r\n  /quit  \r\n", "\n  \nhello\n"])
-def test_lines_from_a_pipe_are_said_and_the_end_is_leaving(server: ChatServer, run: Callable, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hello\n/quit\n",
+        "hello\n/exit\nnot said\n",
+        "hello\n",
+        "hello",
+        "hello\r\n  /quit  \r\n",
+        "\n  \nhello\n",
+    ],
+)
+def test_lines_from_a_pipe_are_said_and_the_end_is_leaving(
+    server: ChatServer, run: Callable, text: str
+) -> None:
     finished = run(text)
-    assert output(finished) == ["* Welcome to lobby, ann!", "* in lobby: ann", "ann: hello", "* Goodbye!"]
+    assert output(finished) == [
+        "* Welcome to lobby, ann!",
+        "* in lobby: ann",
+        "ann: hello",
+        "* Goodbye!",
+    ]
     assert finished.returncode == 0 and server.users == []
 
 
 def test_an_empty_input_joins_and_leaves(run: Callable) -> None:
     finished = run("")
-    assert output(finished) == ["* Welcome to lobby, ann!", "* in lobby: ann", "* Goodbye!"] and finished.returncode == 0
+    assert (
+        output(finished)
+        == ["* Welcome to lobby, ann!", "* in lobby: ann", "* Goodbye!"]
+        and finished.returncode == 0
+    )
 
 
 def test_five_thousand_lines_from_a_pipe_arrive_in_order(run: Callable) -> None:
@@ -217,61 +310,129 @@ def test_the_commands(server: ChatServer) -> None:
         typed("only here", "ann: only here")
         ann.type("/join lobby")
         typed("back", "ann: back")
-        assert [bob.read_until("message")["content"] for _ in range(3)] == ["/text", "// x", "back"]
+        assert [bob.read_until("message")["content"] for _ in range(3)] == [
+            "/text",
+            "// x",
+            "back",
+        ]
         typed("/join #x", "! `room`: expected 1 to 64 letters, digits or _ - .")
-        for wrong in ("/join", "/join a b", "/whisper", "/whisper bob", "/users now", "/rooms x", "/help me"):
-            typed(wrong, f"! {wrong.split()[0]} is used differently: /help lists the commands")
+        for wrong in (
+            "/join",
+            "/join a b",
+            "/whisper",
+            "/whisper bob",
+            "/users now",
+            "/rooms x",
+            "/help me",
+        ):
+            typed(
+                wrong,
+                f"! {wrong.split()[0]} is used differently: /help lists the commands",
+            )
         for unknown in ("/nope", "/", "/ users", "/USERS", "/nope and more"):
             typed(unknown, f"! {unknown.split()[0]} is not a command: /help lists them")
         typed("x" * 4001, "! `content`: expected 1 to 4000 characters, got 4001")
         typed("x" * 20_000, "! this is too long: a line may have 16384 bytes")
         typed("\x1b[2J", "! `content`: the control character U+001B is not allowed")
         typed("/help", "/users            who is here")
-        for command in ("/users", "/whisper NAME TEXT", "/rooms", "/join ROOM", "/help", "/quit or /exit"):
+        for command in (
+            "/users",
+            "/whisper NAME TEXT",
+            "/rooms",
+            "/join ROOM",
+            "/help",
+            "/quit or /exit",
+        ):
             assert any(line.startswith(command) for line in ann.lines)
         typed("still here", "ann: still here")
         ann.type("/quit")
         assert ann.end() == (0, []) and ann.lines[-1] == "* Goodbye!"
 
 
-def test_what_is_typed_after_joining_goes_there_whatever_failed_before(server: ChatServer, run: Callable) -> None:
+def test_what_is_typed_after_joining_goes_there_whatever_failed_before(
+    server: ChatServer, run: Callable
+) -> None:
     with LineClient(server.port) as bob:
         bob.join("bob")
-        run("".join(f"/whisper nobody x\n/join room{number}\nsecret\n" for number in range(19)))
+        run(
+            "".join(
+                f"/whisper nobody x\n/join room{number}\nsecret\n"
+                for number in range(19)
+            )
+        )
         bob.say("message", content="end")
-        assert bob.read_until("message")["content"] == "end", "what was meant for another room was said here"
+        assert bob.read_until("message")["content"] == "end", (
+            "what was meant for another room was said here"
+        )
 
 
-def test_bytes_that_are_no_text_are_said_as_replacement_characters(run: Callable) -> None:
+def test_bytes_that_are_no_text_are_said_as_replacement_characters(
+    run: Callable,
+) -> None:
     assert "ann: a\ufffdb" in output(run("a\udcffb\n"))
 
 
 def test_a_room_may_be_given(server: ChatServer, run: Callable) -> None:
-    assert output(run("hi\n", "127.0.0.1", server.port, "--username", "ann", "--room", "Dev"))[0] == "* Welcome to dev, ann!"
+    assert (
+        output(
+            run("hi\n", "127.0.0.1", server.port, "--username", "ann", "--room", "Dev")
+        )[0]
+        == "* Welcome to dev, ann!"
+    )
 
 
 def test_help_says_how_to_use_it(run: Callable) -> None:
     finished = run("", "--help")
-    assert finished.returncode == 0 and all(part in finished.stdout.decode() for part in ("--username", "--room", "host", "port", "8000"))
+    assert finished.returncode == 0 and all(
+        part in finished.stdout.decode()
+        for part in ("--username", "--room", "host", "port", "8000")
+    )
 
 
 # --- what can go wrong -------------------------------------------------------------------------------------------
 
 
-def test_without_a_name_and_a_terminal_it_is_a_wrong_use(server: ChatServer, run: Callable) -> None:
+def test_without_a_name_and_a_terminal_it_is_a_wrong_use(
+    server: ChatServer, run: Callable
+) -> None:
     finished = run("bob\n", "127.0.0.1", server.port)
-    assert finished.returncode == 2 and one_line(finished.stderr, "--username") and finished.stdout == b""
+    assert (
+        finished.returncode == 2
+        and one_line(finished.stderr, "--username")
+        and finished.stdout == b""
+    )
 
 
-def test_an_empty_name_does_not_take_the_first_line_for_one(server: ChatServer, run: Callable) -> None:
+def test_an_empty_name_does_not_take_the_first_line_for_one(
+    server: ChatServer, run: Callable
+) -> None:
     finished = run("bob\n", "127.0.0.1", server.port, "--username", "")
-    assert finished.returncode in (1, 2) and one_line(finished.stderr) and finished.stdout == b""
+    assert (
+        finished.returncode in (1, 2)
+        and one_line(finished.stderr)
+        and finished.stdout == b""
+    )
 
 
-@pytest.mark.parametrize("arguments", [["--username", "a b"], ["--username", b"a\xff"], ["--username", "ann", "--room", "#x"], ["--username", "ann", "--room", b"\xff"]], ids=repr)
-def test_a_name_that_is_not_allowed_is_one_line(server: ChatServer, run: Callable, arguments: list) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--username", "a b"],
+        ["--username", b"a\xff"],
+        ["--username", "ann", "--room", "#x"],
+        ["--username", "ann", "--room", b"\xff"],
+    ],
+    ids=repr,
+)
+def test_a_name_that_is_not_allowed_is_one_line(
+    server: ChatServer, run: Callable, arguments: list
+) -> None:
     finished = run("hi\n", "127.0.0.1", server.port, *arguments)
-    assert finished.returncode in (1, 2) and one_line(finished.stderr) and finished.stdout == b""
+    assert (
+        finished.returncode in (1, 2)
+        and one_line(finished.stderr)
+        and finished.stdout == b""
+    )
 
 
 @pytest.mark.parametrize("port", ["x", "-1", "65536", "1.5", "", "9" * 5000, "²"])
@@ -287,14 +448,20 @@ def test_nobody_listening_is_one_line(run: Callable) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     finished = run("hi\n", "127.0.0.1", port, "--username", "ann")
-    assert finished.returncode == 1 and one_line(finished.stderr, f"127.0.0.1 port {port}", "refused") and finished.stdout == b""
+    assert (
+        finished.returncode == 1
+        and one_line(finished.stderr, f"127.0.0.1 port {port}", "refused")
+        and finished.stdout == b""
+    )
 
 
 HOSTS = ["no.such.host.invalid", "x" * 70, "a..b", "", b"\xff"]
 
 
 @pytest.mark.parametrize("host", HOSTS, ids=repr)
-def test_a_host_that_can_not_be_is_one_line_of_the_client(run: Callable, host: str | bytes) -> None:
+def test_a_host_that_can_not_be_is_one_line_of_the_client(
+    run: Callable, host: str | bytes
+) -> None:
     finished = run("hi\n", host, 8000, "--username", "ann")
     assert finished.returncode == 1 and one_line(finished.stderr, "can't find")
 
@@ -309,11 +476,16 @@ def test_a_host_that_can_not_be_is_one_line_of_the_server(host: str | bytes) -> 
 def test_a_port_in_use_is_one_line(server: ChatServer) -> None:
     with Program("start_server", "--port", server.port) as second:
         status, errors = second.end()
-        assert status == 1 and one_line(errors, "can't listen", str(server.port), "in use")
+        assert status == 1 and one_line(
+            errors, "can't listen", str(server.port), "in use"
+        )
 
 
 def test_a_full_server_is_one_line() -> None:
-    with ChatServer(limits=Limits(connections=1)) as server, LineClient(server.port).join("bob"):
+    with (
+        ChatServer(limits=Limits(connections=1)) as server,
+        LineClient(server.port).join("bob"),
+    ):
         for _ in range(3):
             with chat_client(server.port, "ann") as ann:
                 status, errors = ann.end()
@@ -323,7 +495,12 @@ def test_a_full_server_is_one_line() -> None:
 def shell(server: ChatServer, script: str) -> tuple[str, str]:
     """Run a shell script in which `$CLIENT` is a client of the server, and 3 is our standard output: what came of it, and the errors."""
     command = f"'{sys.executable}' -c '{CLIENT}' 127.0.0.1 {server.port} --username ann"
-    finished = subprocess.run(["sh", "-c", f"exec 3>&1; client() {{ {command}; }}; {script}"], capture_output=True, text=True, timeout=20)
+    finished = subprocess.run(
+        ["sh", "-c", f"exec 3>&1; client() {{ {command}; }}; {script}"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
     return finished.stdout, finished.stderr
 
 
@@ -338,9 +515,15 @@ def shell(server: ChatServer, script: str) -> tuple[str, str]:
     "client <&- >&-",
     pytest.param("seq 5 | client >/dev/full", marks=pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")),
 ])  # fmt: skip
-def test_whatever_its_input_and_output_are_there_is_no_traceback(server: ChatServer, script: str) -> None:
+def test_whatever_its_input_and_output_are_there_is_no_traceback(
+    server: ChatServer, script: str
+) -> None:
     printed, errors = shell(server, script)
-    assert "Traceback" not in errors and "Exception" not in errors and errors.count("\n") <= 1
+    assert (
+        "Traceback" not in errors
+        and "Exception" not in errors
+        and errors.count("\n") <= 1
+    )
     wait_until(lambda: server.users == [])
 
 
@@ -348,7 +531,14 @@ def test_whatever_its_input_and_output_are_there_is_no_traceback(server: ChatSer
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_a_server_that_can_not_print_does_not_say_that_it_can_not_listen() -> None:
     code = CLIENT.replace("start_client", "start_server")
-    with open("/dev/full", "w") as full, subprocess.Popen([sys.executable, "-c", code, "--port", "0"], stdout=full, stderr=subprocess.PIPE) as process:
+    with (
+        open("/dev/full", "w") as full,
+        subprocess.Popen(
+            [sys.executable, "-c", code, "--port", "0"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+        ) as process,
+    ):
         try:
             _, errors = process.communicate(timeout=1)
         except subprocess.TimeoutExpired:  # it serves all the same
@@ -368,14 +558,22 @@ ALL_LIMITS = {
 
 def toml(values: dict, limits: dict) -> str:
     lines = [f"{key} = {value!r}" for key, value in values.items()]
-    return "\n".join([*lines, "[limits]", *(f"{key} = {value!r}" for key, value in limits.items())])
+    return "\n".join(
+        [*lines, "[limits]", *(f"{key} = {value!r}" for key, value in limits.items())]
+    )
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
     """`started(*arguments)`: with what `chat_server` runs the server for these arguments."""
     calls = []
-    monkeypatch.setattr(chat_app, "run_chat_server", lambda host, port, **options: calls.append({"host": host, "port": port, **options}) or 0)
+    monkeypatch.setattr(
+        chat_app,
+        "run_chat_server",
+        lambda host, port, **options: (
+            calls.append({"host": host, "port": port, **options}) or 0
+        ),
+    )
 
     def started(*arguments: object) -> dict:
         assert chat_app.start_server([str(argument) for argument in arguments]) == 0
@@ -388,11 +586,17 @@ NOTHING_SAID = {"host": "127.0.0.1", "port": 8000, "history": None, "limits": Li
 
 
 @pytest.mark.parametrize("key", [*ALL, *ALL_LIMITS])
-def test_each_key_of_the_configuration_arrives_and_nothing_else_changes(tmp_path: Path, started: Callable, key: str) -> None:
+def test_each_key_of_the_configuration_arrives_and_nothing_else_changes(
+    tmp_path: Path, started: Callable, key: str
+) -> None:
     assert set(ALL_LIMITS) == set(Limits.__struct_fields__), "all of them are tested"
     file = tmp_path / "chat.toml"
-    file.write_text(toml({key: ALL[key]}, {}) if key in ALL else toml({}, {key: ALL_LIMITS[key]}))
-    expected = {key: ALL[key]} if key in ALL else {"limits": Limits(**{key: ALL_LIMITS[key]})}
+    file.write_text(
+        toml({key: ALL[key]}, {}) if key in ALL else toml({}, {key: ALL_LIMITS[key]})
+    )
+    expected = (
+        {key: ALL[key]} if key in ALL else {"limits": Limits(**{key: ALL_LIMITS[key]})}
+    )
     assert started("--config", file) == {**NOTHING_SAID, **expected}
 
 
@@ -403,21 +607,44 @@ def test_all_of_the_configuration_arrives(tmp_path: Path, started: Callable) -> 
     assert started("--config", file) == started() == NOTHING_SAID
 
 
-@pytest.mark.parametrize(("key", "value"), [("host", "::1"), ("port", 99), ("port", 0), ("history", "another.db")])
-def test_an_argument_goes_before_the_file(tmp_path: Path, started: Callable, key: str, value: object) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("host", "::1"), ("port", 99), ("port", 0), ("history", "another.db")],
+)
+def test_an_argument_goes_before_the_file(
+    tmp_path: Path, started: Callable, key: str, value: object
+) -> None:
     (file := tmp_path / "chat.toml").write_text(toml(ALL, ALL_LIMITS))
-    for arguments in (("--config", file, f"--{key}", value), (f"--{key}", value, "--config", file)):
-        assert started(*arguments) == {**ALL, "limits": Limits(**ALL_LIMITS), key: value}
+    for arguments in (
+        ("--config", file, f"--{key}", value),
+        (f"--{key}", value, "--config", file),
+    ):
+        assert started(*arguments) == {
+            **ALL,
+            "limits": Limits(**ALL_LIMITS),
+            key: value,
+        }
 
 
 def test_a_real_server_keeps_to_its_configuration(tmp_path: Path) -> None:
-    (file := tmp_path / "chat.toml").write_text(toml({"port": 0, "history": str(tmp_path / "chat.db")}, ALL_LIMITS))
+    (file := tmp_path / "chat.toml").write_text(
+        toml({"port": 0, "history": str(tmp_path / "chat.db")}, ALL_LIMITS)
+    )
     with Program("start_server", "--config", file) as server:
         wait_until(lambda: server.lines)
         with LineClient(int(re.search(r":(\d+);", server.lines[0])[1])) as ann:
             ann.say("join", username="ann")
             limits = ann.read()["limits"]
-            assert limits.items() >= {"rooms": 3, "flood_burst": 9, "flood_rate": 2.5, "ping_after": 6.5, "ping_timeout": 7.5}.items()
+            assert (
+                limits.items()
+                >= {
+                    "rooms": 3,
+                    "flood_burst": 9,
+                    "flood_rate": 2.5,
+                    "ping_after": 6.5,
+                    "ping_timeout": 7.5,
+                }.items()
+            )
         assert server.end(signal.SIGTERM) == (0, [])
     assert (tmp_path / "chat.db").exists()
 
@@ -456,22 +683,36 @@ def one_error(capsys: pytest.CaptureFixture, *arguments: object) -> str:
 
 
 @pytest.mark.parametrize(("text", "part"), BAD_CONFIGS.values(), ids=BAD_CONFIGS)
-def test_a_configuration_that_can_not_be_is_one_line(tmp_path: Path, started: Callable, capsys: pytest.CaptureFixture, text: str | bytes, part: str) -> None:
+def test_a_configuration_that_can_not_be_is_one_line(
+    tmp_path: Path,
+    started: Callable,
+    capsys: pytest.CaptureFixture,
+    text: str | bytes,
+    part: str,
+) -> None:
     file = tmp_path / "chat.toml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     error = one_error(capsys, "--config", file)
     assert part in error and str(file) in error
 
 
-def test_a_configuration_that_is_not_there_is_one_line(tmp_path: Path, started: Callable, capsys: pytest.CaptureFixture) -> None:
+def test_a_configuration_that_is_not_there_is_one_line(
+    tmp_path: Path, started: Callable, capsys: pytest.CaptureFixture
+) -> None:
     assert "No such file" in one_error(capsys, "--config", tmp_path / "nowhere.toml")
     assert "directory" in one_error(capsys, "--config", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["an unknown key", "not TOML", "not UTF-8", "a negative connections"])
-def test_a_real_server_with_a_bad_configuration_ends_with_status_2(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["an unknown key", "not TOML", "not UTF-8", "a negative connections"]
+)
+def test_a_real_server_with_a_bad_configuration_ends_with_status_2(
+    tmp_path: Path, name: str
+) -> None:
     text, part = BAD_CONFIGS[name]
-    (file := tmp_path / "chat.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    (file := tmp_path / "chat.toml").write_bytes(
+        text if isinstance(text, bytes) else text.encode()
+    )
     with Program("start_server", "--port", 0, "--config", file) as server:
         status, errors = server.end()
         assert (status, server.lines) == (2, []) and one_line(errors, part)
@@ -505,24 +746,43 @@ def damage(path: Path) -> None:
 BAD_HISTORIES: dict[str, Callable[[Path], object]] = {
     "text": lambda path: path.write_text("Dear diary,\n" * 100),
     "short": lambda path: path.write_bytes(b"SQLite format 3\0"),
-    "another program's": lambda path: sqlite_file(path, "CREATE TABLE messages (x)", "INSERT INTO messages VALUES (1)", f"PRAGMA user_version = {VERSION}"),
-    "a newer version's": lambda path: (SQLiteLog(path).close(), sqlite_file(path, "PRAGMA user_version = 99")),
+    "another program's": lambda path: sqlite_file(
+        path,
+        "CREATE TABLE messages (x)",
+        "INSERT INTO messages VALUES (1)",
+        f"PRAGMA user_version = {VERSION}",
+    ),
+    "a newer version's": lambda path: (
+        SQLiteLog(path).close(),
+        sqlite_file(path, "PRAGMA user_version = 99"),
+    ),
     "damaged": damage,
-    "cut off": lambda path: (history_with_messages(path), os.truncate(path, path.stat().st_size // 2)),
+    "cut off": lambda path: (
+        history_with_messages(path),
+        os.truncate(path, path.stat().st_size // 2),
+    ),
 }
 
 
 @pytest.mark.parametrize("make", BAD_HISTORIES.values(), ids=BAD_HISTORIES)
-def test_a_history_that_can_not_be_used_is_one_line_and_stays_as_it_was(tmp_path: Path, make: Callable) -> None:
+def test_a_history_that_can_not_be_used_is_one_line_and_stays_as_it_was(
+    tmp_path: Path, make: Callable
+) -> None:
     make(file := tmp_path / "chat.db")
     before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
     with Program("start_server", "--port", 0, "--history", file) as server:
         status, errors = server.end()
-        assert (status, server.lines) == (1, []) and one_line(errors, "history", str(file))
+        assert (status, server.lines) == (1, []) and one_line(
+            errors, "history", str(file)
+        )
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("path", ["", "nowhere/chat.db", "file/chat.db"], ids=["a directory", "in no directory", "in a file"])
+@pytest.mark.parametrize(
+    "path",
+    ["", "nowhere/chat.db", "file/chat.db"],
+    ids=["a directory", "in no directory", "in a file"],
+)
 def test_a_history_that_can_not_be_there_is_one_line(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").write_text("x")
     with Program("start_server", "--port", 0, "--history", tmp_path / path) as server:
@@ -531,25 +791,38 @@ def test_a_history_that_can_not_be_there_is_one_line(tmp_path: Path, path: str) 
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_history_that_another_server_uses_is_one_line_and_that_server_goes_on(tmp_path: Path) -> None:
+def test_a_history_that_another_server_uses_is_one_line_and_that_server_goes_on(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "chat.db"
-    with chat_server("--history", file) as (first, port), LineClient(port).join("ann") as ann:
+    with (
+        chat_server("--history", file) as (first, port),
+        LineClient(port).join("ann") as ann,
+    ):
         ann.say("message", content="one", id=1)
         assert ann.read_until("ok")["seq"] == 1
         with Program("start_server", "--port", 0, "--history", file) as second:
             status, errors = second.end()
-            assert (status, second.lines) == (1, []) and one_line(errors, str(file), "another server is using it")
+            assert (status, second.lines) == (1, []) and one_line(
+                errors, str(file), "another server is using it"
+            )
         ann.say("message", content="two", id=2)
         assert ann.read_until("ok")["seq"] == 2
         assert first.end(signal.SIGTERM) == (0, [])
-    with chat_server("--history", file) as (_, port), LineClient(port) as ann:  # now it is free
+    with (
+        chat_server("--history", file) as (_, port),
+        LineClient(port) as ann,
+    ):  # now it is free
         ann.say("join", username="ann")
         assert ann.read()["seq"] == 2
 
 
 def test_an_empty_file_is_a_new_history(tmp_path: Path) -> None:
     (file := tmp_path / "chat.db").touch()
-    with chat_server("--history", file) as (_, port), LineClient(port).join("ann") as ann:
+    with (
+        chat_server("--history", file) as (_, port),
+        LineClient(port).join("ann") as ann,
+    ):
         ann.say("message", content="one", id=1)
         assert ann.read_until("ok")["seq"] == 1
 
@@ -562,7 +835,9 @@ def on_a_terminal(port: int, *arguments: object) -> Iterator[tuple[Program, int]
     """A client whose input is a terminal, and our end of that."""
     ours, theirs = os.openpty()
     try:
-        with Program("start_client", "127.0.0.1", port, *arguments, stdin=theirs) as program:
+        with Program(
+            "start_client", "127.0.0.1", port, *arguments, stdin=theirs
+        ) as program:
             os.close(theirs)
             yield program, ours
     finally:
@@ -574,13 +849,20 @@ def test_on_a_terminal_it_asks_for_the_name(server: ChatServer) -> None:
     with on_a_terminal(server.port) as (program, keyboard):
         os.write(keyboard, b"  zoe \nhello\n/quit\n")
         assert program.end() == (0, [])
-        assert program.lines == ["Your name: * Welcome to lobby, zoe!", "* in lobby: zoe", "zoe: hello", "* Goodbye!"]
+        assert program.lines == [
+            "Your name: * Welcome to lobby, zoe!",
+            "* in lobby: zoe",
+            "zoe: hello",
+            "* Goodbye!",
+        ]
 
 
 @posix
 @pytest.mark.parametrize("keys", [b"\x03", b"\x04"], ids=["Ctrl-C", "Ctrl-D"])
 @pytest.mark.parametrize("when", ["asked", "chatting"])
-def test_on_a_terminal_a_key_ends_it_with_status_0(server: ChatServer, when: str, keys: bytes) -> None:
+def test_on_a_terminal_a_key_ends_it_with_status_0(
+    server: ChatServer, when: str, keys: bytes
+) -> None:
     import fcntl
     import termios
 
@@ -594,8 +876,13 @@ def test_on_a_terminal_a_key_ends_it_with_status_0(server: ChatServer, when: str
             screen += os.read(ours, 10_000)
 
     command = [sys.executable, "-c", CLIENT, "127.0.0.1", str(server.port)]
-    own_terminal = {"start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}  # or the keys would mean nothing
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, **own_terminal) as process:
+    own_terminal = {
+        "start_new_session": True,
+        "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    }  # or the keys would mean nothing
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, **own_terminal
+    ) as process:
         try:
             wait_for(b"Your name: ")
             if when == "chatting":
@@ -607,7 +894,9 @@ def test_on_a_terminal_a_key_ends_it_with_status_0(server: ChatServer, when: str
             except subprocess.TimeoutExpired:  # pressed in the instant before Python waited for it: a person presses again
                 os.write(ours, keys)
             assert process.wait(10) == 0
-            assert b"Traceback" not in screen + (os.read(ours, 10_000) if select.select([ours], [], [], 0)[0] else b"")
+            assert b"Traceback" not in screen + (
+                os.read(ours, 10_000) if select.select([ours], [], [], 0)[0] else b""
+            )
         finally:
             process.kill()
             os.close(theirs)
@@ -626,7 +915,9 @@ def test_on_a_terminal_ctrl_d_leaves(server: ChatServer) -> None:
 @posix
 def test_a_terminal_that_is_closed_is_leaving(server: ChatServer) -> None:
     ours, theirs = os.openpty()
-    with Program("start_client", "127.0.0.1", server.port, "--username", "zoe", stdin=theirs) as program:
+    with Program(
+        "start_client", "127.0.0.1", server.port, "--username", "zoe", stdin=theirs
+    ) as program:
         os.close(theirs)
         program.expect("* in lobby: zoe")
         os.close(ours)

@@ -1,4 +1,5 @@
 """The three clients: connecting in bounded time, data in order, and being told once when it is over."""
+
 import errno
 import inspect
 import socket
@@ -11,7 +12,12 @@ import pytest
 
 from helpers import LIMIT, wait_until
 from python_tcp import client as client_module
-from python_tcp.client import AsyncTCPClient, EventDrivenTCPClient, TCPClient, open_connection
+from python_tcp.client import (
+    AsyncTCPClient,
+    EventDrivenTCPClient,
+    TCPClient,
+    open_connection,
+)
 from python_tcp.core import DEFAULT_BUFFER_SIZE
 from python_tcp.server import EventDrivenTCPServer, TCPServer
 from sockets import nothing_left_over, read_all, read_exactly, reset  # noqa: F401
@@ -95,10 +101,15 @@ def took(function: Callable[[], object]) -> float:
 
 
 def client_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("AsyncTCPClient", "EventDrivenTCPClient"))]
+    return [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name.startswith(("AsyncTCPClient", "EventDrivenTCPClient"))
+    ]
 
 
 # Public names
+
 
 @every_client
 def test_the_constructor_takes_a_buffer_size_and_keywords(make):
@@ -110,7 +121,11 @@ def test_the_constructor_takes_a_buffer_size_and_keywords(make):
 @every_client
 def test_public_attributes_tell_the_truth_before_while_and_after(make, listener):
     client = make(1000)
-    assert (client.connected, client.state, client.send(b"x")) == (False, "CLOSED", False)
+    assert (client.connected, client.state, client.send(b"x")) == (
+        False,
+        "CLOSED",
+        False,
+    )
     client.close()  # nothing to close, no harm
     assert client.connect("127.0.0.1", listener.port) is True
     peer = listener.accept()
@@ -119,7 +134,11 @@ def test_public_attributes_tell_the_truth_before_while_and_after(make, listener)
     peer.close()
     client.close()
     client.close()
-    assert (client.connected, client.state, client.send(b"x")) == (False, "CLOSED", False)
+    assert (client.connected, client.state, client.send(b"x")) == (
+        False,
+        "CLOSED",
+        False,
+    )
 
 
 @every_client
@@ -131,17 +150,32 @@ def test_localhost_is_found_by_name(make, echo, closing):
 
 # Connecting
 
+
 @every_client
 def test_a_refused_connection_is_false_and_the_log_says_why(make, caplog):
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     client = make()
     assert client.connect("127.0.0.1", port) is False
-    assert not client.connected and f"127.0.0.1 port {port}" in caplog.text and "refused" in caplog.text.lower()
+    assert (
+        not client.connected
+        and f"127.0.0.1 port {port}" in caplog.text
+        and "refused" in caplog.text.lower()
+    )
 
 
 @every_client
-@pytest.mark.parametrize("host, port", [("127.0.0.1", 99_999), ("127.0.0.1", -1), ("a" * 70 + ".example", 1), ("", 1), ("a\0b", 1), ("ü" * 80, 1)])
+@pytest.mark.parametrize(
+    "host, port",
+    [
+        ("127.0.0.1", 99_999),
+        ("127.0.0.1", -1),
+        ("a" * 70 + ".example", 1),
+        ("", 1),
+        ("a\0b", 1),
+        ("ü" * 80, 1),
+    ],
+)
 def test_an_impossible_address_is_false_at_once(make, host, port, caplog):
     client = make(timeout=4)
     assert took(lambda: client.connect(host, port)) < 2
@@ -166,9 +200,13 @@ def test_a_name_without_any_address_is_false(make, monkeypatch, caplog):
 
 
 @every_client
-def test_a_resolver_that_does_not_answer_costs_no_more_than_the_timeout(make, monkeypatch):
+def test_a_resolver_that_does_not_answer_costs_no_more_than_the_timeout(
+    make, monkeypatch
+):
     released = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: released.wait(LIMIT) and [])
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *args, **kwargs: released.wait(LIMIT) and []
+    )
     client = make(timeout=0.2)
     assert took(lambda: client.connect("slow.invalid", 1)) < 2
     assert not client.connected
@@ -195,14 +233,21 @@ def test_all_addresses_of_a_name_are_tried(make, echo, monkeypatch, closing):
     usual = socket.getaddrinfo
     with socket.create_server(("127.0.0.1", 0)) as gone:
         refusing = gone.getsockname()
-    trouble = [(99, socket.SOCK_STREAM, 6, "", ("?", 0)), (socket.AF_INET, socket.SOCK_STREAM, 6, "", refusing)]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: trouble + usual(*args, **kwargs))
+    trouble = [
+        (99, socket.SOCK_STREAM, 6, "", ("?", 0)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", refusing),
+    ]
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *args, **kwargs: trouble + usual(*args, **kwargs)
+    )
     client = closing(make())
     assert client.connect("127.0.0.1", echo.port)
 
 
 @every_client
-def test_reconnecting_closes_the_old_connection_and_uses_the_new_one(make, listener, closing):
+def test_reconnecting_closes_the_old_connection_and_uses_the_new_one(
+    make, listener, closing
+):
     client = closing(make())
     for number in range(3):
         assert client.connect("127.0.0.1", listener.port)
@@ -226,7 +271,9 @@ def test_connecting_elsewhere_after_a_failure(make, echo, closing):
     assert client.connect("127.0.0.1", echo.port)
 
 
-def test_a_loop_that_can_not_be_made_is_a_false_and_leaves_nothing_open(echo, monkeypatch):
+def test_a_loop_that_can_not_be_made_is_a_false_and_leaves_nothing_open(
+    echo, monkeypatch
+):
     def no_descriptors(*args: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -240,6 +287,7 @@ def test_a_loop_that_can_not_be_made_is_a_false_and_leaves_nothing_open(echo, mo
 
 
 # TCPClient
+
 
 def test_receive_tells_silence_from_the_end(listener, closing):
     client = closing(TCPClient(timeout=0.1))
@@ -270,7 +318,9 @@ def test_receive_after_a_reset_is_the_end_and_the_log_says_why(listener, caplog)
 
 
 @pytest.mark.parametrize("make", [TCPClient, AsyncTCPClient])
-def test_a_send_that_makes_no_progress_is_false_in_time_and_closes(make, listener, caplog):
+def test_a_send_that_makes_no_progress_is_false_in_time_and_closes(
+    make, listener, caplog
+):
     client = make(timeout=0.2)
     client.connect("127.0.0.1", listener.port)
     listener.accept()
@@ -288,6 +338,7 @@ def test_a_send_after_a_reset_is_false_and_closes(make, listener):
 
 
 # AsyncTCPClient
+
 
 def async_client(closing, **options) -> tuple[AsyncTCPClient, list, list]:
     client, received, errors = closing(AsyncTCPClient(**options)), [], []
@@ -344,7 +395,9 @@ def test_async_a_failure_to_connect_is_reported(closing):
     assert len(errors) == 1 and isinstance(errors[0], OSError)
 
 
-def test_async_a_receive_callback_that_raises_is_reported_and_the_connection_goes_on(echo, closing, caplog):
+def test_async_a_receive_callback_that_raises_is_reported_and_the_connection_goes_on(
+    echo, closing, caplog
+):
     client, received, errors = async_client(closing)
     client.set_receive_callback(lambda data: received.append(data) or 1 / 0)
     client.connect("127.0.0.1", echo.port)
@@ -374,7 +427,9 @@ def test_async_close_in_the_receive_callback_ends_it(echo, closing):
     assert received == [b"x"] and not errors
 
 
-def test_async_connect_in_the_error_callback_gives_a_connection_that_works(listener, echo, closing):
+def test_async_connect_in_the_error_callback_gives_a_connection_that_works(
+    listener, echo, closing
+):
     client, received, errors = async_client(closing)
     connected = threading.Event()
 
@@ -392,7 +447,9 @@ def test_async_connect_in_the_error_callback_gives_a_connection_that_works(liste
     assert client.connected and len(errors) == 1
 
 
-def test_async_connect_in_the_receive_callback_leaves_one_thread_that_receives(listener, closing):
+def test_async_connect_in_the_receive_callback_leaves_one_thread_that_receives(
+    listener, closing
+):
     client, received, errors = async_client(closing)
     threads = set()
 
@@ -411,11 +468,14 @@ def test_async_connect_in_the_receive_callback_leaves_one_thread_that_receives(l
     for number in range(200):
         peer.sendall(b"%03d" % number)
         wait_until(lambda: len(b"".join(received)) == 2 + 3 * (number + 1))
-    assert b"".join(received) == b"go" + b"".join(b"%03d" % number for number in range(200))
+    assert b"".join(received) == b"go" + b"".join(
+        b"%03d" % number for number in range(200)
+    )
     assert len(threads) == 1
 
 
 # EventDrivenTCPClient
+
 
 def test_events_of_a_connection_that_ends_well(listener):
     client = Events()
@@ -430,11 +490,20 @@ def test_events_of_a_connection_that_ends_well(listener):
     wait_until(lambda: "disconnect" in client.names())
     client.close()
     assert client.names() == ["connect", "data", "disconnect"]
-    assert client.events[0] == ("connect", ("127.0.0.1", listener.port)) and client.close_reason == "closed by peer"
-    assert read_all(peer) in (b"byebye", b"bye", b"")  # what came after its FIN may be lost, never mixed
+    assert (
+        client.events[0] == ("connect", ("127.0.0.1", listener.port))
+        and client.close_reason == "closed by peer"
+    )
+    assert read_all(peer) in (
+        b"byebye",
+        b"bye",
+        b"",
+    )  # what came after its FIN may be lost, never mixed
 
 
-def test_on_connect_comes_first_even_if_the_server_has_spoken_and_gone_already(listener, monkeypatch):
+def test_on_connect_comes_first_even_if_the_server_has_spoken_and_gone_already(
+    listener, monkeypatch
+):
     usual = client_module.open_connection
 
     def slowly(*args: object) -> socket.socket:
@@ -462,7 +531,10 @@ def test_a_reset_is_reported_once_with_its_error_first(listener):
     wait_until(lambda: not client.connected and "disconnect" in client.names())
     client.close()
     assert client.names() == ["connect", "error", "disconnect"]
-    assert isinstance(client.events[1][1], ConnectionError) and "connection lost" in client.close_reason
+    assert (
+        isinstance(client.events[1][1], ConnectionError)
+        and "connection lost" in client.close_reason
+    )
 
 
 def test_our_own_close_sends_what_is_queued_and_is_no_error(listener):
@@ -481,7 +553,10 @@ def test_our_own_close_sends_what_is_queued_and_is_no_error(listener):
     client.close()
     reader.join(LIMIT)
     assert received == [data]
-    assert client.names() == ["connect", "disconnect"] and client.close_reason == "closed by us"
+    assert (
+        client.names() == ["connect", "disconnect"]
+        and client.close_reason == "closed by us"
+    )
     assert not client.send(b"x")
 
 
@@ -491,7 +566,11 @@ def test_close_is_bounded_with_a_peer_that_does_not_read(listener):
     listener.accept()
     client.send(bytes(15_000_000))
     assert took(client.close) < 3
-    assert not client.connected and client.names()[-1] == "disconnect" and not client_threads()
+    assert (
+        not client.connected
+        and client.names()[-1] == "disconnect"
+        and not client_threads()
+    )
 
 
 def test_a_failure_to_connect_is_an_error_and_no_disconnect():
@@ -539,7 +618,9 @@ def test_close_in_on_data_means_no_more_data(listener):
     assert seen == [(b"m", False)]
 
 
-@pytest.mark.parametrize("callback", ["on_connect", "on_data", "on_disconnect", "on_error"])
+@pytest.mark.parametrize(
+    "callback", ["on_connect", "on_data", "on_disconnect", "on_error"]
+)
 def test_close_in_any_callback_ends_the_connection_once(callback, listener):
     client = Events()
     usual = getattr(client, callback)
@@ -555,11 +636,17 @@ def test_close_in_any_callback_ends_the_connection_once(callback, listener):
     wait_until(lambda: "disconnect" in client.names())
     peer.close()
     client.close()
-    assert client.names().count("disconnect") == 1 and client.names().count("error") == (callback == "on_error")
+    assert client.names().count("disconnect") == 1 and client.names().count(
+        "error"
+    ) == (callback == "on_error")
 
 
-@pytest.mark.parametrize("callback", ["on_connect", "on_data", "on_disconnect", "on_error"])
-def test_a_callback_that_raises_is_logged_and_the_client_can_connect_again(callback, listener, caplog):
+@pytest.mark.parametrize(
+    "callback", ["on_connect", "on_data", "on_disconnect", "on_error"]
+)
+def test_a_callback_that_raises_is_logged_and_the_client_can_connect_again(
+    callback, listener, caplog
+):
     client = Events()
     usual = getattr(client, callback)
     setattr(client, callback, lambda *args: usual(*args) or 1 / 0)
@@ -585,7 +672,10 @@ def test_a_callback_that_raises_is_logged_and_the_client_can_connect_again(callb
 
 def test_connect_in_on_disconnect_gives_a_connection_that_works(listener, closing):
     client = closing(Events())
-    client.on_disconnect = lambda: client.events.append(("disconnect", None)) or client.connect("127.0.0.1", listener.port)
+    client.on_disconnect = lambda: (
+        client.events.append(("disconnect", None))
+        or client.connect("127.0.0.1", listener.port)
+    )
     client.connect("127.0.0.1", listener.port)
     for number in range(3):
         peer = listener.accept()
@@ -610,8 +700,13 @@ def test_100_connects_and_closes_leave_nothing_behind(echo):
 
 # Order and volume
 
+
 @every_client
-@pytest.mark.parametrize("server", [TCPServer, lambda: EventDrivenTCPServer(max_output=64_000_000)], ids=["threads", "loop"])
+@pytest.mark.parametrize(
+    "server",
+    [TCPServer, lambda: EventDrivenTCPServer(max_output=64_000_000)],
+    ids=["threads", "loop"],
+)
 def test_10_megabytes_come_back_in_order(make, server, closing):
     data = b"".join(b"%07d," % number for number in range(1_250_000))
     received = bytearray()
@@ -625,7 +720,7 @@ def test_10_megabytes_come_back_in_order(make, server, closing):
 
         def send_all() -> None:
             for start in range(0, len(data), 100_000):
-                wait_until(lambda: client.send(data[start:start + 100_000]))
+                wait_until(lambda: client.send(data[start : start + 100_000]))
 
         sender = threading.Thread(target=send_all)
         sender.start()
@@ -643,8 +738,15 @@ def test_messages_of_many_threads_stay_whole(make, listener, closing):
     client = closing(make())
     client.connect("127.0.0.1", listener.port)
     peer = listener.accept()
-    threads = [threading.Thread(target=lambda n=n: [client.send(b"%d" % n * 100) for _ in range(50)]) for n in range(4)]
-    if make is not EventDrivenTCPClient:  # sending from several threads at once is what that one is for
+    threads = [
+        threading.Thread(
+            target=lambda n=n: [client.send(b"%d" % n * 100) for _ in range(50)]
+        )
+        for n in range(4)
+    ]
+    if (
+        make is not EventDrivenTCPClient
+    ):  # sending from several threads at once is what that one is for
         threads = threads[:1]
     for thread in threads:
         thread.start()
@@ -652,7 +754,10 @@ def test_messages_of_many_threads_stay_whole(make, listener, closing):
     for thread in threads:
         thread.join()
     peer.close()
-    assert all(len(set(received[start:start + 100])) == 1 for start in range(0, len(received), 100))
+    assert all(
+        len(set(received[start : start + 100])) == 1
+        for start in range(0, len(received), 100)
+    )
 
 
 def test_open_connection_says_what_was_tried():

@@ -1,4 +1,5 @@
 """protocol/: what clients in other languages go by is what the server really does."""
+
 import json
 import re
 import shutil
@@ -20,8 +21,16 @@ sys.path.insert(0, str(ROOT / "tools"))
 import contract  # noqa: E402
 
 TRANSCRIPTS = sorted((ROOT / "protocol" / "transcripts").glob("*.txt"))
-each_transcript = pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
-OPERATIONAL = {"not_saved", "no_history", "server_full", "slow_consumer", "server_closing"}  # what a server says in distress
+each_transcript = pytest.mark.parametrize(
+    "path", TRANSCRIPTS, ids=lambda path: path.stem
+)
+OPERATIONAL = {
+    "not_saved",
+    "no_history",
+    "server_full",
+    "slow_consumer",
+    "server_closing",
+}  # what a server says in distress
 
 
 def lines(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -33,7 +42,11 @@ def lines(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def sent(path: Path) -> Iterator[bytes]:
-    return (bytes.fromhex(text) if sign == ">x" else text.encode() for _, sign, text in lines(path) if sign in (">", ">x"))
+    return (
+        bytes.fromhex(text) if sign == ">x" else text.encode()
+        for _, sign, text in lines(path)
+        if sign in (">", ">x")
+    )
 
 
 def received(path: Path) -> Iterator[str]:
@@ -52,18 +65,32 @@ def check(part: str) -> Draft202012Validator:
 
 def test_the_files_are_what_the_tool_writes() -> None:
     for path, text in contract.files().items():
-        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run: make export"
-    assert set(TRANSCRIPTS) | {ROOT / "protocol" / "schema.json"} == contract.files().keys()
+        assert path.read_text(encoding="utf-8") == text, (
+            f"{path.name}: run: make export"
+        )
+    assert (
+        set(TRANSCRIPTS) | {ROOT / "protocol" / "schema.json"}
+        == contract.files().keys()
+    )
     assert json.loads((ROOT / "protocol" / "schema.json").read_text()) == schema()
 
 
 def test_that_being_out_of_step_is_noticed_and_mended(tmp_path: Path) -> None:
     for name in ("tools", "protocol"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
     tool, folder = tmp_path / "tools" / "contract.py", tmp_path / "protocol"
 
     def run(*arguments: str) -> tuple[int, str]:
-        done = subprocess.run([sys.executable, tool, *arguments], cwd=ROOT, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}, timeout=60)
+        done = subprocess.run(
+            [sys.executable, tool, *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env={"PYTHONPATH": str(ROOT)},
+            timeout=60,
+        )
         return done.returncode, done.stderr
 
     assert run("--check") == (0, "")
@@ -71,19 +98,34 @@ def test_that_being_out_of_step_is_noticed_and_mended(tmp_path: Path) -> None:
     (folder / "transcripts" / "orphan.txt").write_text("")
     (folder / "schema.json").unlink()
     status, why = run("--check")
-    assert status == 1 and "orphan.txt, rooms.txt, schema.json" in why and "make export" in why
+    assert (
+        status == 1
+        and "orphan.txt, rooms.txt, schema.json" in why
+        and "make export" in why
+    )
     assert run() == (0, "") and run("--check") == (0, "")
-    assert not (folder / "transcripts" / "orphan.txt").exists() and (folder / "README.md").exists()
+    assert (
+        not (folder / "transcripts" / "orphan.txt").exists()
+        and (folder / "README.md").exists()
+    )
 
 
 def test_export_writes_them() -> None:
-    recipe = re.search(r"^export:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)[1]
+    recipe = re.search(
+        r"^export:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M
+    )[1]
     assert "tools/contract.py" in recipe
 
 
 def test_links_of_the_readme_lead_to_files() -> None:
-    links = re.findall(r"\]\(([^)#\s]+)", (ROOT / "protocol" / "README.md").read_text(encoding="utf-8"))
-    assert [link for link in links if not re.match(r"\w+:", link) and not (ROOT / "protocol" / link).exists()] == []
+    links = re.findall(
+        r"\]\(([^)#\s]+)", (ROOT / "protocol" / "README.md").read_text(encoding="utf-8")
+    )
+    assert [
+        link
+        for link in links
+        if not re.match(r"\w+:", link) and not (ROOT / "protocol" / link).exists()
+    ] == []
 
 
 # --- the lines ---------------------------------------------------------------------------------------------------
@@ -108,22 +150,36 @@ def test_a_transcript_explains_itself(path: Path) -> None:
     text = path.read_text(encoding="utf-8").splitlines()
     assert any(line.startswith("# ") for line in text)
     for line in text:
-        assert re.fullmatch(r"# .+|[a-z]+\d? (>|<) .+|[a-z]+\d? >x( [0-9a-f]{2})+|[a-z]+\d? [x~]", line), line
+        assert re.fullmatch(
+            r"# .+|[a-z]+\d? (>|<) .+|[a-z]+\d? >x( [0-9a-f]{2})+|[a-z]+\d? [x~]", line
+        ), line
 
 
 def test_every_command_event_and_code_is_in_some_transcript() -> None:
-    commands = {type(decode(line)) for path in TRANSCRIPTS for line in sent(path)} - {Error}
-    events = [decode_event(line.encode()) for path in TRANSCRIPTS for line in received(path)]
+    commands = {type(decode(line)) for path in TRANSCRIPTS for line in sent(path)} - {
+        Error
+    }
+    events = [
+        decode_event(line.encode()) for path in TRANSCRIPTS for line in received(path)
+    ]
     assert commands == set(get_args(Command))
     assert {type(event) for event in events} == set(get_args(Event))
     [table] = [
-        "".join(cell["source"]) for cell in json.loads((ROOT / "nbs" / "07_protocol.ipynb").read_text(encoding="utf-8"))["cells"]
+        "".join(cell["source"]) for cell in json.loads((ROOT / "nbs" / "08_protocol.ipynb").read_text(encoding="utf-8"))["cells"]
         if "| code | when |" in "".join(cell["source"])
     ]  # fmt: skip
-    codes = {code for row in table.splitlines() for code in re.findall("`([a-z0-9_]+)`", row.split("|")[1] if "|" in row else "")}
+    codes = {
+        code
+        for row in table.splitlines()
+        for code in re.findall(
+            "`([a-z0-9_]+)`", row.split("|")[1] if "|" in row else ""
+        )
+    }
     shown = {event.code for event in events if hasattr(event, "code")}
     assert shown == codes - OPERATIONAL and len(shown) >= 15
-    assert OPERATIONAL <= set(re.findall("`([a-z_]+)`", (ROOT / "protocol" / "README.md").read_text()))
+    assert OPERATIONAL <= set(
+        re.findall("`([a-z_]+)`", (ROOT / "protocol" / "README.md").read_text())
+    )
 
 
 WRONG = [
@@ -174,7 +230,9 @@ class Replay:
 
     def masked(self, event: dict) -> dict:
         masks = {"token": None, "epoch": None, "timestamp": None}
-        if event.get("code") == "rate_limited" and event["type"] == "error":  # it depends on the time
+        if (
+            event.get("code") == "rate_limited" and event["type"] == "error"
+        ):  # it depends on the time
             assert 5 < event["retry_after"] <= 10
             masks |= {"retry_after": None, "content": None}
         if "messages" in event:
@@ -187,7 +245,9 @@ class Replay:
         for client in self.clients.values():
             with client:
                 client.finish()
-                assert [event for event in client.read_all() if event["type"] != "leave"] == []
+                assert [
+                    event for event in client.read_all() if event["type"] != "leave"
+                ] == []
 
 
 @each_transcript
@@ -197,10 +257,14 @@ def test_the_server_says_what_the_transcript_says(path: Path) -> None:
         replay = Replay(server.port)
         for name, sign, text in lines(path):
             match sign:
-                case ">": replay.send(name, text.encode())
-                case ">x": replay.send(name, bytes.fromhex(text))
-                case "<": replay.expect(name, text)
-                case "x": replay.clients.pop(name).close()
+                case ">":
+                    replay.send(name, text.encode())
+                case ">x":
+                    replay.send(name, bytes.fromhex(text))
+                case "<":
+                    replay.expect(name, text)
+                case "x":
+                    replay.clients.pop(name).close()
         replay.end()
 
 

@@ -1,4 +1,5 @@
 """`python -m python_tcp.demo`, and the conversation that is replayed against every server of the book."""
+
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,12 +29,21 @@ TRANSCRIPT = {
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_the_demo_prints_what_each_of_them_saw_and_ends(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_prints_what_each_of_them_saw_and_ends(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
-    finished = subprocess.run([sys.executable, "-m", "python_tcp.demo"], capture_output=True, timeout=30)
+    finished = subprocess.run(
+        [sys.executable, "-m", "python_tcp.demo"], capture_output=True, timeout=30
+    )
     assert (finished.returncode, finished.stderr) == (0, b"")
-    expected = "".join(f"{name} saw:\n" + "".join(f"  {line}\n" for line in lines) + "\n" for name, lines in TRANSCRIPT.items())
-    assert finished.stdout.decode(encoding) == expected.encode(encoding, "replace").decode(encoding)
+    expected = "".join(
+        f"{name} saw:\n" + "".join(f"  {line}\n" for line in lines) + "\n"
+        for name, lines in TRANSCRIPT.items()
+    )
+    assert finished.stdout.decode(encoding) == expected.encode(
+        encoding, "replace"
+    ).decode(encoding)
 
 
 def test_the_conversation_is_the_same_each_time() -> None:
@@ -43,33 +53,51 @@ def test_the_conversation_is_the_same_each_time() -> None:
             assert server.users == []
 
 
-def test_the_conversation_is_the_same_when_everybody_is_cut_off_before_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_conversation_is_the_same_when_everybody_is_cut_off_before_each_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(chat_app, "pauses", lambda: history.pauses(0.01, 0.1))
 
     def connect_through_proxy(name: str) -> chat_app.ChatClient:
         person = connect(name, proxy)
         say = person.send_message
-        person.send_message = lambda content: (proxy.cut(reset=name == "Alice"), say(content))
+        person.send_message = lambda content: (
+            proxy.cut(reset=name == "Alice"),
+            say(content),
+        )
         return person
 
     def said(lines: list[str]) -> list[str]:
-        return [line for line in lines if line.startswith(tuple(f"{name}: " for name in TRANSCRIPT))]
+        return [
+            line
+            for line in lines
+            if line.startswith(tuple(f"{name}: " for name in TRANSCRIPT))
+        ]
 
     with ChatServer() as server, Proxy(("127.0.0.1", server.port)) as proxy:
         proxy.host = "127.0.0.1"
         seen = play(CONVERSATION, connect_through_proxy, timeout=LIMIT)
-        assert proxy.cuts >= 10, "three before each of the first three lines, two before the others"
-        assert {name: said(lines) for name, lines in seen.items()} == {name: said(lines) for name, lines in TRANSCRIPT.items()}
-        assert all(lines[-1] == "* Goodbye!" and lines.count("* Goodbye!") == 1 for lines in seen.values())
+        assert proxy.cuts >= 10, (
+            "three before each of the first three lines, two before the others"
+        )
+        assert {name: said(lines) for name, lines in seen.items()} == {
+            name: said(lines) for name, lines in TRANSCRIPT.items()
+        }
+        assert all(
+            lines[-1] == "* Goodbye!" and lines.count("* Goodbye!") == 1
+            for lines in seen.values()
+        )
         wait_until(lambda: server.users == [])
 
 
 class Loopback:
     """A chat without a network: everybody hears everything at once, but for what the fault swallows."""
 
-    def __init__(self, swallows: Callable[[str, str], bool] = lambda name, line: False) -> None:
+    def __init__(
+        self, swallows: Callable[[str, str], bool] = lambda name, line: False
+    ) -> None:
         self.swallows = swallows
-        self.people: dict[str, "LoopbackPerson"] = {}
+        self.people: dict[str, LoopbackPerson] = {}
 
     def tell(self, line: str) -> None:
         for name, person in self.people.items():
@@ -109,9 +137,19 @@ def test_a_server_that_swallows_a_line_is_caught(name: str, line: str) -> None:
 
 
 def test_a_line_that_was_said_before_does_not_count() -> None:
-    chat = Loopback(lambda who, what: what == "Alice: again" and len(chat.people["Alice"].lines) > 1)
+    chat = Loopback(
+        lambda who, what: what == "Alice: again" and len(chat.people["Alice"].lines) > 1
+    )
     with pytest.raises(TimeoutError):
-        play((Step("Alice", "joins"), Step("Alice", "says", "again"), Step("Alice", "says", "again")), partial(LoopbackPerson, chat=chat), timeout=0.1)
+        play(
+            (
+                Step("Alice", "joins"),
+                Step("Alice", "says", "again"),
+                Step("Alice", "says", "again"),
+            ),
+            partial(LoopbackPerson, chat=chat),
+            timeout=0.1,
+        )
 
 
 def test_a_server_that_is_not_there_is_said() -> None:

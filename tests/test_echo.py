@@ -1,4 +1,5 @@
 """`python_tcp.echo`: what breaks the ten-line server, and what does not break ours."""
+
 import errno
 import os
 import socket
@@ -20,13 +21,18 @@ from sockets import dial, nothing_left_over, read_all, read_exactly, reset, tcp_
 Running, ask, serve_in_turn, serve_on_threads, open_port, two_lives = from_chapter(
     "01_echo", "Running", "ask", "serve_in_turn", "serve_on_threads", "open_port", "two_lives"
 )  # fmt: skip
-pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "error::pytest.PytestUnhandledThreadExceptionWarning"
+)
 SHORT = 0.5  # seconds to wait for what should not come
 
 
 def echoed(address: tuple[str, int], data: bytes, timeout: float = LIMIT) -> bytes:
     """What comes back of `data`, which is sent in one go while we read, and then half-closed."""
-    with socket.create_connection(address, timeout=timeout) as client, ThreadPoolExecutor(1) as pool:
+    with (
+        socket.create_connection(address, timeout=timeout) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
         pool.submit(lambda: (client.sendall(data), client.shutdown(socket.SHUT_WR)))
         return read_all(client)
 
@@ -43,7 +49,10 @@ def address_of(server: EchoServer) -> tuple[str, int]:
 
 # What RFC 862 asks for
 
-def test_what_is_sent_comes_back_until_the_client_has_finished(server: EchoServer) -> None:
+
+def test_what_is_sent_comes_back_until_the_client_has_finished(
+    server: EchoServer,
+) -> None:
     with dial(server.port) as client:
         for data in (b"Hello, server!", b"\0\xff\n", bytes(range(256)) * 100):
             client.sendall(data)
@@ -52,8 +61,14 @@ def test_what_is_sent_comes_back_until_the_client_has_finished(server: EchoServe
         assert client.recv(1) == b""
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", bytes(range(256)), b"\0" * 3_000_000, "Grüße! 👋".encode()], ids=lambda data: str(len(data)))
-def test_all_of_it_comes_back_after_a_half_close(server: EchoServer, data: bytes) -> None:
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\n", bytes(range(256)), b"\0" * 3_000_000, "Grüße! 👋".encode()],
+    ids=lambda data: str(len(data)),
+)
+def test_all_of_it_comes_back_after_a_half_close(
+    server: EchoServer, data: bytes
+) -> None:
     assert echoed(address_of(server), data) == data
 
 
@@ -82,10 +97,14 @@ def test_a_reader_that_is_slow_gets_everything(server: EchoServer) -> None:
 def test_many_clients_at_once_each_get_their_own(server: EchoServer) -> None:
     texts = [bytes([n]) * 100_000 for n in range(30)]
     with ThreadPoolExecutor(30) as pool:
-        assert list(pool.map(lambda text: echoed(address_of(server), text), texts)) == texts
+        assert (
+            list(pool.map(lambda text: echoed(address_of(server), text), texts))
+            == texts
+        )
 
 
 # The bugs: the naive server has them, ours does not
+
 
 def answer_beside_a_silent_client(address: tuple[str, int], timeout: float) -> bytes:
     with socket.create_connection(address, timeout=LIMIT):
@@ -94,13 +113,17 @@ def answer_beside_a_silent_client(address: tuple[str, int], timeout: float) -> b
             return second.recv(1024)
 
 
-def test_one_client_blocks_the_next_in_the_naive_server(nothing_left_over: None) -> None:  # noqa: F811
+def test_one_client_blocks_the_next_in_the_naive_server(
+    nothing_left_over: None,
+) -> None:  # noqa: F811
     with Running(serve_in_turn) as naive, pytest.raises(TimeoutError):
         answer_beside_a_silent_client(naive.address, SHORT)
 
 
 def test_one_client_does_not_block_the_next(server: EchoServer) -> None:
-    assert answer_beside_a_silent_client(address_of(server), LIMIT) == b"Is anybody there?"
+    assert (
+        answer_beside_a_silent_client(address_of(server), LIMIT) == b"Is anybody there?"
+    )
 
 
 def vanish_from(address: tuple[str, int]) -> None:
@@ -114,7 +137,10 @@ def test_a_client_that_vanishes_ends_the_naive_server(nothing_left_over: None) -
     with Running(serve_in_turn) as naive:
         vanish_from(naive.address)
         naive.thread.join(LIMIT)
-        assert isinstance(naive.error, ConnectionResetError) and not naive.thread.is_alive()
+        assert (
+            isinstance(naive.error, ConnectionResetError)
+            and not naive.thread.is_alive()
+        )
 
 
 def test_clients_that_vanish_leave_the_server_as_it_was(server: EchoServer) -> None:
@@ -156,7 +182,9 @@ def test_the_port_is_in_use_without_the_option_and_free_with_it() -> None:
     assert [two_lives(reuse) for reuse in (False, True)] == ["EADDRINUSE", "started"]
 
 
-def test_the_server_starts_again_at_once_at_the_same_port(nothing_left_over: None) -> None:  # noqa: F811
+def test_the_server_starts_again_at_once_at_the_same_port(
+    nothing_left_over: None,
+) -> None:  # noqa: F811
     server = EchoServer()
     port = server.start()
     for _ in range(3):
@@ -181,6 +209,7 @@ def test_taking_the_listener_away_does_not_stop_the_naive_threads() -> None:
 
 # Its manners
 
+
 def test_a_connection_is_closed_when_it_is_served_and_when_that_fails() -> None:
     def fail(connection: socket.socket) -> None:
         raise BrokenPipeError
@@ -197,7 +226,9 @@ def test_a_connection_is_closed_when_it_is_served_and_when_that_fails() -> None:
 def test_one_that_was_reset_does_not_keep_the_others_open() -> None:
     held = threading.Event()
     (reset_one, reset_there), (ours, theirs) = tcp_pair(), tcp_pair()
-    connections = Connections(lambda connection: held.wait(LIMIT) and connection.recv(1))
+    connections = Connections(
+        lambda connection: held.wait(LIMIT) and connection.recv(1)
+    )
     connections.add(reset_there)
     connections.add(theirs)
     reset(reset_one)
@@ -208,14 +239,18 @@ def test_one_that_was_reset_does_not_keep_the_others_open() -> None:
     ours.close()
 
 
-def test_stop_ends_clients_that_are_silent_half_closed_or_do_not_read(nothing_left_over: None) -> None:  # noqa: F811
+def test_stop_ends_clients_that_are_silent_half_closed_or_do_not_read(
+    nothing_left_over: None,
+) -> None:  # noqa: F811
     server = EchoServer()
     server.start()
     silent, deaf, rude = dial(server.port), dial(server.port), dial(server.port)
     with silent, deaf:
         deaf.settimeout(SHORT)
         with pytest.raises(TimeoutError):
-            deaf.sendall(bytes(64_000_000))  # it never reads, so the server sleeps in `sendall`
+            deaf.sendall(
+                bytes(64_000_000)
+            )  # it never reads, so the server sleeps in `sendall`
         reset(rude)
         wait_until(lambda: len(server._connections) == 2)
         start = time.monotonic()
@@ -251,7 +286,9 @@ def test_nothing_is_connected_after_stop(server: EchoServer) -> None:
         dial(server.port)
 
 
-def test_start_and_stop_may_be_called_twice_and_stop_before_start(nothing_left_over: None) -> None:  # noqa: F811
+def test_start_and_stop_may_be_called_twice_and_stop_before_start(
+    nothing_left_over: None,
+) -> None:  # noqa: F811
     server = EchoServer()
     server.stop()
     assert server.start() == server.start() == server.port > 0
@@ -278,23 +315,43 @@ def failing_once(call: Callable, error: Exception) -> Callable:
     return replacement
 
 
-def test_out_of_descriptors_it_says_so_and_accepts_later(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(socket.socket, "accept", failing_once(socket.socket.accept, OSError(errno.EMFILE, "Too many open files")))
+def test_out_of_descriptors_it_says_so_and_accepts_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(
+        socket.socket,
+        "accept",
+        failing_once(
+            socket.socket.accept, OSError(errno.EMFILE, "Too many open files")
+        ),
+    )
     with EchoServer() as server:
         assert echoed(address_of(server), b"Hello") == b"Hello"
-    assert [record.getMessage() for record in caplog.records] == ["not accepting connections for now: [Errno 24] Too many open files"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "not accepting connections for now: [Errno 24] Too many open files"
+    ]
 
 
 def test_out_of_threads_it_closes_the_new_client_and_keeps_the_others(
-    server: EchoServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: EchoServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with dial(server.port) as earlier:
         earlier.sendall(b"Hello")
         assert read_exactly(earlier, 5) == b"Hello"  # so it has its thread
-        monkeypatch.setattr(threading.Thread, "start", failing_once(threading.Thread.start, RuntimeError("can't start new thread")))
+        monkeypatch.setattr(
+            threading.Thread,
+            "start",
+            failing_once(
+                threading.Thread.start, RuntimeError("can't start new thread")
+            ),
+        )
         with dial(server.port) as unlucky:
             assert unlucky.recv(1) == b""
         assert echoed(address_of(server), b"later") == b"later"
         earlier.sendall(b"Still here?")
         assert read_exactly(earlier, 11) == b"Still here?"
-    assert [record.getMessage() for record in caplog.records] == ["not accepting connections for now: can't start new thread"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "not accepting connections for now: can't start new thread"
+    ]

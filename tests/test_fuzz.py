@@ -1,4 +1,5 @@
 """Whatever comes over the wire: the right word for it, the server goes on, and nobody else notices."""
+
 import itertools
 import json
 import re
@@ -24,7 +25,10 @@ class Honest:
     """Two who chat, and hear nobody but themselves."""
 
     def __init__(self, port: int) -> None:
-        self.one, self.two = LineClient(port).join("honest-1", HOME), LineClient(port).join("honest-2", HOME)
+        self.one, self.two = (
+            LineClient(port).join("honest-1", HOME),
+            LineClient(port).join("honest-2", HOME),
+        )
         assert self.one.read()["type"] == "join"
         self.numbers = itertools.count(1)
 
@@ -33,7 +37,9 @@ class Honest:
         for speaker in (self.one, self.two):
             text = f"text {next(self.numbers)}"
             speaker.say("message", content=text)
-            assert [hearer.read().get("content") for hearer in (self.one, self.two)] == [text, text]
+            assert [
+                hearer.read().get("content") for hearer in (self.one, self.two)
+            ] == [text, text]
 
     def ping(self) -> None:
         number = next(self.numbers)
@@ -43,7 +49,9 @@ class Honest:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ChatServer]:
-    with ChatServer(limits=Limits(flood_burst=0, join_timeout=600.0, ping_after=600.0)) as server:
+    with ChatServer(
+        limits=Limits(flood_burst=0, join_timeout=600.0, ping_after=600.0)
+    ) as server:
         yield server
 
 
@@ -176,19 +184,37 @@ MALFORMED = {
 
 def test_the_corpus_is_worth_its_name() -> None:
     assert len(MALFORMED) >= 60
-    assert {code for _, code in MALFORMED.values()} == {"bad_json", "bad_utf8", "bad_message", "unknown_type", "too_long", "bad_name", "bad_room"}
+    assert {code for _, code in MALFORMED.values()} == {
+        "bad_json",
+        "bad_utf8",
+        "bad_message",
+        "unknown_type",
+        "too_long",
+        "bad_name",
+        "bad_room",
+    }
     assert len(MALFORMED["a good line of 16 KiB and one"][0]) == MAX_LINE + 1
 
 
 @pytest.mark.parametrize(("data", "code"), MALFORMED.values(), ids=MALFORMED)
-def test_a_malformed_line_gets_its_code_and_nobody_else_notices(server: ChatServer, honest: Honest, caplog: pytest.LogCaptureFixture, data: bytes, code: str) -> None:
+def test_a_malformed_line_gets_its_code_and_nobody_else_notices(
+    server: ChatServer,
+    honest: Honest,
+    caplog: pytest.LogCaptureFixture,
+    data: bytes,
+    code: str,
+) -> None:
     caplog.set_level("WARNING")
     with LineClient(server.port) as stranger:
         stranger.send(data[: len(data) // 2])
         honest.go_on()
         stranger.send(data[len(data) // 2 :] + b'\r\n{"type": "ping", "id": 7}\n')
         error = stranger.read()
-        assert (error["type"], error["code"]) == ("error", code) and error["content"] and is_clean(error)
+        assert (
+            (error["type"], error["code"]) == ("error", code)
+            and error["content"]
+            and is_clean(error)
+        )
         assert stranger.read() == {"type": "pong", "id": 7}
         honest.go_on()
     assert not caplog.records
@@ -210,7 +236,9 @@ def test_blank_lines_are_nothing(server: ChatServer) -> None:
 # --- every code of the table, provoked ---------------------------------------------------------------------------
 
 
-def answer(client: LineClient, data: bytes | None = None, type: str = "error", **fields: object) -> dict:
+def answer(
+    client: LineClient, data: bytes | None = None, type: str = "error", **fields: object
+) -> dict:
     """The next error or goodbye."""
     if data is not None:
         client.send(data + b"\n")
@@ -235,19 +263,35 @@ def too_fast(server: ChatServer) -> dict:
 
 def without_paper(server: ChatServer) -> dict:
     """The disk is full, and later not any more."""
-    with LineClient(server.port).join("ann") as ann, LineClient(server.port).join("bob") as bob:
-        on_the_loop(server, lambda: server._rooms.log._db.execute("PRAGMA max_page_count = 1"))
+    with (
+        LineClient(server.port).join("ann") as ann,
+        LineClient(server.port).join("bob") as bob,
+    ):
+        on_the_loop(
+            server, lambda: server._rooms.log._db.execute("PRAGMA max_page_count = 1")
+        )
         for number in range(100):
             ann.say("message", content="x" * 4000, id=number)
-            if (event := next(event for event in iter(ann.read, None) if event["type"] in ("ok", "error")))["type"] == "error":
+            if (
+                event := next(
+                    event
+                    for event in iter(ann.read, None)
+                    if event["type"] in ("ok", "error")
+                )
+            )["type"] == "error":
                 break
         assert (event["id"], event["retry_after"]) == (number, 1.0)
-        on_the_loop(server, lambda: server._rooms.log._db.execute("PRAGMA max_page_count = 1000000"))
+        on_the_loop(
+            server,
+            lambda: server._rooms.log._db.execute("PRAGMA max_page_count = 1000000"),
+        )
         ann.say("message", content="x" * 4000, id=number)
         assert ann.read_until("ok")["seq"] == number + 1
         bob.say("ping")
         seen = list(iter(bob.read, {"type": "pong"}))
-        assert [event["seq"] for event in seen] == list(range(1, number + 2)), "bob has heard what was saved and nothing else"
+        assert [event["seq"] for event in seen] == list(range(1, number + 2)), (
+            "bob has heard what was saved and nothing else"
+        )
     return event
 
 
@@ -338,18 +382,53 @@ ERRORS = {
     "bad_json": ({}, lambda server: ann_says(server, b"{")),
     "bad_utf8": ({}, lambda server: ann_says(server, b"\xff")),
     "bad_message": ({}, lambda server: ann_says(server, b"{}")),
-    "bad_message of both directions": ({}, lambda server: ann_says(server, line("history", before=1, after=1))),
+    "bad_message of both directions": (
+        {},
+        lambda server: ann_says(server, line("history", before=1, after=1)),
+    ),
     "unknown_type": ({}, lambda server: ann_says(server, line("dance"))),
-    "too_long": ({}, lambda server: ann_says(server, line("message", content="x" * 4001))),
-    "bad_name": ({}, lambda server: ann_says(server, line("join", username="a b"), joins=False)),
-    "bad_room": ({}, lambda server: ann_says(server, line("join", username="ann", room="#dev"), joins=False)),
-    "bad_room of one too many": ({"rooms_per_client": 1}, lambda server: ann_says(server, line("join", username="ann", room="dev"))),
-    "not_joined": ({}, lambda server: ann_says(server, line("message", content="hi"), joins=False)),
-    "not_joined here": ({}, lambda server: ann_says(server, line("message", content="hi", room="dev"))),
-    "already_joined": ({}, lambda server: ann_says(server, line("join", username="ann"))),
-    "already_joined with another name": ({}, lambda server: ann_says(server, line("join", username="cy", room="dev"))),
-    "name_taken": ({}, lambda server: ann_says(server, line("join", username="BOB"), joins=False)),
-    "no_such_user": ({}, lambda server: ann_says(server, line("whisper", to="cy", content="psst"))),
+    "too_long": (
+        {},
+        lambda server: ann_says(server, line("message", content="x" * 4001)),
+    ),
+    "bad_name": (
+        {},
+        lambda server: ann_says(server, line("join", username="a b"), joins=False),
+    ),
+    "bad_room": (
+        {},
+        lambda server: ann_says(
+            server, line("join", username="ann", room="#dev"), joins=False
+        ),
+    ),
+    "bad_room of one too many": (
+        {"rooms_per_client": 1},
+        lambda server: ann_says(server, line("join", username="ann", room="dev")),
+    ),
+    "not_joined": (
+        {},
+        lambda server: ann_says(server, line("message", content="hi"), joins=False),
+    ),
+    "not_joined here": (
+        {},
+        lambda server: ann_says(server, line("message", content="hi", room="dev")),
+    ),
+    "already_joined": (
+        {},
+        lambda server: ann_says(server, line("join", username="ann")),
+    ),
+    "already_joined with another name": (
+        {},
+        lambda server: ann_says(server, line("join", username="cy", room="dev")),
+    ),
+    "name_taken": (
+        {},
+        lambda server: ann_says(server, line("join", username="BOB"), joins=False),
+    ),
+    "no_such_user": (
+        {},
+        lambda server: ann_says(server, line("whisper", to="cy", content="psst")),
+    ),
     "rate_limited": ({"flood_burst": 1, "flood_rate": 0.1}, too_fast),
     "not_saved": ({HISTORY: True, "flood_burst": 0}, without_paper),
     "no_history": ({HISTORY: True}, without_history),
@@ -363,30 +442,48 @@ GOODBYES = {
     "idle after joining": ({"ping_after": 0.1, "ping_timeout": 0.1}, does_not_answer),
     "replaced": ({}, comes_again),
     "bad_message": ({}, talks_nonsense),
-    "rate_limited": ({"flood_burst": 1, "flood_excess": 2, "flood_rate": 0.001}, goes_on_and_on),
+    "rate_limited": (
+        {"flood_burst": 1, "flood_excess": 2, "flood_rate": 0.001},
+        goes_on_and_on,
+    ),
 }
 COMES_BACK = {"server_closing", "server_full", "slow_consumer", "idle", "rate_limited"}
 
 
-@pytest.mark.parametrize(("name", "type"), [*((name, "error") for name in ERRORS), *((name, "goodbye") for name in GOODBYES)])
+@pytest.mark.parametrize(
+    ("name", "type"),
+    [*((name, "error") for name in ERRORS), *((name, "goodbye") for name in GOODBYES)],
+)
 def test_every_code_can_be_provoked(tmp_path: Path, name: str, type: str) -> None:
     options, provoke = (ERRORS if type == "error" else GOODBYES)[name]
     limits = {key: value for key, value in options.items() if key != HISTORY}
-    with ChatServer(limits=Limits(**limits), history=tmp_path / "history" if HISTORY in options else None) as server:
+    with ChatServer(
+        limits=Limits(**limits),
+        history=tmp_path / "history" if HISTORY in options else None,
+    ) as server:
         event = provoke(server)
     code = name.split()[0]
-    assert (event["type"], event["code"]) == (type, code) and event["content"] and is_clean(event)
+    assert (
+        (event["type"], event["code"]) == (type, code)
+        and event["content"]
+        and is_clean(event)
+    )
     if type == "goodbye":
         assert event["reconnect"] is (code in COMES_BACK) is ("retry_after" in event)
 
 
 def test_the_table_of_the_chapter_has_every_code_and_no_other() -> None:
-    cells = nbformat.read(ROOT / "nbs" / "07_protocol.ipynb", as_version=4).cells
+    cells = nbformat.read(ROOT / "nbs" / "08_protocol.ipynb", as_version=4).cells
     [table] = [cell.source for cell in cells if "| code | when |" in cell.source]
     rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| `")]
     said = {code for codes, _ in rows for code in re.findall("`([a-z0-9_]+)`", codes)}
     assert said == {name.split()[0] for name in (*ERRORS, *GOODBYES)}
-    last = {code for codes, when in rows if "goodbye" in when for code in re.findall("`([a-z0-9_]+)`", codes)}
+    last = {
+        code
+        for codes, when in rows
+        if "goodbye" in when
+        for code in re.findall("`([a-z0-9_]+)`", codes)
+    }
     assert last == {name.split()[0] for name in GOODBYES}
 
 
@@ -398,12 +495,71 @@ VALID = [
     line("history"), line("history", room="dev", before=7, limit=3, id="h"), line("history", after=0), line("status", status="away"), line("leave", room="dev"),
     line("leave"), line("ping"), line("ping", id=3), line("pong"), '{"type": "message", "content": "日本語"}'.encode(),
 ]  # fmt: skip
-INTERESTING = [b"\n", b"\0", b'"', b"\\", b"\xff", b"{", b"}", b"[" * 50, b"\\ud800", b"\\u001b", b"\\u202e", b"9" * 40, b"-", b"null", b"\r", b",", b"\xc3", b" " * 20]
+INTERESTING = [
+    b"\n",
+    b"\0",
+    b'"',
+    b"\\",
+    b"\xff",
+    b"{",
+    b"}",
+    b"[" * 50,
+    b"\\ud800",
+    b"\\u001b",
+    b"\\u202e",
+    b"9" * 40,
+    b"-",
+    b"null",
+    b"\r",
+    b",",
+    b"\xc3",
+    b" " * 20,
+]
 NAMES = st.sampled_from(["mallory", "eve", "", "a b", "\x1b[2J", "x" * 40])
-VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | NAMES | st.lists(st.integers(), max_size=2)
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=6)
+    | NAMES
+    | st.lists(st.integers(), max_size=2)
+)
 RANDOM_JSON = st.fixed_dictionaries(
-    {"type": st.sampled_from(["join", "message", "whisper", "users", "rooms", "history", "status", "leave", "ping", "pong", "error", ""])},
-    optional={name: VALUES for name in ("username", "room", "content", "to", "status", "id", "since", "token", "before", "after", "limit")},
+    {
+        "type": st.sampled_from(
+            [
+                "join",
+                "message",
+                "whisper",
+                "users",
+                "rooms",
+                "history",
+                "status",
+                "leave",
+                "ping",
+                "pong",
+                "error",
+                "",
+            ]
+        )
+    },
+    optional={
+        name: VALUES
+        for name in (
+            "username",
+            "room",
+            "content",
+            "to",
+            "status",
+            "id",
+            "since",
+            "token",
+            "before",
+            "after",
+            "limit",
+        )
+    },
 ).map(lambda fields: json.dumps(fields).encode())
 
 
@@ -411,17 +567,34 @@ RANDOM_JSON = st.fixed_dictionaries(
 def mutated(draw: st.DrawFn) -> bytes:
     """A valid line with a few bytes changed, taken out, put in or repeated."""
     data = bytearray(draw(st.sampled_from(VALID)))
-    for place, how, what in draw(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 3), st.integers(0, 255)), max_size=3)):
+    for place, how, what in draw(
+        st.lists(
+            st.tuples(st.integers(0, 200), st.integers(0, 3), st.integers(0, 255)),
+            max_size=3,
+        )
+    ):
         place %= len(data) + 1
         match how:
-            case 0: data[place : place + 1] = bytes([what])
-            case 1: del data[place : place + what % 8]
-            case 2: data[place:place] = INTERESTING[what % len(INTERESTING)]
-            case 3: data[place:place] = data[place : place + what % 30]
+            case 0:
+                data[place : place + 1] = bytes([what])
+            case 1:
+                del data[place : place + what % 8]
+            case 2:
+                data[place:place] = INTERESTING[what % len(INTERESTING)]
+            case 3:
+                data[place:place] = data[place : place + what % 30]
     return bytes(data)
 
 
-LINES = st.lists(mutated() | mutated() | st.sampled_from(VALID) | st.binary(max_size=30) | RANDOM_JSON, min_size=1, max_size=3).map(b"\n".join)
+LINES = st.lists(
+    mutated()
+    | mutated()
+    | st.sampled_from(VALID)
+    | st.binary(max_size=30)
+    | RANDOM_JSON,
+    min_size=1,
+    max_size=3,
+).map(b"\n".join)
 
 
 def texts(value: object) -> Iterator[tuple[str, str]]:
@@ -432,24 +605,50 @@ def texts(value: object) -> Iterator[tuple[str, str]]:
         if isinstance(value, str):
             yield name, value
         elif isinstance(value, dict):
-            todo += [pair for key, each in value.items() for pair in ((key, each), (name, key))]
+            todo += [
+                pair
+                for key, each in value.items()
+                for pair in ((key, each), (name, key))
+            ]
         elif isinstance(value, list):
             todo += [(name, each) for each in value]
 
 
 def is_clean(event: dict) -> bool:
     """True if nothing in it can steer a terminal. Judged by Unicode's own tables, and not by our pattern."""
-    for name, text in texts({key: value for key, value in event.items() if key != "id"}):
+    for name, text in texts(
+        {key: value for key, value in event.items() if key != "id"}
+    ):
         for character in text:
-            if character.isascii() and character.isprintable() or character in "\t\n" and name == "content":
+            if (
+                character.isascii()
+                and character.isprintable()
+                or character in "\t\n"
+                and name == "content"
+            ):
                 continue
-            steers = unicodedata.bidirectional(character) in {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+            steers = unicodedata.bidirectional(character) in {
+                "LRE",
+                "RLE",
+                "LRO",
+                "RLO",
+                "PDF",
+                "LRI",
+                "RLI",
+                "FSI",
+                "PDI",
+            }
             if steers or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
                 return False
     return True
 
 
-@settings(max_examples=10_000, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=10_000,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(LINES, st.integers(0, 400), st.sampled_from(["\n", "", "finish", "reset"]))
 def fuzz(server: ChatServer, honest: Honest, data: bytes, cut: int, end: str) -> None:
     client = LineClient(server.port)
@@ -464,11 +663,17 @@ def fuzz(server: ChatServer, honest: Honest, data: bytes, cut: int, end: str) ->
         client.finish()
         with client:
             for answer in iter(client.line, b""):
-                assert decode_event(answer) is not None and answer.endswith(b"\n") and is_clean(json.loads(answer)), answer
+                assert (
+                    decode_event(answer) is not None
+                    and answer.endswith(b"\n")
+                    and is_clean(json.loads(answer))
+                ), answer
     honest.ping()
 
 
-def test_10_000_times_anything(server: ChatServer, honest: Honest, caplog: pytest.LogCaptureFixture) -> None:
+def test_10_000_times_anything(
+    server: ChatServer, honest: Honest, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("WARNING")
     fuzz(server, honest)
     honest.go_on()
@@ -476,12 +681,24 @@ def test_10_000_times_anything(server: ChatServer, honest: Honest, caplog: pytes
     wait_until(lambda: server.users == ["honest-1", "honest-2"])
     for reader in (honest.one, honest.two):
         reader.say("users")
-        assert reader.read() == {"type": "users", "room": HOME, "users": ["honest-1", "honest-2"]}
+        assert reader.read() == {
+            "type": "users",
+            "room": HOME,
+            "users": ["honest-1", "honest-2"],
+        }
 
 
 # --- nothing that steers a terminal leaves the server ------------------------------------------------------------
 
-BAD = [chr(code) for code in range(0x110000) if FORBIDDEN.match(chr(code))] + ["\t", "\n", "\x1b[31m", "\x1b]0;title\x07", "\u061c", "\u200f", "\ud800"]
+BAD = [chr(code) for code in range(0x110000) if FORBIDDEN.match(chr(code))] + [
+    "\t",
+    "\n",
+    "\x1b[31m",
+    "\x1b]0;title\x07",
+    "\u061c",
+    "\u200f",
+    "\ud800",
+]
 FIELDS = [
     ("join", "username"), ("join", "room"), ("message", "content"), ("message", "room"), ("message", "id"), ("whisper", "to"), ("whisper", "content"), ("users", "room"),
     ("history", "room"), ("status", "status"), ("leave", "room"), ("join", "token"), ("type", "type"),
@@ -491,15 +708,30 @@ FIELDS = [
 @pytest.fixture(scope="module")
 def patient() -> Iterator[tuple[LineClient, LineClient]]:
     """A speaker whom the server forgives everything, and a listener who hears all that the speaker can make be heard."""
-    with ChatServer(limits=Limits(flood_burst=0, bad_lines=10**9, ping_after=600.0)) as server:
-        with LineClient(server.port).join("listener") as listener, LineClient(server.port).join("speaker") as speaker:
+    with ChatServer(
+        limits=Limits(flood_burst=0, bad_lines=10**9, ping_after=600.0)
+    ) as server:
+        with (
+            LineClient(server.port).join("listener") as listener,
+            LineClient(server.port).join("speaker") as speaker,
+        ):
             listener.read_until("join")
             yield speaker, listener
 
 
-def all_that_is_heard(patient: tuple[LineClient, LineClient], type: str, field: str, text: str) -> list[dict]:
+def all_that_is_heard(
+    patient: tuple[LineClient, LineClient], type: str, field: str, text: str
+) -> list[dict]:
     speaker, listener = patient
-    fields = {"type": type, "username": "speaker", "room": "lobby", "to": "listener", "content": "x", "status": "online", field: text}
+    fields = {
+        "type": type,
+        "username": "speaker",
+        "room": "lobby",
+        "to": "listener",
+        "content": "x",
+        "status": "online",
+        field: text,
+    }
     if type != "join" and field != "room":
         del fields["room"]
     events = []
@@ -512,21 +744,45 @@ def all_that_is_heard(patient: tuple[LineClient, LineClient], type: str, field: 
 
 
 @pytest.mark.parametrize(("type", "field"), FIELDS)
-def test_no_character_that_steers_a_terminal_ever_leaves_the_server(patient: tuple[LineClient, LineClient], type: str, field: str) -> None:
+def test_no_character_that_steers_a_terminal_ever_leaves_the_server(
+    patient: tuple[LineClient, LineClient], type: str, field: str
+) -> None:
     for bad in BAD:
         for text in (bad, f"a{bad}b"):
             for event in all_that_is_heard(patient, type, field, text):
-                assert is_clean(event) or field == "id" and event["type"] in ("ok", "message"), (event, text)
+                assert (
+                    is_clean(event)
+                    or field == "id"
+                    and event["type"] in ("ok", "message")
+                ), (event, text)
 
 
 @settings(max_examples=300)
-@given(st.sampled_from(FIELDS), st.lists(st.sampled_from(BAD) | st.text(max_size=3), max_size=5).map("".join))
-def test_no_text_that_steers_a_terminal_ever_leaves_the_server(patient: tuple[LineClient, LineClient], where: tuple[str, str], text: str) -> None:
+@given(
+    st.sampled_from(FIELDS),
+    st.lists(st.sampled_from(BAD) | st.text(max_size=3), max_size=5).map("".join),
+)
+def test_no_text_that_steers_a_terminal_ever_leaves_the_server(
+    patient: tuple[LineClient, LineClient], where: tuple[str, str], text: str
+) -> None:
     for event in all_that_is_heard(patient, *where, text):
         assert is_clean(event), (event, text)
 
 
 def test_what_is_called_clean() -> None:
-    for dirty in ({"room": "a\tb"}, {"content": "\x1b"}, {"users": ["\u202e"]}, {"statuses": {"\a": "x"}}, {"messages": [{"content": "\u2066"}]}, {"code": "\x9b"}):
+    for dirty in (
+        {"room": "a\tb"},
+        {"content": "\x1b"},
+        {"users": ["\u202e"]},
+        {"statuses": {"\a": "x"}},
+        {"messages": [{"content": "\u2066"}]},
+        {"code": "\x9b"},
+    ):
         assert not is_clean(dirty)
-    assert is_clean({"content": "grüße 👩\u200d💻\n\t", "messages": [{"content": "a\nb"}], "id": "\x1b"})
+    assert is_clean(
+        {
+            "content": "grüße 👩\u200d💻\n\t",
+            "messages": [{"content": "a\nb"}],
+            "id": "\x1b",
+        }
+    )

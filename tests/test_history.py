@@ -1,4 +1,5 @@
 """`python_tcp.history`: what was committed is there after any crash, a file of others stays as it is, and a client misses nothing and repeats nothing."""
+
 import itertools
 import os
 import random
@@ -11,22 +12,37 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers import LIMIT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from python_tcp.history import APPLICATION_ID, VERSION, LogFileError, Reader, Sender, SQLiteLog, pauses
+from python_tcp.history import (
+    APPLICATION_ID,
+    VERSION,
+    LogFileError,
+    Reader,
+    Sender,
+    SQLiteLog,
+    pauses,
+)
 from python_tcp.protocol import Bucket, Join, Limits, Message, MessageId, Say
 from python_tcp.rooms import LogError, MemoryLog, MessageLog, Rooms
 
 NOW = 1_700_000_000.5
 
 
-def message(seq: int, room: str = "lobby", content: str = "hi", timestamp: float = NOW) -> Message:
+def message(
+    seq: int, room: str = "lobby", content: str = "hi", timestamp: float = NOW
+) -> Message:
     return Message(room, seq, "ann", content, timestamp)
 
 
-def add(log: MessageLog, *seqs: int, room: str = "lobby", commit: bool = True, timestamp: float = NOW) -> None:
+def add(
+    log: MessageLog,
+    *seqs: int,
+    room: str = "lobby",
+    commit: bool = True,
+    timestamp: float = NOW,
+) -> None:
     for seq in seqs:
         log.append(message(seq, room, timestamp=timestamp), "session", seq)
     if commit:
@@ -62,7 +78,9 @@ def test_a_message_comes_back_as_it_was(path: Path, log: SQLiteLog) -> None:
     log.commit()
     log.close()
     again = SQLiteLog(path)
-    assert [each for room in ("lobby", "r" * 64) for each in again.read(room, 0, 99)] == [*said[:3], said[4], said[3]]
+    assert [
+        each for room in ("lobby", "r" * 64) for each in again.read(room, 0, 99)
+    ] == [*said[:3], said[4], said[3]]
     assert again.read("lobby", 2, 3) == said[1:3] and again.read("nowhere", 0, 99) == []
     assert again.bounds("lobby") == (1, 4) and again.bounds("nowhere") == (1, 0)
     again.close()
@@ -72,12 +90,21 @@ def test_rooms_are_told_apart_by_every_letter(log: SQLiteLog) -> None:
     add(log, 1, room="a")
     add(log, 1, 2, room="A")
     add(log, 1, 2, 3, room="a_")
-    assert [seqs(log, room) for room in ("a", "A", "a_", "%")] == [[1], [1, 2], [1, 2, 3], []]
+    assert [seqs(log, room) for room in ("a", "A", "a_", "%")] == [
+        [1],
+        [1, 2],
+        [1, 2, 3],
+        [],
+    ]
 
 
 def test_the_file_says_whose_it_is(path: Path, log: SQLiteLog) -> None:
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
-        assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,) == (int.from_bytes(b"ptcp"),)
+        assert (
+            db.execute("PRAGMA application_id").fetchone()
+            == (APPLICATION_ID,)
+            == (int.from_bytes(b"ptcp"),)
+        )
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
     db.close()
 
@@ -91,8 +118,25 @@ def test_the_epoch_stays_with_the_file(path: Path, tmp_path: Path) -> None:
     assert epochs[0] == epochs[1] != epochs[2] and all(epochs)
 
 
-@pytest.mark.parametrize("name", ["a b", "100%", "what?", "#1", "ü👋", "a'b", "-x", "file:x", "x?mode=memory", ":memory:", "a&b=c"])
-def test_a_file_may_have_any_name(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b",
+        "100%",
+        "what?",
+        "#1",
+        "ü👋",
+        "a'b",
+        "-x",
+        "file:x",
+        "x?mode=memory",
+        ":memory:",
+        "a&b=c",
+    ],
+)
+def test_a_file_may_have_any_name(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for path in (tmp_path / name, Path(name), name):
         log = SQLiteLog(path)
@@ -111,7 +155,9 @@ def test_an_empty_file_is_a_new_one(path: Path) -> None:
     log.close()
 
 
-def test_nothing_but_the_file_is_left_when_it_is_closed(tmp_path: Path, log: SQLiteLog) -> None:
+def test_nothing_but_the_file_is_left_when_it_is_closed(
+    tmp_path: Path, log: SQLiteLog
+) -> None:
     add(log, 1, 2)
     log.close()
     log.close()
@@ -119,7 +165,13 @@ def test_nothing_but_the_file_is_left_when_it_is_closed(tmp_path: Path, log: SQL
 
 
 def test_making_a_file_touches_nothing_that_is_beside_it(tmp_path: Path) -> None:
-    for name in ("history.new", "history.tmp", "history~", ".history.new", "history-journal.txt"):
+    for name in (
+        "history.new",
+        "history.tmp",
+        "history~",
+        ".history.new",
+        "history-journal.txt",
+    ):
         (tmp_path / name).write_text("mine")
     before = look(tmp_path)
     log = SQLiteLog(tmp_path / "history")
@@ -161,7 +213,10 @@ def test_rooms_find_the_ids_again_after_a_crash(path: Path) -> None:
         log = SQLiteLog(path, LogError)
         rooms = Rooms(Limits(), log)
         rooms.commit(rooms.handle(1, Join("ann", token=token), NOW))
-        events = [delivery.event for delivery in rooms.commit(rooms.handle(1, Say("hi", id="7"), NOW))]
+        events = [
+            delivery.event
+            for delivery in rooms.commit(rooms.handle(1, Say("hi", id="7"), NOW))
+        ]
         assert (len(events), events[-1].seq) == (2 - server, 1)
         log.close()
     assert token.encode() not in path.read_bytes(), "what is written down is no key"
@@ -173,7 +228,9 @@ def test_rooms_find_the_ids_again_after_a_crash(path: Path) -> None:
 def test_what_is_not_committed_is_not_there(path: Path, log: SQLiteLog) -> None:
     add(log, 1, 2)
     add(log, 3, commit=False)
-    assert seqs(log) == [1, 2, 3] and log.bounds("lobby") == (1, 3), "but the log itself sees it"
+    assert seqs(log) == [1, 2, 3] and log.bounds("lobby") == (1, 3), (
+        "but the log itself sees it"
+    )
     log.close()
     again = SQLiteLog(path)
     assert seqs(again) == [1, 2] and again.ids("session") == {1: 1, 2: 2}
@@ -183,7 +240,12 @@ def test_what_is_not_committed_is_not_there(path: Path, log: SQLiteLog) -> None:
 
 def run(code: str, *arguments: object, **options: object) -> subprocess.Popen:
     preamble = "import sys; from python_tcp.history import *; from python_tcp.protocol import Message\n"
-    return subprocess.Popen([sys.executable, "-c", preamble + code, *map(str, arguments)], stdout=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        [sys.executable, "-c", preamble + code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
+    )
 
 
 WRITER = """
@@ -198,7 +260,9 @@ for seq in range(first, 10**9):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9")
-def test_after_kill_9_all_that_was_committed_is_there_and_nothing_by_half(path: Path) -> None:
+def test_after_kill_9_all_that_was_committed_is_there_and_nothing_by_half(
+    path: Path,
+) -> None:
     for after in (1, 3, 50, 200):
         with run(WRITER, path) as writer:
             seen = [int(next(writer.stdout)) for _ in range(after)]
@@ -208,12 +272,17 @@ def test_after_kill_9_all_that_was_committed_is_there_and_nothing_by_half(path: 
         last = log.bounds("lobby")[1]
         assert last in (seen[-1], seen[-1] + 1) and log.bounds("dev") == (1, last)
         assert seqs(log) == seqs(log, "dev") == list(range(1, last + 1))
-        assert all(len(each.content) == each.seq % 3000 + 1 for each in log.read("lobby", 0, last))
+        assert all(
+            len(each.content) == each.seq % 3000 + 1
+            for each in log.read("lobby", 0, last)
+        )
         assert list(log.ids("session").items())[-1] == (last, last)
         log.close()
 
 
-def test_a_file_can_be_read_by_others_while_it_is_open_and_written(path: Path, log: SQLiteLog) -> None:
+def test_a_file_can_be_read_by_others_while_it_is_open_and_written(
+    path: Path, log: SQLiteLog
+) -> None:
     add(log, 1)
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0)
     count = "SELECT count(*), max(seq) FROM messages"
@@ -257,7 +326,10 @@ def test_a_second_server_is_refused(path: Path, log: SQLiteLog) -> None:
 
 def look(folder: Path) -> dict[str, bytes | None]:
     """All that is in the folder, to the byte."""
-    return {str(each.relative_to(folder)): each.read_bytes() if each.is_file() else None for each in sorted(folder.rglob("*"))}
+    return {
+        str(each.relative_to(folder)): each.read_bytes() if each.is_file() else None
+        for each in sorted(folder.rglob("*"))
+    }
 
 
 def ours(path: Path, count: int = 300) -> bytes:
@@ -288,7 +360,9 @@ def flip(path: Path, start: float, size: int = 4096) -> None:
     """Bytes in the middle of the file, flipped."""
     data = bytearray(ours(path))
     place = int(len(data) * start) // 4096 * 4096
-    data[place : place + size] = bytes(byte ^ 0xFF for byte in data[place : place + size])
+    data[place : place + size] = bytes(
+        byte ^ 0xFF for byte in data[place : place + size]
+    )
     path.write_bytes(data)
 
 
@@ -299,23 +373,57 @@ def replaced_by(part: Callable[[bytes], bytes]) -> Callable[[Path], object]:
 FOREIGN = {
     "a text": (lambda path: path.write_text("Dear diary,\n"), "no SQLite"),
     "one byte": (lambda path: path.write_bytes(b"S"), "no SQLite"),
-    "a long text": (lambda path: path.write_text("all work and no play\n" * 10_000), "no SQLite"),
+    "a long text": (
+        lambda path: path.write_text("all work and no play\n" * 10_000),
+        "no SQLite",
+    ),
     "zeros": (lambda path: path.write_bytes(bytes(8192)), "no SQLite"),
-    "a database of version 2": (lambda path: path.write_bytes(b"** This file contains an SQLite 2.1 database **" + bytes(1000)), "no SQLite"),
-    "only the first words": (lambda path: path.write_bytes(b"SQLite format 3\0"), "no SQLite"),
+    "a database of version 2": (
+        lambda path: path.write_bytes(
+            b"** This file contains an SQLite 2.1 database **" + bytes(1000)
+        ),
+        "no SQLite",
+    ),
+    "only the first words": (
+        lambda path: path.write_bytes(b"SQLite format 3\0"),
+        "no SQLite",
+    ),
     "another program's database": (another_program, "another program"),
-    "an empty database": (lambda path: sqlite3.connect(path).execute("VACUUM").connection.close(), "another program|no SQLite"),
-    "another application id": (lambda path: set_number(path, "application_id", 0x46494C45), "another program"),
-    "a newer version": (lambda path: set_number(path, "user_version", VERSION + 1), f"version {VERSION + 1}"),
+    "an empty database": (
+        lambda path: sqlite3.connect(path).execute("VACUUM").connection.close(),
+        "another program|no SQLite",
+    ),
+    "another application id": (
+        lambda path: set_number(path, "application_id", 0x46494C45),
+        "another program",
+    ),
+    "a newer version": (
+        lambda path: set_number(path, "user_version", VERSION + 1),
+        f"version {VERSION + 1}",
+    ),
     "an older version": (lambda path: set_number(path, "user_version", 0), "version 0"),
     "99 bytes": (replaced_by(lambda data: data[:99]), "no SQLite"),
     "nothing but the header": (replaced_by(lambda data: data[:100]), "damaged"),
     "nothing but the first page": (replaced_by(lambda data: data[:4096]), "damaged"),
     "cut in the middle": (replaced_by(lambda data: data[: len(data) // 2]), "damaged"),
-    "cut inside a page": (replaced_by(lambda data: data[: len(data) // 2 + 1000]), "damaged"),
+    "cut inside a page": (
+        replaced_by(lambda data: data[: len(data) // 2 + 1000]),
+        "damaged",
+    ),
     "without the last page": (replaced_by(lambda data: data[:-4096]), "damaged"),
-    "a page of zeros": (replaced_by(lambda data: data[:8192] + bytes(4096) + data[12288:]), "damaged"),
-    "bytes flipped in the tables' names": (lambda path: flip(path, 0.0, 0) or path.write_bytes((data := path.read_bytes())[:100] + bytes(3996) + data[4096:]), "damaged"),
+    "a page of zeros": (
+        replaced_by(lambda data: data[:8192] + bytes(4096) + data[12288:]),
+        "damaged",
+    ),
+    "bytes flipped in the tables' names": (
+        lambda path: (
+            flip(path, 0.0, 0)
+            or path.write_bytes(
+                (data := path.read_bytes())[:100] + bytes(3996) + data[4096:]
+            )
+        ),
+        "damaged",
+    ),
     "a page flipped": (lambda path: flip(path, 0.5), "damaged"),
     "a few bytes flipped": (lambda path: flip(path, 0.5, 8), "damaged"),
     "the last page flipped": (lambda path: flip(path, 0.999), "damaged"),
@@ -324,13 +432,17 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize(("make", "why"), FOREIGN.values(), ids=FOREIGN)
-def test_a_file_that_is_not_ours_or_is_damaged_is_refused_and_stays_as_it_is(tmp_path: Path, path: Path, make: Callable, why: str) -> None:
+def test_a_file_that_is_not_ours_or_is_damaged_is_refused_and_stays_as_it_is(
+    tmp_path: Path, path: Path, make: Callable, why: str
+) -> None:
     make(path)
     before, times = look(tmp_path), path.stat().st_mtime_ns
     for _ in range(2):
         with pytest.raises(LogFileError, match=f"(?i){why}") as caught:
             SQLiteLog(path)
-        assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+        assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(
+            caught.value
+        )
         assert look(tmp_path) == before and path.stat().st_mtime_ns == times
 
 
@@ -338,14 +450,20 @@ def test_a_file_that_is_not_ours_or_is_damaged_is_refused_and_stays_as_it_is(tmp
 def test_a_place_where_no_file_can_be(tmp_path: Path, where: str) -> None:
     (tmp_path / "file").write_text("mine")
     before = look(tmp_path)
-    with pytest.raises(LogFileError, match="(?i)no such|not a directory|unable to open"):
+    with pytest.raises(
+        LogFileError, match="(?i)no such|not a directory|unable to open"
+    ):
         SQLiteLog(tmp_path / where)
     assert look(tmp_path) == before
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do everything")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do everything"
+)
 @pytest.mark.parametrize("mode", [0o000, 0o400])
-def test_a_file_that_may_not_be_read_or_written(tmp_path: Path, path: Path, mode: int) -> None:
+def test_a_file_that_may_not_be_read_or_written(
+    tmp_path: Path, path: Path, mode: int
+) -> None:
     before = ours(path)
     path.chmod(mode)
     with pytest.raises(LogFileError, match="(?i)permission|readonly|unable to open"):
@@ -354,11 +472,15 @@ def test_a_file_that_may_not_be_read_or_written(tmp_path: Path, path: Path, mode
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["history"]
 
 
-def test_after_a_crash_the_part_that_is_beside_the_file_is_looked_at_too(tmp_path: Path, path: Path, log: SQLiteLog) -> None:
+def test_after_a_crash_the_part_that_is_beside_the_file_is_looked_at_too(
+    tmp_path: Path, path: Path, log: SQLiteLog
+) -> None:
     add(log, 1, 2, 3)
     crashed = tmp_path / "crashed"
     crashed.mkdir()
-    for each in tmp_path.glob("history*"):  # as a crash leaves it: the last commits are only in the `-wal`
+    for each in tmp_path.glob(
+        "history*"
+    ):  # as a crash leaves it: the last commits are only in the `-wal`
         shutil.copy(each, crashed)
     assert (crashed / "history-wal").stat().st_size > 0
     again = SQLiteLog(crashed / "history")
@@ -369,7 +491,9 @@ def test_after_a_crash_the_part_that_is_beside_the_file_is_looked_at_too(tmp_pat
 # --- a full disk -------------------------------------------------------------------------------------------------
 
 
-def test_when_there_is_no_space_the_tick_is_not_kept_and_all_goes_on_when_there_is(path: Path, log: SQLiteLog) -> None:
+def test_when_there_is_no_space_the_tick_is_not_kept_and_all_goes_on_when_there_is(
+    path: Path, log: SQLiteLog
+) -> None:
     add(log, 1, 2)
     pages = log._db.execute("PRAGMA page_count").fetchone()[0]
     log._db.execute(f"PRAGMA max_page_count = {pages}")
@@ -378,7 +502,11 @@ def test_when_there_is_no_space_the_tick_is_not_kept_and_all_goes_on_when_there_
             log.append(message(seq, content="x" * 1000), "session", seq)
         with pytest.raises(OSError, match="full"):
             log.commit()
-        assert seqs(log) == [1, 2] and log.bounds("lobby") == (1, 2) and log.ids("session") == {1: 1, 2: 2}
+        assert (
+            seqs(log) == [1, 2]
+            and log.bounds("lobby") == (1, 2)
+            and log.ids("session") == {1: 1, 2: 2}
+        )
         log.commit()  # nothing to do, so nothing to fail
     log._db.execute("PRAGMA max_page_count = 1000000")
     add(log, *range(3, 50))
@@ -388,9 +516,13 @@ def test_when_there_is_no_space_the_tick_is_not_kept_and_all_goes_on_when_there_
     again.close()
 
 
-def test_what_comes_after_the_failure_in_the_same_tick_is_not_kept_either(log: SQLiteLog) -> None:
+def test_what_comes_after_the_failure_in_the_same_tick_is_not_kept_either(
+    log: SQLiteLog,
+) -> None:
     add(log, 1)
-    log._db.execute(f"PRAGMA max_page_count = {log._db.execute('PRAGMA page_count').fetchone()[0]}")
+    log._db.execute(
+        f"PRAGMA max_page_count = {log._db.execute('PRAGMA page_count').fetchone()[0]}"
+    )
     for seq in range(2, 50):
         log.append(message(seq, content="x" * 1000), "session", seq)
     assert seqs(log) == [1], "looking something up has written, and that has failed"
@@ -403,9 +535,13 @@ def test_what_comes_after_the_failure_in_the_same_tick_is_not_kept_either(log: S
     assert seqs(log) == [1, 2]
 
 
-def test_a_tick_that_fails_is_not_half_seen_by_readers(path: Path, log: SQLiteLog) -> None:
+def test_a_tick_that_fails_is_not_half_seen_by_readers(
+    path: Path, log: SQLiteLog
+) -> None:
     add(log, 1)
-    log._db.execute(f"PRAGMA max_page_count = {log._db.execute('PRAGMA page_count').fetchone()[0]}")
+    log._db.execute(
+        f"PRAGMA max_page_count = {log._db.execute('PRAGMA page_count').fetchone()[0]}"
+    )
     for seq in range(2, 50):
         log.append(message(seq, content="x" * 1000), "session", seq)
     with pytest.raises(OSError):
@@ -453,7 +589,9 @@ def test_on_a_disk_that_is_really_full_nothing_is_half_kept(path: Path) -> None:
     failed, last = map(int, output.split())
     assert failed == 20
     log = SQLiteLog(path)
-    assert seqs(log) == list(range(1, last + 1)) and log.ids("session") == {seq: seq for seq in range(max(1, last - 255), last + 1)}
+    assert seqs(log) == list(range(1, last + 1)) and log.ids("session") == {
+        seq: seq for seq in range(max(1, last - 255), last + 1)
+    }
     log.close()
 
 
@@ -469,11 +607,17 @@ for size in (0, 1000, 5000, 20_000):
 """
 
 
-def test_a_file_that_can_not_be_made_leaves_nothing_behind(tmp_path: Path, path: Path) -> None:
+def test_a_file_that_can_not_be_made_leaves_nothing_behind(
+    tmp_path: Path, path: Path
+) -> None:
     pytest.importorskip("resource")
     with run(NO_SPACE_FOR_A_NEW_FILE, path) as program:
         said = program.communicate(timeout=60)[0].splitlines()
-    assert program.returncode == 0 and len(said) == 4 and all(line.startswith(f"{path}: ") for line in said)
+    assert (
+        program.returncode == 0
+        and len(said) == 4
+        and all(line.startswith(f"{path}: ") for line in said)
+    )
     assert os.listdir(tmp_path) == []
 
 
@@ -486,12 +630,19 @@ def test_a_tick_with_a_mistake_in_it_is_not_kept(log: SQLiteLog) -> None:
     assert seqs(log) == [1, 2] and log.ids("session") == {1: 1, 2: 2}
 
 
-def test_when_somebody_else_takes_the_right_to_write_nothing_is_said_until_it_is_free_again(path: Path, log: SQLiteLog) -> None:
+def test_when_somebody_else_takes_the_right_to_write_nothing_is_said_until_it_is_free_again(
+    path: Path, log: SQLiteLog
+) -> None:
     add(log, 1)
-    log._db.execute(f"PRAGMA max_page_count = {log._db.execute('PRAGMA page_count').fetchone()[0]}")
+    log._db.execute(
+        f"PRAGMA max_page_count = {log._db.execute('PRAGMA page_count').fetchone()[0]}"
+    )
     for seq in range(2, 50):
         log.append(message(seq, content="x" * 1000), "session", seq)
-    assert log.bounds("lobby") == (1, 1)  # that has failed, and given up the right to write
+    assert log.bounds("lobby") == (
+        1,
+        1,
+    )  # that has failed, and given up the right to write
     log._db.execute("PRAGMA max_page_count = 1000000")
     other = sqlite3.connect(path, timeout=0, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -512,12 +663,24 @@ def test_rooms_on_a_full_disk(path: Path) -> None:
     log = SQLiteLog(path, LogError)
     rooms = Rooms(Limits(flood_burst=0), log)
     rooms.commit(rooms.handle(1, Join("ann"), NOW))
-    log._db.execute(f"PRAGMA max_page_count = {log._db.execute('PRAGMA page_count').fetchone()[0]}")
-    said = [delivery for id in range(100) for delivery in rooms.handle(1, Say("x" * 1000, id=id), NOW)]
+    log._db.execute(
+        f"PRAGMA max_page_count = {log._db.execute('PRAGMA page_count').fetchone()[0]}"
+    )
+    said = [
+        delivery
+        for id in range(100)
+        for delivery in rooms.handle(1, Say("x" * 1000, id=id), NOW)
+    ]
     told = rooms.commit(said)
-    assert {(delivery.to, delivery.event.code) for delivery in told} == {((1,), "not_saved")} and len(told) == 100
+    assert {(delivery.to, delivery.event.code) for delivery in told} == {
+        ((1,), "not_saved")
+    } and len(told) == 100
     log._db.execute("PRAGMA max_page_count = 1000000")
-    said = [delivery for id in range(100) for delivery in rooms.handle(1, Say("x" * 1000, id=id), NOW)]
+    said = [
+        delivery
+        for id in range(100)
+        for delivery in rooms.handle(1, Say("x" * 1000, id=id), NOW)
+    ]
     assert rooms.commit(said) is said and said[-1].event.seq == 100
     log.close()
 
@@ -525,7 +688,11 @@ def test_rooms_on_a_full_disk(path: Path) -> None:
 def test_a_log_that_can_not_be_read_says_so(log: SQLiteLog) -> None:
     log._error = LogError
     log.close()
-    for question in (lambda: log.bounds("lobby"), lambda: log.read("lobby", 0, 1), lambda: log.ids("session")):
+    for question in (
+        lambda: log.bounds("lobby"),
+        lambda: log.read("lobby", 0, 1),
+        lambda: log.ids("session"),
+    ):
         with pytest.raises(LogError, match="closed"):
             question()
 
@@ -533,7 +700,9 @@ def test_a_log_that_can_not_be_read_says_so(log: SQLiteLog) -> None:
 # --- forgetting --------------------------------------------------------------------------------------------------
 
 
-def test_what_is_too_old_is_deleted_and_its_numbers_are_kept(path: Path, log: SQLiteLog) -> None:
+def test_what_is_too_old_is_deleted_and_its_numbers_are_kept(
+    path: Path, log: SQLiteLog
+) -> None:
     add(log, *range(1, 11), room="old", timestamp=NOW)
     for seq in range(1, 11):
         add(log, seq, timestamp=NOW + seq)
@@ -549,7 +718,11 @@ def test_what_is_too_old_is_deleted_and_its_numbers_are_kept(path: Path, log: SQ
     assert again.bounds("old") == (11, 11)
     again.forget(NOW + 99, NOW + 99)
     again.commit()
-    assert again.bounds("old") == (12, 11) and again.bounds("lobby") == (11, 10) and again.ids("session") == {}
+    assert (
+        again.bounds("old") == (12, 11)
+        and again.bounds("lobby") == (11, 10)
+        and again.ids("session") == {}
+    )
     again.close()
 
 
@@ -563,7 +736,11 @@ def test_much_is_deleted_in_parts(log: SQLiteLog) -> None:
         assert len(kept) < 20
     log.commit()
     assert kept == sorted(kept, reverse=True) and len(set(kept)) > 2
-    assert seqs(log, "a") == seqs(log, "b") == [] and log.bounds("a") == log.bounds("b") == (251, 250) and log.ids("session") == {}
+    assert (
+        seqs(log, "a") == seqs(log, "b") == []
+        and log.bounds("a") == log.bounds("b") == (251, 250)
+        and log.ids("session") == {}
+    )
 
 
 def test_forgetting_is_undone_by_a_crash(path: Path, log: SQLiteLog) -> None:
@@ -572,7 +749,11 @@ def test_forgetting_is_undone_by_a_crash(path: Path, log: SQLiteLog) -> None:
     assert seqs(log) == []
     log.close()
     again = SQLiteLog(path)
-    assert seqs(again) == [1, 2, 3] and again.bounds("lobby") == (1, 3) and again.ids("session") == {1: 1, 2: 2, 3: 3}
+    assert (
+        seqs(again) == [1, 2, 3]
+        and again.bounds("lobby") == (1, 3)
+        and again.ids("session") == {1: 1, 2: 2, 3: 3}
+    )
     again.close()
 
 
@@ -599,8 +780,15 @@ def test_rooms_whose_past_is_forgotten_go_on_and_say_what_is_lost(path: Path) ->
     log.forget(NOW + 1, NOW + 1)
     log.commit()
     rooms = Rooms(Limits(), log)
-    welcome, _, missed = [delivery.event for delivery in rooms.commit(rooms.handle(1, Join("ann", since=1), NOW))][:3]
-    assert welcome.seq == 3 and (missed.messages, missed.more, missed.lost) == ([], False, 2)
+    welcome, _, missed = [
+        delivery.event
+        for delivery in rooms.commit(rooms.handle(1, Join("ann", since=1), NOW))
+    ][:3]
+    assert welcome.seq == 3 and (missed.messages, missed.more, missed.lost) == (
+        [],
+        False,
+        2,
+    )
     assert rooms.commit(rooms.handle(1, Say("x"), NOW))[0].event.seq == 4
     log.close()
 
@@ -623,15 +811,24 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @given(STEPS)
 @settings(max_examples=60)
-def test_the_file_and_the_memory_behave_the_same(files: Iterator[Path], steps: list[tuple]) -> None:
+def test_the_file_and_the_memory_behave_the_same(
+    files: Iterator[Path], steps: list[tuple]
+) -> None:
     path = next(files)
-    log, memory, last, kept = SQLiteLog(path), MemoryLog(10**9, 10**12), dict.fromkeys("abcd", 0), []
+    log, memory, last, kept = (
+        SQLiteLog(path),
+        MemoryLog(10**9, 10**12),
+        dict.fromkeys("abcd", 0),
+        [],
+    )
     for number, step in enumerate(steps):
         match step:
             case "say", room, content:
                 last[room] += 1
                 for each in (log, memory):
-                    each.append(Message(room, last[room], "ann", content, NOW), "session", None)
+                    each.append(
+                        Message(room, last[room], "ann", content, NOW), "session", None
+                    )
                 kept.append(room)
             case "read", room, first, end:
                 assert log.read(room, first, end) == memory.read(room, first, end)
@@ -644,7 +841,10 @@ def test_the_file_and_the_memory_behave_the_same(files: Iterator[Path], steps: l
                 log.close()
                 log = SQLiteLog(path)
     for room in "abcd":
-        assert log.read(room, 0, 99) == memory.read(room, 0, 99) and len(log.read(room, 0, 99)) == last[room]
+        assert (
+            log.read(room, 0, 99) == memory.read(room, 0, 99)
+            and len(log.read(room, 0, 99)) == last[room]
+        )
     log.close()
     path.unlink()
 
@@ -652,28 +852,47 @@ def test_the_file_and_the_memory_behave_the_same(files: Iterator[Path], steps: l
 # --- Reader ------------------------------------------------------------------------------------------------------
 
 
-@given(st.integers(0, 5), st.permutations(range(1, 13)), st.lists(st.integers(0, 13), max_size=20), st.randoms(use_true_random=False))
-def test_in_whatever_order_messages_come_each_is_told_once_and_in_order(last: int, order: list[int], repeated: list[int], chance: random.Random) -> None:
+@given(
+    st.integers(0, 5),
+    st.permutations(range(1, 13)),
+    st.lists(st.integers(0, 13), max_size=20),
+    st.randoms(use_true_random=False),
+)
+def test_in_whatever_order_messages_come_each_is_told_once_and_in_order(
+    last: int, order: list[int], repeated: list[int], chance: random.Random
+) -> None:
     reader, told = Reader(last), []
     arriving = [*order, *repeated]
     chance.shuffle(arriving)
     while arriving:
         size = chance.randint(1, 4)
         batch, arriving = arriving[:size], arriving[size:]
-        told += [each.seq for each in reader.feed(message(seq) for seq in batch if seq < 13)]
-        assert told == list(range(last + 1, last + 1 + len(told))) and reader.last == last + len(told)
+        told += [
+            each.seq for each in reader.feed(message(seq) for seq in batch if seq < 13)
+        ]
+        assert told == list(
+            range(last + 1, last + 1 + len(told))
+        ) and reader.last == last + len(told)
         assert not reader.missing or reader.first_early > reader.last + 1
     assert told == list(range(last + 1, 13)) and not reader.missing
 
 
 def test_a_reader_waits_for_what_is_missing() -> None:
     reader = Reader(3)
-    assert (reader.feed([message(6)]), reader.missing, reader.first_early) == ([], True, 6)
+    assert (reader.feed([message(6)]), reader.missing, reader.first_early) == (
+        [],
+        True,
+        6,
+    )
     assert reader.feed([message(3), message(1)]) == [] and reader.feed([]) == []
     assert (reader.feed([message(8), message(9)]), reader.first_early) == ([], 6)
     assert [each.seq for each in reader.feed([message(5), message(4)])] == [4, 5, 6]
     assert (reader.missing, reader.last, reader.first_early) == (True, 6, 8)
-    assert [each.seq for each in reader.feed([message(7)])] == [7, 8, 9] and not reader.missing
+    assert [each.seq for each in reader.feed([message(7)])] == [
+        7,
+        8,
+        9,
+    ] and not reader.missing
 
 
 def test_a_reader_does_not_wait_for_what_will_never_come() -> None:
@@ -687,14 +906,22 @@ def test_a_reader_does_not_wait_for_what_will_never_come() -> None:
 
 
 @given(st.sets(st.integers(1, 20)), st.integers(0, 22))
-def test_skipping_gives_what_is_there_behind_the_gap(early: set[int], last: int) -> None:
+def test_skipping_gives_what_is_there_behind_the_gap(
+    early: set[int], last: int
+) -> None:
     reader = Reader(0)
     told = [each.seq for each in reader.feed(message(seq) for seq in early)]
     told += [each.seq for each in reader.skip_to(last)]
-    assert told == sorted(set(told)) and not any(seq <= max(last, len(told)) and seq > reader.last for seq in told)
-    end = next(seq for seq in itertools.count(max(last, reader.last) + 1) if seq not in early)
+    assert told == sorted(set(told)) and not any(
+        seq <= max(last, len(told)) and seq > reader.last for seq in told
+    )
+    end = next(
+        seq for seq in itertools.count(max(last, reader.last) + 1) if seq not in early
+    )
     assert reader.last >= last and reader.last == end - 1
-    assert [each.seq for each in reader.feed(message(seq) for seq in range(1, 24))] == list(range(end, 24))
+    assert [
+        each.seq for each in reader.feed(message(seq) for seq in range(1, 24))
+    ] == list(range(end, 24))
 
 
 # --- Sender ------------------------------------------------------------------------------------------------------
@@ -757,7 +984,11 @@ def test_it_says_when_it_wants_to_be_asked_again() -> None:
 def test_what_was_refused_is_sent_again_later_and_in_its_place() -> None:
     sent = sender(1, 2, 3)
     assert due(sent) == [1, 2, 3]
-    assert sent.again(2, 0.0, 0.5) and sent.again(3, 0.0, 0.5) and not sent.again(9, 0.0, 0.5)
+    assert (
+        sent.again(2, 0.0, 0.5)
+        and sent.again(3, 0.0, 0.5)
+        and not sent.again(9, 0.0, 0.5)
+    )
     sent.add(Say("new", id=4))
     assert due(sent, 0.4) == [] and sent.pause(0.4) == pytest.approx(0.1)
     assert due(sent, 0.5) == [2, 3, 4]
@@ -775,7 +1006,11 @@ class Network:
     """A sender, a server that remembers ids, and what is under way between them, in order."""
 
     def __init__(self, count: int, burst: float = 0, rate: float = 5.0) -> None:
-        self.sender, self.now, self.count = sender(*range(count), burst=burst, rate=rate), 0.0, count
+        self.sender, self.now, self.count = (
+            sender(*range(count), burst=burst, rate=rate),
+            0.0,
+            count,
+        )
         self.up: list[MessageId] = []
         self.down: list[tuple[bool, MessageId]] = []
         self.seen: list[MessageId] = []
@@ -796,7 +1031,11 @@ class Network:
     def answer(self) -> None:
         if self.down:
             taken, id = self.down.pop(0)
-            assert self.sender.answered(id) if taken else self.sender.again(id, self.now, 0.2)
+            assert (
+                self.sender.answered(id)
+                if taken
+                else self.sender.again(id, self.now, 0.2)
+            )
 
     def break_off(self) -> None:
         """What is under way is lost, in both directions."""
@@ -815,48 +1054,90 @@ class Network:
         assert len(self.sender) == 0
 
 
-DEEDS = st.lists(st.sampled_from(["send", "send", "arrive", "arrive", "arrive", "answer", "answer", "break", "refuse", "wait"]), max_size=150)
+DEEDS = st.lists(
+    st.sampled_from(
+        [
+            "send",
+            "send",
+            "arrive",
+            "arrive",
+            "arrive",
+            "answer",
+            "answer",
+            "break",
+            "refuse",
+            "wait",
+        ]
+    ),
+    max_size=150,
+)
 
 
 @given(st.integers(1, 40), DEEDS)
-def test_each_message_is_heard_once_whatever_happens(count: int, deeds: list[str]) -> None:
+def test_each_message_is_heard_once_whatever_happens(
+    count: int, deeds: list[str]
+) -> None:
     network = Network(count)
     for deed in deeds:
         match deed:
-            case "send": network.send()
-            case "arrive": network.arrive()
-            case "refuse": network.arrive(refuses=True)
-            case "answer": network.answer()
-            case "break": network.break_off()
-            case "wait": network.now += 0.3
+            case "send":
+                network.send()
+            case "arrive":
+                network.arrive()
+            case "refuse":
+                network.arrive(refuses=True)
+            case "answer":
+                network.answer()
+            case "break":
+                network.break_off()
+            case "wait":
+                network.now += 0.3
     network.settle()
     assert sorted(network.seen) == list(range(count))
     never_refused = [id for id in network.seen if id not in network.refused]
-    assert never_refused == sorted(never_refused), "and in order, but for those that the server put off"
+    assert never_refused == sorted(never_refused), (
+        "and in order, but for those that the server put off"
+    )
 
 
 @given(st.integers(1, 40), DEEDS)
-def test_each_message_is_heard_in_order_whatever_happens_to_the_connection(count: int, deeds: list[str]) -> None:
+def test_each_message_is_heard_in_order_whatever_happens_to_the_connection(
+    count: int, deeds: list[str]
+) -> None:
     """A server that refuses goes on refusing until the sender has heard of it, as one does whose bucket is empty."""
     network, refusing = Network(count), False
     for deed in deeds:
         match deed:
-            case "send": network.send()
+            case "send":
+                network.send()
             case "arrive" | "refuse":
                 refusing = bool(network.up) and (refusing or deed == "refuse")
                 network.arrive(refusing)
                 refusing = refusing and bool(network.up)
-            case "answer": network.answer()
-            case "break": network.break_off(); refusing = False
-            case "wait": network.now += 0.3
+            case "answer":
+                network.answer()
+            case "break":
+                network.break_off()
+                refusing = False
+            case "wait":
+                network.now += 0.3
     while refusing and network.up:
         network.arrive(refuses=True)
     network.settle()
     assert network.seen == list(range(count))
 
 
-@given(st.integers(1, 40), st.sampled_from([0.5, 2.0, 5.0, 50.0]), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 30), st.integers(0, 30)), max_size=80))
-def test_if_the_network_only_delays_nothing_is_ever_refused(burst: int, rate: float, steps: list[tuple[int, int, int]]) -> None:
+@given(
+    st.integers(1, 40),
+    st.sampled_from([0.5, 2.0, 5.0, 50.0]),
+    st.lists(
+        st.tuples(st.integers(0, 400), st.integers(0, 30), st.integers(0, 30)),
+        max_size=80,
+    ),
+)
+def test_if_the_network_only_delays_nothing_is_ever_refused(
+    burst: int, rate: float, steps: list[tuple[int, int, int]]
+) -> None:
     network, bucket = Network(100, burst, rate), Bucket(burst, 0.0)
     for hundredths, arriving, answered in steps:
         network.now += hundredths / 100
@@ -875,13 +1156,38 @@ def test_if_the_network_only_delays_nothing_is_ever_refused(burst: int, rate: fl
 
 def test_pauses_grow_up_to_a_limit() -> None:
     longest = pauses(0.25, 30.0, random=lambda: 1.0)
-    assert [next(longest) for _ in range(9)] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert [next(longest) for _ in range(9)] == [
+        0.25,
+        0.5,
+        1.0,
+        2.0,
+        4.0,
+        8.0,
+        16.0,
+        30.0,
+        30.0,
+    ]
     shortest = pauses(0.25, 30.0, random=lambda: 0.0)
-    assert [next(shortest) for _ in range(9)] == [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+    assert [next(shortest) for _ in range(9)] == [
+        0.125,
+        0.25,
+        0.5,
+        1.0,
+        2.0,
+        4.0,
+        8.0,
+        15.0,
+        15.0,
+    ]
 
 
 def test_a_crowd_does_not_come_back_at_once() -> None:
     crowd = [list(itertools.islice(pauses(), 10)) for _ in range(50)]
     for number in range(10):
         waits = [each[number] for each in crowd]
-        assert len(set(waits)) > 40 and max(waits) <= 30 and min(waits) >= 0.125 and max(waits) - min(waits) > 0.25 * max(waits)
+        assert (
+            len(set(waits)) > 40
+            and max(waits) <= 30
+            and min(waits) >= 0.125
+            and max(waits) - min(waits) > 0.25 * max(waits)
+        )

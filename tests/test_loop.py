@@ -1,4 +1,5 @@
 """The loop: outbox, timers, waking, the order of a tick, and streams in good and in bad weather."""
+
 import socket
 import sys
 import threading
@@ -10,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import LIMIT, wait_until
-from python_tcp.loop import EVENT_READ, EVENT_WRITE, EventLoop, Outbox, Reactor, Stream, Timers, Waker, Watchdog
+from python_tcp.loop import (
+    EVENT_READ,
+    EVENT_WRITE,
+    EventLoop,
+    Outbox,
+    Reactor,
+    Stream,
+    Timers,
+    Waker,
+    Watchdog,
+)
 from sockets import nothing_left_over, read_all, read_exactly, reset, tcp_pair  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("nothing_left_over")
@@ -36,23 +47,35 @@ class World:
         self.sockets: list[socket.socket] = []
         self.events: list[tuple] = []  # (what, connection id, data or reason)
 
-    def add(self, connection_id: int = 1, pair=tcp_pair, **options) -> tuple[Stream, socket.socket]:
+    def add(
+        self, connection_id: int = 1, pair=tcp_pair, **options
+    ) -> tuple[Stream, socket.socket]:
         """A stream that notes what happens to it, and the plain socket at its other end."""
         peer, ours = pair()
         peer.settimeout(LIMIT)
         self.sockets += [peer, ours]
         note = dict(
-            on_data=lambda stream, data: self.events.append(("data", stream.connection_id, data)),
-            on_end=lambda stream: self.events.append(("end", stream.connection_id, stream.close_reason)),
-            on_closed=lambda stream: self.events.append(("closed", stream.connection_id, stream.close_reason)),
+            on_data=lambda stream, data: self.events.append(
+                ("data", stream.connection_id, data)
+            ),
+            on_end=lambda stream: self.events.append(
+                ("end", stream.connection_id, stream.close_reason)
+            ),
+            on_closed=lambda stream: self.events.append(
+                ("closed", stream.connection_id, stream.close_reason)
+            ),
         )
-        return Stream(self.reactor, ours, ("test", 0), connection_id, **(note | options)), peer
+        return Stream(
+            self.reactor, ours, ("test", 0), connection_id, **(note | options)
+        ), peer
 
     def until(self, condition) -> None:
         """Tick until `condition()` holds."""
         end = time.monotonic() + LIMIT
         while not condition():
-            assert time.monotonic() < end, f"not so after {LIMIT:g} s; seen: {self.events}"
+            assert time.monotonic() < end, (
+                f"not so after {LIMIT:g} s; seen: {self.events}"
+            )
             self.reactor.tick(0.01)
 
     def ticks(self, count: int = 5) -> None:
@@ -65,7 +88,11 @@ class World:
         return time.monotonic() - self.start
 
     def seen(self, what: str, connection_id: int = 1) -> list:
-        return [detail for name, number, detail in self.events if (name, number) == (what, connection_id)]
+        return [
+            detail
+            for name, number, detail in self.events
+            if (name, number) == (what, connection_id)
+        ]
 
     def data(self, connection_id: int = 1) -> bytes:
         return b"".join(self.seen("data", connection_id))
@@ -103,6 +130,7 @@ def block(world: World, stream: Stream, size: int = 500_000) -> bytes:
 
 # Outbox
 
+
 class SmallOutbox(Outbox):
     __slots__ = ()
     MOST = 8  # so that short data meets the limit
@@ -132,7 +160,9 @@ def test_outbox_gives_what_was_added_in_order_however_much_is_taken_at_a_time(st
 def test_outbox_keep_head_keeps_a_beginning_that_can_still_be_sent(steps):
     outbox = SmallOutbox()
     for step in steps:
-        outbox.add(step) if isinstance(step, bytes) else outbox.drop(min(step, len(outbox.head()))) if outbox.size else None
+        outbox.add(step) if isinstance(step, bytes) else outbox.drop(
+            min(step, len(outbox.head()))
+        ) if outbox.size else None
     head = bytes(outbox.head())
     outbox.keep_head()
     assert (outbox.size, bytes(outbox.head())) == (len(head), head)
@@ -173,6 +203,7 @@ def test_outbox_holds_what_a_bytearray_held_when_it_was_added():
 
 # Timers
 
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans())), st.integers(0, 9))
 def test_timers_run_those_due_by_time_then_by_age_and_never_the_cancelled(timers, now):
     clock = Timers()
@@ -180,9 +211,17 @@ def test_timers_run_those_due_by_time_then_by_age_and_never_the_cancelled(timers
         timer = clock.add(when, lambda number=number: number)
         if cancelled:
             timer.cancel()
-    alive = sorted((when, number) for number, (when, cancelled) in enumerate(timers) if not cancelled)
-    assert [timer.callback() for timer in clock.due(now)] == [number for when, number in alive if when <= now]
-    assert clock.next_due() == min((when for when, _ in alive if when > now), default=None)
+    alive = sorted(
+        (when, number)
+        for number, (when, cancelled) in enumerate(timers)
+        if not cancelled
+    )
+    assert [timer.callback() for timer in clock.due(now)] == [
+        number for when, number in alive if when <= now
+    ]
+    assert clock.next_due() == min(
+        (when for when, _ in alive if when > now), default=None
+    )
 
 
 def test_a_timer_cancelled_by_another_one_of_the_same_tick_does_not_run(world, caplog):
@@ -204,7 +243,9 @@ def test_a_timer_may_be_cancelled_after_it_ran(world):
     assert ran == [1]
 
 
-def test_a_timer_that_asks_for_itself_at_once_leaves_room_for_the_rest_of_the_tick(world):
+def test_a_timer_that_asks_for_itself_at_once_leaves_room_for_the_rest_of_the_tick(
+    world,
+):
     ran = []
 
     def again() -> None:
@@ -218,6 +259,7 @@ def test_a_timer_that_asks_for_itself_at_once_leaves_room_for_the_rest_of_the_ti
 
 
 # Watchdog
+
 
 def test_a_watchdog_barks_once_when_it_is_not_fed_in_time(world):
     barks = []
@@ -281,6 +323,7 @@ def test_a_watchdog_that_is_closed_never_barks(world):
 
 # Waker and EventLoop
 
+
 def test_a_waker_is_readable_after_wake_and_quiet_after_drain():
     waker = Waker()
     for _ in range(3):
@@ -330,7 +373,9 @@ def test_no_wake_up_is_lost_when_many_threads_call(loop):
 def test_calls_of_one_thread_run_in_order_on_the_loops_thread(loop):
     ran: list = []
     for number in range(1000):
-        loop.call_threadsafe(lambda number=number: ran.append((number, loop.runs_here())))
+        loop.call_threadsafe(
+            lambda number=number: ran.append((number, loop.runs_here()))
+        )
     wait_until(lambda: len(ran) == 1000)
     assert ran == [(number, True) for number in range(1000)] and not loop.runs_here()
 
@@ -371,6 +416,7 @@ def test_a_call_that_raises_is_logged_and_the_loop_goes_on(loop, caplog):
 
 # Reactor
 
+
 def ready_socket(world: World, data: bytes = b"x") -> socket.socket:
     ours, peer = socket.socketpair()
     world.sockets += [ours, peer]
@@ -393,7 +439,10 @@ def test_a_tick_runs_callbacks_then_hooks_then_flushes(world):
     for _ in range(2):
         world.reactor.watch(ready_socket(world), EVENT_READ, callback)
     world.reactor.tick(0)
-    assert order == ["callback"] * 2 + ["hook"] * 2 + ["hook of the hook"] * 2 + ["flush"] * 2
+    assert (
+        order
+        == ["callback"] * 2 + ["hook"] * 2 + ["hook of the hook"] * 2 + ["flush"] * 2
+    )
 
 
 def test_hooks_and_flushes_run_once(world):
@@ -407,7 +456,9 @@ def test_hooks_and_flushes_run_once(world):
 @pytest.mark.parametrize("what", ["at_end_of_tick", "flush_later"])
 def test_a_flush_that_asks_for_a_hook_or_a_flush_gets_it_without_waiting(world, what):
     ran = []
-    world.reactor.flush_later(lambda: getattr(world.reactor, what)(lambda: ran.append(what)))
+    world.reactor.flush_later(
+        lambda: getattr(world.reactor, what)(lambda: ran.append(what))
+    )
     world.reactor.tick(0)
     world.reactor.tick(LIMIT)  # no socket and no timer would end this wait
     assert ran == [what] and world.waited < LIMIT / 2
@@ -428,7 +479,9 @@ def test_what_a_timer_sends_goes_out_without_another_event(world):
     assert read_exactly(peer, 4) == b"tick"
 
 
-@pytest.mark.parametrize("where", ["call_later", "at_end_of_tick", "flush_later", "watch"])
+@pytest.mark.parametrize(
+    "where", ["call_later", "at_end_of_tick", "flush_later", "watch"]
+)
 def test_what_raises_is_logged_and_what_comes_after_it_runs(world, caplog, where):
     ran = []
     for callback in (lambda *events: 1 / 0, lambda *events: ran.append(1)):
@@ -459,8 +512,11 @@ def test_watch_can_be_changed_and_ended(world):
 
 # Streams: writing
 
+
 def test_a_tick_writes_once_however_often_was_sent(world):
-    stream, peer = world.add(pair=lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))  # keeps writes apart
+    stream, peer = world.add(
+        pair=lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    )  # keeps writes apart
     for data in (b"one", b"", b"two", b"three"):
         assert stream.send(data)
     assert stream.queued == 11
@@ -502,7 +558,11 @@ class CountingLoop(EventLoop):
         super().tick(longest)
 
 
-@pytest.mark.parametrize("blocked", [False, True], ids=["with nothing to send", "with a peer that does not read"])
+@pytest.mark.parametrize(
+    "blocked",
+    [False, True],
+    ids=["with nothing to send", "with a peer that does not read"],
+)
 def test_a_loop_with_nothing_to_do_does_not_turn(blocked):
     loop = CountingLoop()
     peer, ours = small_buffers()
@@ -511,7 +571,9 @@ def test_a_loop_with_nothing_to_do_does_not_turn(blocked):
         stream.send(bytes(500_000))
     thread = loop.start_thread("counting")
     settled, later = threading.Event(), threading.Event()
-    loop.call_threadsafe(lambda: loop.call_later(0.2, settled.set))  # the kernel has taken what it takes
+    loop.call_threadsafe(
+        lambda: loop.call_later(0.2, settled.set)
+    )  # the kernel has taken what it takes
     assert settled.wait(LIMIT)
     before = loop.ticks
     loop.call_threadsafe(lambda: loop.call_later(0.3, later.set))
@@ -544,8 +606,13 @@ def test_a_loop_does_not_turn_after_a_blocked_peer_has_read_everything():
 
 # Streams: slow consumers
 
+
 def test_a_peer_that_lets_too_many_bytes_wait_is_told_so_and_closed(world):
-    stream, peer = world.add(pair=small_buffers, max_output=200_000, farewell=lambda reason: f"bye: {reason}".encode())
+    stream, peer = world.add(
+        pair=small_buffers,
+        max_output=200_000,
+        farewell=lambda reason: f"bye: {reason}".encode(),
+    )
     line, sent = b"0123456789" * 1000, 0
     while stream.send(line):
         sent += len(line)
@@ -566,10 +633,14 @@ def test_a_peer_that_lets_too_many_bytes_wait_is_told_so_and_closed(world):
     assert world.seen("end") == world.seen("closed") == ["slow_consumer"]
 
 
-def test_a_peer_that_was_refused_something_is_closed_even_if_it_reads_before_the_flush(world):
+def test_a_peer_that_was_refused_something_is_closed_even_if_it_reads_before_the_flush(
+    world,
+):
     stream, peer = world.add(pair=small_buffers, max_output=30_000)
     assert stream.send(bytes(40_000)) and not stream.send(b"what it will never get")
-    assert stream.close_reason is None  # not within `send`: its caller may be in the middle of something
+    assert (
+        stream.close_reason is None
+    )  # not within `send`: its caller may be in the middle of something
     peer.recv(20_000)
     world.reactor.tick(0)
     assert stream.close_reason == "slow_consumer" and stream.queued <= 30_000
@@ -617,6 +688,7 @@ def test_a_peer_that_reads_slowly_but_steadily_stays(world):
 
 
 # Streams: closing
+
 
 def test_finish_sends_what_is_queued_then_farewell_then_closes(world):
     stream, peer = world.add(farewell=lambda reason: f"({reason})".encode())
@@ -694,7 +766,9 @@ def test_a_stream_ends_and_closes_once_however_often_it_is_ended(world, first):
 
 
 def test_a_peer_that_half_closes_gets_its_answer(world):
-    stream, peer = world.add(on_data=lambda stream, data: stream.send(b"answer to " + data))
+    stream, peer = world.add(
+        on_data=lambda stream, data: stream.send(b"answer to " + data)
+    )
     peer.sendall(b"question")
     peer.shutdown(socket.SHUT_WR)
     world.until(lambda: world.seen("closed"))
@@ -704,7 +778,9 @@ def test_a_peer_that_half_closes_gets_its_answer(world):
 
 def test_a_peer_that_half_closes_gets_even_an_answer_that_blocks(world):
     answer = bytes(range(256)) * 2000
-    stream, peer = world.add(pair=small_buffers, on_data=lambda stream, data: stream.send(answer))
+    stream, peer = world.add(
+        pair=small_buffers, on_data=lambda stream, data: stream.send(answer)
+    )
     peer.sendall(b"question")
     peer.shutdown(socket.SHUT_WR)
     world.until(lambda: world.seen("end"))
@@ -727,6 +803,7 @@ def test_a_half_closed_peer_that_does_not_read_is_not_waited_for_for_ever(world)
 
 
 # Streams: RST
+
 
 def reset_while_open(world, stream, peer):
     pass
@@ -767,11 +844,15 @@ def reset_with_input_that_was_not_read(world, stream, peer):
     peer.sendall(b"hello")
 
 
-RESETS = [function for name, function in list(globals().items()) if name.startswith("reset_")]
+RESETS = [
+    function for name, function in list(globals().items()) if name.startswith("reset_")
+]
 
 
 @pytest.mark.parametrize("situation", RESETS, ids=lambda function: function.__name__)
-def test_a_reset_ends_and_closes_the_stream_once_in_every_state(world, caplog, situation):
+def test_a_reset_ends_and_closes_the_stream_once_in_every_state(
+    world, caplog, situation
+):
     stream, peer = world.add(pair=small_tcp_buffers)
     other, other_peer = world.add(2)
     situation(world, stream, peer)
@@ -780,7 +861,10 @@ def test_a_reset_ends_and_closes_the_stream_once_in_every_state(world, caplog, s
     world.clock.now += 100
     world.ticks()
     assert len(world.seen("end")) == len(world.seen("closed")) == 1
-    assert stream.close_reason in ("test", "closed by peer") or stream.close_reason.startswith("connection lost: ")
+    assert stream.close_reason in (
+        "test",
+        "closed by peer",
+    ) or stream.close_reason.startswith("connection lost: ")
     assert not stream.send(b"x") and not caplog.records
     other.send(b"still here")
     world.ticks()
@@ -789,12 +873,15 @@ def test_a_reset_ends_and_closes_the_stream_once_in_every_state(world, caplog, s
 
 # Streams: callbacks
 
+
 def explode(*args: object) -> None:
     raise RuntimeError("oops")
 
 
 @pytest.mark.parametrize("callback", ["on_data", "on_end", "on_closed", "farewell"])
-def test_a_callback_that_raises_is_logged_and_costs_its_own_connection_only(world, caplog, callback):
+def test_a_callback_that_raises_is_logged_and_costs_its_own_connection_only(
+    world, caplog, callback
+):
     other, other_peer = world.add(8)
     stream, peer = world.add(7, **{callback: explode})
     peer.sendall(b"x")
@@ -833,10 +920,14 @@ def test_a_stream_may_be_ended_in_its_own_callbacks(world, ending):
     world.clock.now += 100
     world.until(lambda: world.seen("closed"))
     assert world.seen("closed") == ["in callback"]
-    assert len(world.seen("called")) == 2  # one for data, one for the end: nothing after it
+    assert (
+        len(world.seen("called")) == 2
+    )  # one for data, one for the end: nothing after it
 
 
-def test_a_stream_closed_by_another_ones_callback_in_the_same_tick_gets_nothing_more(world, caplog):
+def test_a_stream_closed_by_another_ones_callback_in_the_same_tick_gets_nothing_more(
+    world, caplog
+):
     streams: list[Stream] = []
 
     def close_the_others(stream, data) -> None:
@@ -851,11 +942,17 @@ def test_a_stream_closed_by_another_ones_callback_in_the_same_tick_gets_nothing_
         peer.sendall(b"x")
     world.ticks()
     assert sorted(len(world.seen("data", number)) for number in (1, 2, 3)) == [0, 0, 1]
-    assert sorted(len(world.seen("closed", number)) for number in (1, 2, 3)) == [0, 1, 1]
+    assert sorted(len(world.seen("closed", number)) for number in (1, 2, 3)) == [
+        0,
+        1,
+        1,
+    ]
     assert not caplog.records
 
 
-def test_a_stream_that_may_be_written_and_read_and_is_closed_between_is_not_read(world, caplog):
+def test_a_stream_that_may_be_written_and_read_and_is_closed_between_is_not_read(
+    world, caplog
+):
     stream, peer = world.add(pair=small_tcp_buffers)
     block(world, stream)
     peer.sendall(b"unread")
@@ -879,7 +976,6 @@ def test_what_a_wrong_send_raises_does_not_stay_in_the_way(world):
     stream.send(b"bytes")
     world.ticks()
     assert read_exactly(peer, 5) == b"bytes"
-
 
 
 def test_the_state_of_a_stream_follows_the_kernel_when_the_peer_has_finished(world):

@@ -1,4 +1,5 @@
 """Every notebook runs from top to bottom in a Jupyter kernel, twice over in the same one, gives the stored outputs both times, and leaves nothing behind."""
+
 import asyncio
 import configparser
 import copy
@@ -52,16 +53,26 @@ print(json.dumps([repr(thing) for thing in __left]))
 
 def is_skipped(cell: nbformat.NotebookNode) -> bool:
     directives = re.findall(r"^\s*#\|\s*(\S.*?)\s*$", cell.source, re.M)
-    return any(re.fullmatch(r"eval:\s*false", d, re.I) or d.split()[0] in SKIP_FLAGS for d in directives)
+    return any(
+        re.fullmatch(r"eval:\s*false", d, re.I) or d.split()[0] in SKIP_FLAGS
+        for d in directives
+    )
 
 
-def run(notebook: nbformat.NotebookNode, rounds: int = ROUNDS) -> tuple[list[nbformat.NotebookNode], list[str]]:
+def run(
+    notebook: nbformat.NotebookNode, rounds: int = ROUNDS
+) -> tuple[list[nbformat.NotebookNode], list[str]]:
     """Copies of `notebook`, one for each round in the same kernel, with its outputs, cleaned; and what was left behind at the end."""
     copies = [copy.deepcopy(notebook) for _ in range(rounds)]
     for number, each in enumerate(copies):
         for cell in each.cells:
             cell["id"] = f"{number}-{cell.get('id')}"  # unique in the run
-    cells = [cell for each in copies for cell in each.cells if cell.cell_type == "code" and not is_skipped(cell)]
+    cells = [
+        cell
+        for each in copies
+        for cell in each.cells
+        if cell.cell_type == "code" and not is_skipped(cell)
+    ]
     before, after = new_code_cell(BEFORE), new_code_cell(AFTER)
     client = NotebookClient(
         new_notebook(cells=[before, *cells, after]),
@@ -72,7 +83,9 @@ def run(notebook: nbformat.NotebookNode, rounds: int = ROUNDS) -> tuple[list[nbf
     )
 
     async def execute() -> None:
-        await asyncio.wait_for(client.async_execute(env={**os.environ, "IN_TEST": "1"}), CEILING)
+        await asyncio.wait_for(
+            client.async_execute(env={**os.environ, "IN_TEST": "1"}), CEILING
+        )
 
     asyncio.run(execute())
     for each in copies:
@@ -80,16 +93,30 @@ def run(notebook: nbformat.NotebookNode, rounds: int = ROUNDS) -> tuple[list[nbf
     return copies, json.loads(after.outputs[0].text)
 
 
-def differences(stored: nbformat.NotebookNode, fresh: nbformat.NotebookNode) -> list[str]:
+def differences(
+    stored: nbformat.NotebookNode, fresh: nbformat.NotebookNode
+) -> list[str]:
     """The cells that have other outputs now, each with both."""
-    pairs = [(old, new) for old, new in zip(stored.cells, fresh.cells, strict=True) if old.get("outputs") != new.get("outputs")]
-    return [f"{old.source}\n--- stored: {old.outputs}\n--- now: {new.outputs}\n" for old, new in pairs]
+    pairs = [
+        (old, new)
+        for old, new in zip(stored.cells, fresh.cells, strict=True)
+        if old.get("outputs") != new.get("outputs")
+    ]
+    return [
+        f"{old.source}\n--- stored: {old.outputs}\n--- now: {new.outputs}\n"
+        for old, new in pairs
+    ]
 
 
-@pytest.mark.parametrize("path", sorted(NBS.glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(NBS.glob("*.ipynb")), ids=lambda path: path.stem
+)
 def test_notebook(path: Path) -> None:
     stored = nbformat.read(path, as_version=4)
-    if any(re.search(r"^- skip_exec: *true", cell.source, re.M) for cell in stored.cells[:1]):
+    if any(
+        re.search(r"^- skip_exec: *true", cell.source, re.M)
+        for cell in stored.cells[:1]
+    ):
         pytest.skip("skip_exec")
     start = time.monotonic()
     fresh, leftovers = run(stored)
@@ -104,8 +131,14 @@ def test_notebook(path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("import threading, time; threading.Thread(target=time.sleep, args=[30], daemon=True, name='forgotten').start()", "Thread(forgotten"),
-        ("import socket; listener = socket.create_server(('127.0.0.1', 0))", "<socket.socket"),
+        (
+            "import threading, time; threading.Thread(target=time.sleep, args=[30], daemon=True, name='forgotten').start()",
+            "Thread(forgotten",
+        ),
+        (
+            "import socket; listener = socket.create_server(('127.0.0.1', 0))",
+            "<socket.socket",
+        ),
         ("import selectors; selector = selectors.DefaultSelector()", "Selector"),
         ("import subprocess; child = subprocess.Popen(['sleep', '30'])", "<Popen"),
     ],
@@ -116,7 +149,11 @@ def test_that_a_leftover_is_noticed(source: str, complaint: str) -> None:
 
 
 def test_that_a_changed_output_is_noticed_and_a_skipped_cell_is_not_run() -> None:
-    cells = [new_code_cell("import os; os.getpid()"), new_code_cell("#| eval: false\n1 / 0"), new_code_cell("#| slow\n1 / 0")]
+    cells = [
+        new_code_cell("import os; os.getpid()"),
+        new_code_cell("#| eval: false\n1 / 0"),
+        new_code_cell("#| slow\n1 / 0"),
+    ]
     (first,), _ = run(new_notebook(cells=cells), rounds=1)
     (again,), _ = run(first, rounds=1)
     (changed,) = differences(first, again)
@@ -124,7 +161,11 @@ def test_that_a_changed_output_is_noticed_and_a_skipped_cell_is_not_run() -> Non
 
 
 def test_that_a_second_round_with_another_output_is_noticed() -> None:
-    (first, second), _ = run(new_notebook(cells=[new_code_cell("seen = [*globals().get('seen', []), 1]\nlen(seen)")]))
+    (first, second), _ = run(
+        new_notebook(
+            cells=[new_code_cell("seen = [*globals().get('seen', []), 1]\nlen(seen)")]
+        )
+    )
     (changed,) = differences(first, second)
     assert "'text/plain': '1'" in changed and "'text/plain': '2'" in changed
 
@@ -132,5 +173,7 @@ def test_that_a_second_round_with_another_output_is_noticed() -> None:
 def test_nbdev_runs_them_too() -> None:
     """nbdev's own run has no time limit, so it has one here."""
     command = [Path(sys.executable).with_name("nbdev_test"), "--n_workers", "2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0 and "Success." in done.stdout, done.stdout + done.stderr

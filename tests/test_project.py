@@ -1,4 +1,5 @@
 """The notebooks, the package, the README and the settings are in step, and keep the rules that the site and the reader depend on."""
+
 import ast
 import json
 import re
@@ -12,7 +13,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
-MODULES = sorted(path for path in (ROOT / "python_tcp").glob("*.py") if not path.name.startswith("_"))
+MODULES = sorted(
+    path for path in (ROOT / "python_tcp").glob("*.py") if not path.name.startswith("_")
+)
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 
@@ -30,8 +33,15 @@ IO = {"socket", "threading", "time", "selectors", "asyncio"}
 
 
 def contents(folder: Path) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in files}
+    files = (
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    )
+    return {
+        str(path.relative_to(folder)): path.read_text(encoding="utf-8")
+        for path in files
+    }
 
 
 def out_of_step(tree: Path) -> list[str]:
@@ -40,9 +50,18 @@ def out_of_step(tree: Path) -> list[str]:
     for module in (tree / "python_tcp").glob("[!_]*.py"):
         module.unlink()  # so that one without a notebook is noticed
     for command in ("nbdev_export", "nbdev_clean"):
-        subprocess.run([Path(sys.executable).with_name(command)], cwd=tree, check=True, timeout=120)
+        subprocess.run(
+            [Path(sys.executable).with_name(command)], cwd=tree, check=True, timeout=120
+        )
     after = contents(tree / "python_tcp"), contents(tree / "nbs")
-    return sorted({name for old, new in zip(before, after) for name in old.keys() | new.keys() if old.get(name) != new.get(name)})
+    return sorted(
+        {
+            name
+            for old, new in zip(before, after)
+            for name in old.keys() | new.keys()
+            if old.get(name) != new.get(name)
+        }
+    )
 
 
 def test_the_package_is_what_the_notebooks_export(tree: Path) -> None:
@@ -70,11 +89,19 @@ def test_what_is_made_from_the_chapters_is_up_to_date(tree: Path) -> None:
     """The map, the table for teachers and the links of the glossary; and a new chapter comes in by itself."""
     command = [sys.executable, tree / "tools" / "fill.py"]
     assert subprocess.run([*command, "--check"]).returncode == 0, "run: make export"
-    cells = [nbformat.v4.new_markdown_cell(text) for text in ("# Something new\n\n> Learn it.", "A *ghost* and a *backlog*.")]
+    cells = [
+        nbformat.v4.new_markdown_cell(text)
+        for text in ("# Something new\n\n> Learn it.", "A *ghost* and a *backlog*.")
+    ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tree / "nbs" / "00_a.ipynb")
-    assert subprocess.run([*command, "--check"], stderr=subprocess.DEVNULL).returncode == 1
+    assert (
+        subprocess.run([*command, "--check"], stderr=subprocess.DEVNULL).returncode == 1
+    )
     assert subprocess.run(command).returncode == 0
-    index, glossary, teaching = ((tree / "nbs" / f"{name}.ipynb").read_text() for name in ("index", "95_glossary", "96_teaching"))
+    index, glossary, teaching = (
+        (tree / "nbs" / f"{name}.ipynb").read_text()
+        for name in ("index", "95_glossary", "96_teaching")
+    )
     assert "| 0 | [Something new](00_a.ipynb) | Learn it. |" in index
     assert "[0. Something new](00_a.ipynb) | 9 |" in teaching
     assert glossary.count(" → [Something new](00_a.ipynb)") == 2
@@ -83,18 +110,44 @@ def test_what_is_made_from_the_chapters_is_up_to_date(tree: Path) -> None:
 
 def glossary() -> list[tuple[str, str, str | None]]:
     """Term, other forms, and the notebook that it links to."""
-    text = "\n".join(cell.source for cell in nbformat.read(ROOT / "nbs" / "95_glossary.ipynb", as_version=4).cells)
-    entries = re.findall(r"^- \*\*(.+?)\*\*(?: \((.+?)\))?: \S.*?\.(?: → \[[^]]+\]\((\w+\.ipynb)\))?$", text, re.M)
-    assert len(entries) == len(re.findall("^- ", text, re.M)) > 40  # none has another form
+    text = "\n".join(
+        cell.source
+        for cell in nbformat.read(
+            ROOT / "nbs" / "95_glossary.ipynb", as_version=4
+        ).cells
+    )
+    entries = re.findall(
+        r"^- \*\*(.+?)\*\*(?: \((.+?)\))?: \S.*?\.(?: → \[[^]]+\]\((\w+\.ipynb)\))?$",
+        text,
+        re.M,
+    )
+    assert (
+        len(entries) == len(re.findall("^- ", text, re.M)) > 40
+    )  # none has another form
     return entries
 
 
 def test_the_glossary_links_to_chapters_that_have_the_term() -> None:
     for term, others, notebook in glossary():
-        said = [re.sub("[ _-]", ".", form) for form in (term, *others.replace("`", "").split(", ")) if form]
-        chapters = [notebook] if notebook else [path.name for path in NOTEBOOKS if "00" <= path.name < "95"]
-        prose = " ".join(cell.source for name in chapters for cell in nbformat.read(ROOT / "nbs" / name, as_version=4).cells if cell.cell_type == "markdown")
-        assert bool(re.search(rf"\b({'|'.join(said)})(e?s)?\b", prose, re.I)) == bool(notebook), f"{term}: {notebook}"
+        said = [
+            re.sub("[ _-]", ".", form)
+            for form in (term, *others.replace("`", "").split(", "))
+            if form
+        ]
+        chapters = (
+            [notebook]
+            if notebook
+            else [path.name for path in NOTEBOOKS if "00" <= path.name < "95"]
+        )
+        prose = " ".join(
+            cell.source
+            for name in chapters
+            for cell in nbformat.read(ROOT / "nbs" / name, as_version=4).cells
+            if cell.cell_type == "markdown"
+        )
+        assert bool(re.search(rf"\b({'|'.join(said)})(e?s)?\b", prose, re.I)) == bool(
+            notebook
+        ), f"{term}: {notebook}"
 
 
 def test_the_glossary_is_in_order() -> None:
@@ -103,20 +156,40 @@ def test_the_glossary_is_in_order() -> None:
 
 
 def test_what_the_home_page_and_the_teachers_page_tell_to_type_is_there() -> None:
-    text = "\n".join(cell.source for name in ("index", "96_teaching") for cell in nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells)
+    text = "\n".join(
+        cell.source
+        for name in ("index", "96_teaching")
+        for cell in nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells
+    )
     typed = set(re.findall(r"\bmake (\w+)$|`make (\w+)`", text, re.M))
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M)
     assert typed and {one or other for one, other in typed} <= set(targets)
     for command in ("chat_server", "chat_client"):
         lines = re.findall(rf"^\.venv/bin/{command}(.*)$", text, re.M)
         module = f"from python_tcp.chat_app import start_{command.partition('_')[2]} as start; start(['--help'])"
-        usage = subprocess.run([sys.executable, "-c", module], capture_output=True, text=True, timeout=30).stdout
-        assert lines and all(option in usage for line in lines for option in re.findall(r"--\w+", line)) and "usage" in usage
+        usage = subprocess.run(
+            [sys.executable, "-c", module], capture_output=True, text=True, timeout=30
+        ).stdout
+        assert (
+            lines
+            and all(
+                option in usage
+                for line in lines
+                for option in re.findall(r"--\w+", line)
+            )
+            and "usage" in usage
+        )
 
 
 def test_links_of_the_readme_lead_to_files() -> None:
-    links = re.findall(r"\]\(([^)#\s]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    missing = [link for link in links if not re.match(r"\w+:", link) and not (ROOT / link).exists()]
+    links = re.findall(
+        r"\]\(([^)#\s]+)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
+    missing = [
+        link
+        for link in links
+        if not re.match(r"\w+:", link) and not (ROOT / link).exists()
+    ]
     assert missing == []
 
 
@@ -131,7 +204,9 @@ def test_quarto_settings() -> None:
 
 @each_notebook
 def test_form_of_a_notebook(path: Path) -> None:
-    notebook = json.loads(path.read_text(encoding="utf-8"))  # as it is: nbformat would mend it
+    notebook = json.loads(
+        path.read_text(encoding="utf-8")
+    )  # as it is: nbformat would mend it
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     ids = [cell["id"] for cell in notebook["cells"]]
     assert len(ids) == len(set(ids))
@@ -143,7 +218,9 @@ def test_form_of_a_notebook(path: Path) -> None:
 def test_stored_outputs_have_no_ports_and_no_memory_addresses(path: Path) -> None:
     for cell in nbformat.read(path, as_version=4).cells:
         text = str(cell.get("outputs", ""))
-        assert not re.search(r"127\.0\.0\.1'?[:,] ?(?!80[08]0\b)\d{4,5}|0x[0-9a-f]{6,}", text), cell.source
+        assert not re.search(
+            r"127\.0\.0\.1'?[:,] ?(?!80[08]0\b)\d{4,5}|0x[0-9a-f]{6,}", text
+        ), cell.source
 
 
 @each_module
@@ -162,8 +239,14 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level:  # from .core import x; from . import core
+        elif (
+            isinstance(node, ast.ImportFrom) and node.level
+        ):  # from .core import x; from . import core
             names |= {f"python_tcp.{node.module or alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names |= {f"python_tcp.{alias.name}" for alias in node.names} if node.module == "python_tcp" else {node.module}
+            names |= (
+                {f"python_tcp.{alias.name}" for alias in node.names}
+                if node.module == "python_tcp"
+                else {node.module}
+            )
     return names

@@ -1,4 +1,5 @@
 """`python_tcp.protocol`: what is said arrives as it was said, and what is wrong with a line is said in one typed error."""
+
 import json
 import re
 import sys
@@ -12,9 +13,42 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from python_tcp.protocol import (
-    FORBIDDEN, MAX_LINE, MAX_PAGE, AskHistory, AskRooms, AskUsers, Bucket, Command, Error, Event, Goodbye, History, Join, Joined, Leave, Left, Limits,
-    Message, Ok, Ping, Pong, RoomList, RoomSize, Say, SetStatus, StatusChanged, UserList, Welcome, Whisper, Whispered, decode, decode_event, encode,
-    forbidden_character, goodbye, schema,
+    FORBIDDEN,
+    MAX_LINE,
+    MAX_PAGE,
+    AskHistory,
+    AskRooms,
+    AskUsers,
+    Bucket,
+    Command,
+    Error,
+    Event,
+    Goodbye,
+    History,
+    Join,
+    Joined,
+    Leave,
+    Left,
+    Limits,
+    Message,
+    Ok,
+    Ping,
+    Pong,
+    RoomList,
+    RoomSize,
+    Say,
+    SetStatus,
+    StatusChanged,
+    UserList,
+    Welcome,
+    Whisper,
+    Whispered,
+    decode,
+    decode_event,
+    encode,
+    forbidden_character,
+    goodbye,
+    schema,
 )
 
 MOST = 2**63 - 1
@@ -37,7 +71,10 @@ EVENTS = [
 
 
 def named(messages: list) -> list:
-    return [pytest.param(message, id=f"{number}-{type(message).__name__}") for number, message in enumerate(messages)]
+    return [
+        pytest.param(message, id=f"{number}-{type(message).__name__}")
+        for number, message in enumerate(messages)
+    ]
 
 
 def test_every_command_and_every_event_is_tried() -> None:
@@ -60,14 +97,36 @@ def test_an_event_comes_back_as_it_was(event: Event) -> None:
 
 
 def test_the_wire_is_flat_json_with_a_type() -> None:
-    assert json.loads(encode(Say("hi", "dev", 7))) == {"type": "message", "content": "hi", "room": "dev", "id": 7}
+    assert json.loads(encode(Say("hi", "dev", 7))) == {
+        "type": "message",
+        "content": "hi",
+        "room": "dev",
+        "id": 7,
+    }
     assert json.loads(encode(Join("ann"))) == {"type": "join", "username": "ann"}
-    assert json.loads(encode(Error("not_joined", "join first"))) == {"type": "error", "code": "not_joined", "content": "join first"}
+    assert json.loads(encode(Error("not_joined", "join first"))) == {
+        "type": "error",
+        "code": "not_joined",
+        "content": "join first",
+    }
     assert json.loads(encode(AskHistory())) == {"type": "history"}
-    assert decode_event(b'{"type": "history", "room": "dev", "messages": [], "more": true}') == History("dev", [], True, 0, None)
+    assert decode_event(
+        b'{"type": "history", "room": "dev", "messages": [], "more": true}'
+    ) == History("dev", [], True, 0, None)
     assert json.loads(encode(AskHistory(after=0))) == {"type": "history", "after": 0}
-    assert json.loads(encode(Error("rate_limited", "wait", 7, 0.2))) == {"type": "error", "code": "rate_limited", "content": "wait", "id": 7, "retry_after": 0.2}
-    assert json.loads(encode(UserList("dev", ["ann"], {"ann": "away"}))) == {"type": "users", "room": "dev", "users": ["ann"], "statuses": {"ann": "away"}}
+    assert json.loads(encode(Error("rate_limited", "wait", 7, 0.2))) == {
+        "type": "error",
+        "code": "rate_limited",
+        "content": "wait",
+        "id": 7,
+        "retry_after": 0.2,
+    }
+    assert json.loads(encode(UserList("dev", ["ann"], {"ann": "away"}))) == {
+        "type": "users",
+        "room": "dev",
+        "users": ["ann"],
+        "statuses": {"ann": "away"},
+    }
     assert json.loads(encode(History("dev", [Message("dev", 3, "ann", "hi", 1.5)], False, 2))) == {
         "type": "history", "room": "dev", "more": False, "lost": 2,
         "messages": [{"type": "message", "room": "dev", "seq": 3, "username": "ann", "content": "hi", "timestamp": 1.5}],
@@ -120,8 +179,16 @@ MALFORMED = [
     (b'{"type": "ping", "id": 01}', "bad_json", ""),
     (b'{"type": "ping", "x": "\\q"}', "bad_json", ""),
     (b'{"type": "ping", "x": "\\u12"}', "bad_json", ""),
-    (b'{"type": "message", "content": "a\tb"}', "bad_json", ""),  # a raw control character in a JSON string
-    (b'{"type": "message", "content": "\\ud800"}', "bad_json", ""),  # half a character: it could not be encoded again
+    (
+        b'{"type": "message", "content": "a\tb"}',
+        "bad_json",
+        "",
+    ),  # a raw control character in a JSON string
+    (
+        b'{"type": "message", "content": "\\ud800"}',
+        "bad_json",
+        "",
+    ),  # half a character: it could not be encoded again
     (b'{"type": "message", "content": "\\udc4b\\ud83d"}', "bad_json", ""),
     (b'{"type": "ping", "id": "\\ud800"}', "bad_json", ""),
     (b'\xef\xbb\xbf{"type": "ping"}', "bad_json", ""),
@@ -222,16 +289,27 @@ MALFORMED = [
     # too long
     (message(content="x" * 4001), "too_long", "4001"),
     (message(content="👋" * 4001), "too_long", "4001"),
-    (b'{"type": "whisper", "to": "bob", "content": "' + b"x" * 4001 + b'"}', "too_long", "`content`"),
+    (
+        b'{"type": "whisper", "to": "bob", "content": "' + b"x" * 4001 + b'"}',
+        "too_long",
+        "`content`",
+    ),
     (b'{"type": "status", "status": "' + b"x" * 81 + b'"}', "too_long", "`status`"),
 ]
 
 
-@pytest.mark.parametrize(("line", "code", "says"), [pytest.param(*case, id=repr(case[0][:50])) for case in MALFORMED])
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [pytest.param(*case, id=repr(case[0][:50])) for case in MALFORMED],
+)
 def test_what_is_wrong_with_a_line_is_said(line: bytes, code: str, says: str) -> None:
     error = decode(line)
     assert isinstance(error, Error) and error.code == code
-    assert says in error.content and error.content.isprintable() and len(error.content) < 200
+    assert (
+        says in error.content
+        and error.content.isprintable()
+        and len(error.content) < 200
+    )
 
 
 def test_at_the_limits_all_is_well() -> None:
@@ -240,49 +318,112 @@ def test_at_the_limits_all_is_well() -> None:
         Say("x", id="i" * 64), Ping("👋" * 64), Join("-"), Join("..."), Join("0"), Join("ann", since=MOST, token="-" * 64), Join("ann", since=0, token="_" * 16),
         Say("x", id=MOST), Say("x", id=-MOST - 1), AskHistory(before=MOST, limit=1), AskHistory(after=MOST, limit=MAX_PAGE), AskHistory(before=0), AskHistory(after=0),
     ):  # fmt: skip
-        assert decode(json.dumps(msgspec.to_builtins(command), ensure_ascii=False).encode()) == command
+        assert (
+            decode(
+                json.dumps(msgspec.to_builtins(command), ensure_ascii=False).encode()
+            )
+            == command
+        )
 
 
 def test_the_longest_message_fits_into_a_line() -> None:
     assert len(encode(Say("👋" * 4000, "r" * 64))) <= MAX_LINE
 
 
-CONTROLS = [*range(0x00, 0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+CONTROLS = [
+    *range(0x00, 0x20),
+    *range(0x7F, 0xA0),
+    0x2028,
+    0x2029,
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+]
 
 
-@pytest.mark.parametrize("type, field", [("message", "content"), ("whisper", "content"), ("status", "status")])
-def test_no_control_character_escape_or_bidirectional_override_passes(type: str, field: str) -> None:
+@pytest.mark.parametrize(
+    "type, field",
+    [("message", "content"), ("whisper", "content"), ("status", "status")],
+)
+def test_no_control_character_escape_or_bidirectional_override_passes(
+    type: str, field: str
+) -> None:
     for code in CONTROLS:
         for text in (chr(code), f"before {chr(code)}[2J after"):
-            decoded = decode(json.dumps({"type": type, "to": "bob", field: text}).encode())
+            decoded = decode(
+                json.dumps({"type": type, "to": "bob", field: text}).encode()
+            )
             if chr(code) in "\t\n" and field == "content":
                 assert not isinstance(decoded, Error), f"U+{code:04X}"
             else:
-                assert isinstance(decoded, Error) and decoded.code == "bad_message", f"U+{code:04X}"
-                assert f"`{field}`" in decoded.content and f"U+{code:04X}" in decoded.content
+                assert isinstance(decoded, Error) and decoded.code == "bad_message", (
+                    f"U+{code:04X}"
+                )
+                assert (
+                    f"`{field}`" in decoded.content
+                    and f"U+{code:04X}" in decoded.content
+                )
 
 
 @pytest.mark.parametrize("status", ["\t", "\n", "at\tlunch", "away\n", "a\nb\x1b"])
 def test_a_status_is_one_line(status: str) -> None:
     error = decode(json.dumps({"type": "status", "status": status}).encode())
-    assert isinstance(error, Error) and error.code == "bad_message" and "U+00" in error.content
-    assert decode(b'{"type": "status", "status": "at lunch \xe2\x80\x94 back at 2"}') == SetStatus("at lunch \N{EM DASH} back at 2")
+    assert (
+        isinstance(error, Error)
+        and error.code == "bad_message"
+        and "U+00" in error.content
+    )
+    assert decode(
+        b'{"type": "status", "status": "at lunch \xe2\x80\x94 back at 2"}'
+    ) == SetStatus("at lunch \N{EM DASH} back at 2")
 
 
-def test_forbidden_is_what_unicode_calls_a_control_or_an_embedding_override_or_isolate() -> None:
+def test_forbidden_is_what_unicode_calls_a_control_or_an_embedding_override_or_isolate() -> (
+    None
+):
     """Judged by Unicode's own tables, and not by our pattern."""
-    steering = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # UAX #9, table 4
+    steering = {
+        "LRE",
+        "RLE",
+        "LRO",
+        "RLO",
+        "PDF",
+        "LRI",
+        "RLI",
+        "FSI",
+        "PDI",
+    }  # UAX #9, table 4
     lines = {"Zl", "Zp"}  # some terminals and many programs end a line there
     for code in range(sys.maxunicode + 1):
         character = chr(code)
         category = unicodedata.category(character)
-        bad = category == "Cc" and character not in "\t\n" or category in lines or unicodedata.bidirectional(character) in steering
-        assert forbidden_character(f"a{character}b") == (f"U+{code:04X}" if bad else None)
+        bad = (
+            category == "Cc"
+            and character not in "\t\n"
+            or category in lines
+            or unicodedata.bidirectional(character) in steering
+        )
+        assert forbidden_character(f"a{character}b") == (
+            f"U+{code:04X}" if bad else None
+        )
 
 
-@pytest.mark.parametrize("text", ["Grüße", "👋🏽", "日本語", "שלום", "a\u00a0b", "e\u0301", "👩\u200d💻", "\U0010ffff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Grüße",
+        "👋🏽",
+        "日本語",
+        "שלום",
+        "a\u00a0b",
+        "e\u0301",
+        "👩\u200d💻",
+        "\U0010ffff",
+    ],
+)
 def test_what_people_write_passes(text: str) -> None:
-    assert decode(json.dumps({"type": "message", "content": text}).encode()) == Say(text)
+    assert decode(json.dumps({"type": "message", "content": text}).encode()) == Say(
+        text
+    )
 
 
 @pytest.mark.parametrize("line", [
@@ -306,7 +447,9 @@ def check(line: bytes) -> None:
         assert re.fullmatch("[a-z0-9_]+", decoded.code) and decoded.content
     else:
         assert decode(encoded[:-1]) == decoded
-        assert not FORBIDDEN.search(getattr(decoded, "content", "") + getattr(decoded, "status", ""))
+        assert not FORBIDDEN.search(
+            getattr(decoded, "content", "") + getattr(decoded, "status", "")
+        )
 
 
 @given(st.binary(max_size=100))
@@ -314,27 +457,68 @@ def test_any_bytes_give_a_command_or_an_error(line: bytes) -> None:
     check(line)
 
 
-LOOKS_RIGHT = ["join", "message", "whisper", "users", "rooms", "status", "leave", "ping", "pong", "history", "error"]
+LOOKS_RIGHT = [
+    "join",
+    "message",
+    "whisper",
+    "users",
+    "rooms",
+    "status",
+    "leave",
+    "ping",
+    "pong",
+    "history",
+    "error",
+]
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=9) | st.sampled_from(["ann", "x" * 70, "y" * 4001, "\x1b[2J"]),
-    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=3), values, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(), max_size=9)
+    | st.sampled_from(["ann", "x" * 70, "y" * 4001, "\x1b[2J"]),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(st.text(max_size=3), values, max_size=3)
+    ),
     max_leaves=5,
 )
 NEAR_MISSES = st.fixed_dictionaries(
     {"type": st.sampled_from(LOOKS_RIGHT) | VALUES},
-    optional={name: st.sampled_from(["ann", "dev", "hi", 7]) | VALUES for name in ("username", "room", "content", "to", "status", "id", "since", "token", "before", "after", "limit")},
+    optional={
+        name: st.sampled_from(["ann", "dev", "hi", 7]) | VALUES
+        for name in (
+            "username",
+            "room",
+            "content",
+            "to",
+            "status",
+            "id",
+            "since",
+            "token",
+            "before",
+            "after",
+            "limit",
+        )
+    },
 )
 
 
 @given(NEAR_MISSES, st.booleans())
-def test_json_that_is_nearly_right_gives_a_command_or_an_error(fields: dict, ascii_only: bool) -> None:
+def test_json_that_is_nearly_right_gives_a_command_or_an_error(
+    fields: dict, ascii_only: bool
+) -> None:
     check(json.dumps(fields, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
 
 
 @given(st.sampled_from(COMMANDS).map(encode), st.data())
-def test_a_command_with_a_byte_changed_gives_a_command_or_an_error(line: bytes, data: st.DataObject) -> None:
+def test_a_command_with_a_byte_changed_gives_a_command_or_an_error(
+    line: bytes, data: st.DataObject
+) -> None:
     damaged = bytearray(line[:-1])
-    damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(
+        st.integers(0, 255)
+    )
     check(bytes(damaged))
     check(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
 
@@ -353,13 +537,24 @@ def test_a_line_that_the_client_does_not_understand_is_nothing(line: bytes) -> N
 def test_half_of_a_surrogate_pair_is_called_by_its_name() -> None:
     error = decode(b'{"type": "message", "content": "\\ud83d"}')
     assert error.code == "bad_json" and "\\ud83d" in error.content
-    assert decode(b'{"type": "message", "content": "\\ud83d\\ude00"}') == Say("\N{GRINNING FACE}")
+    assert decode(b'{"type": "message", "content": "\\ud83d\\ude00"}') == Say(
+        "\N{GRINNING FACE}"
+    )
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200), st.sampled_from(["content", "status"]))
-def test_a_text_passes_if_it_is_not_too_long_and_nothing_in_it_is_forbidden(text: str, field: str) -> None:
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=200),
+    st.sampled_from(["content", "status"]),
+)
+def test_a_text_passes_if_it_is_not_too_long_and_nothing_in_it_is_forbidden(
+    text: str, field: str
+) -> None:
     assume(text)
-    decoded = decode(json.dumps({"type": "message" if field == "content" else "status", field: text}).encode())
+    decoded = decode(
+        json.dumps(
+            {"type": "message" if field == "content" else "status", field: text}
+        ).encode()
+    )
     if len(text) > 80 and field == "status":
         assert decoded.code == "too_long"
     elif forbidden_character(text) or field == "status" and re.search(r"[\t\n]", text):
@@ -370,13 +565,28 @@ def test_a_text_passes_if_it_is_not_too_long_and_nothing_in_it_is_forbidden(text
 
 # --- the last word -----------------------------------------------------------------------------------------------
 
-REASONS = {"left": None, "replaced": None, "bad_message": None, "server_closing": 1.0, "server_full": 5.0, "slow_consumer": 1.0, "idle": 0.0, "rate_limited": 10.0}
+REASONS = {
+    "left": None,
+    "replaced": None,
+    "bad_message": None,
+    "server_closing": 1.0,
+    "server_full": 5.0,
+    "slow_consumer": 1.0,
+    "idle": 0.0,
+    "rate_limited": 10.0,
+}
 
 
 @pytest.mark.parametrize(("code", "pause"), REASONS.items())
-def test_a_goodbye_says_whether_it_makes_sense_to_come_back_and_when(code: str, pause: float | None) -> None:
+def test_a_goodbye_says_whether_it_makes_sense_to_come_back_and_when(
+    code: str, pause: float | None
+) -> None:
     event = goodbye(code)
-    assert (event.code, event.reconnect, event.retry_after) == (code, pause is not None, pause)
+    assert (event.code, event.reconnect, event.retry_after) == (
+        code,
+        pause is not None,
+        pause,
+    )
     assert event.content.endswith((".", "!")) and event.content.isprintable()
     assert decode_event(encode(event)) == event
 
@@ -401,7 +611,9 @@ def test_every_limit_is_tried() -> None:
     assert {name for name, _, _ in EDGES} == set(Limits.__struct_fields__)
 
 
-@pytest.mark.parametrize(("name", "right", "wrong"), EDGES, ids=[edge[0] for edge in EDGES])
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"), EDGES, ids=[edge[0] for edge in EDGES]
+)
 def test_a_limit_at_its_edges(name: str, right: list, wrong: list) -> None:
     for value in right:
         assert getattr(msgspec.convert({name: value}, Limits), name) == value
@@ -426,22 +638,39 @@ def test_a_bucket_gives_the_burst_and_then_the_rate() -> None:
     bucket = Bucket(3, 100.0)
     assert [bucket.wait(3, 2.0, 100.0) for _ in range(5)] == [0.0, 0.0, 0.0, 0.5, 0.5]
     assert bucket.refused == 2
-    assert [bucket.wait(3, 2.0, 100.25), bucket.wait(3, 2.0, 100.5), bucket.wait(3, 2.0, 100.5)] == [0.25, 0.0, 0.5]
+    assert [
+        bucket.wait(3, 2.0, 100.25),
+        bucket.wait(3, 2.0, 100.5),
+        bucket.wait(3, 2.0, 100.5),
+    ] == [0.25, 0.0, 0.5]
     assert bucket.refused == 1  # in a row
-    assert [bucket.wait(3, 2.0, 1000.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5], "it never holds more than the burst"
+    assert [bucket.wait(3, 2.0, 1000.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5], (
+        "it never holds more than the burst"
+    )
 
 
 def test_a_bucket_is_not_emptied_by_a_clock_that_goes_back() -> None:
     bucket = Bucket(2, 100.0)
-    assert [bucket.wait(2, 1.0, now) for now in (100.0, 50.0, 50.0, 51.0)] == [0.0, 0.0, 1.0, 0.0]
+    assert [bucket.wait(2, 1.0, now) for now in (100.0, 50.0, 50.0, 51.0)] == [
+        0.0,
+        0.0,
+        1.0,
+        0.0,
+    ]
 
 
-TIMES = st.integers(0, 10**6).map(lambda ms: 1_700_000_000 + ms / 1000)  # as the server has them: Unix time, to the millisecond
-RATES = st.sampled_from([0.1, 0.3, 2.0, 3.0, 5.0, 7.0, 10.0, 100.0, 1000.0]) | st.floats(0.1, 1000)
+TIMES = st.integers(0, 10**6).map(
+    lambda ms: 1_700_000_000 + ms / 1000
+)  # as the server has them: Unix time, to the millisecond
+RATES = st.sampled_from(
+    [0.1, 0.3, 2.0, 3.0, 5.0, 7.0, 10.0, 100.0, 1000.0]
+) | st.floats(0.1, 1000)
 
 
 @given(st.integers(1, 30), RATES, TIMES)
-def test_who_waits_as_long_as_said_gets_through(burst: int, rate: float, now: float) -> None:
+def test_who_waits_as_long_as_said_gets_through(
+    burst: int, rate: float, now: float
+) -> None:
     bucket = Bucket(burst, now)
     assert [bucket.wait(burst, rate, now) for _ in range(burst)] == [0.0] * burst
     pause = bucket.wait(burst, rate, now)
@@ -450,7 +679,9 @@ def test_who_waits_as_long_as_said_gets_through(burst: int, rate: float, now: fl
 
 
 @given(st.integers(1, 20), RATES, st.lists(st.integers(0, 3000), max_size=60), TIMES)
-def test_a_bucket_never_lets_more_through_than_burst_and_rate_allow(burst: int, rate: float, pauses: list[int], now: float) -> None:
+def test_a_bucket_never_lets_more_through_than_burst_and_rate_allow(
+    burst: int, rate: float, pauses: list[int], now: float
+) -> None:
     bucket, taken = Bucket(burst, now), []
     for ms in pauses:
         now += ms / 1000
@@ -468,7 +699,10 @@ def parts() -> dict[str, Draft202012Validator]:
     """What checks a command, an event, and a line of either kind."""
     whole = schema()
     Draft202012Validator.check_schema(whole)
-    return {part: Draft202012Validator({**whole, "anyOf": [{"$ref": f"#/$defs/{part}"}]}) for part in ("command", "event")} | {"line": Draft202012Validator(whole)}
+    return {
+        part: Draft202012Validator({**whole, "anyOf": [{"$ref": f"#/$defs/{part}"}]})
+        for part in ("command", "event")
+    } | {"line": Draft202012Validator(whole)}
 
 
 def test_the_schema_takes_all_that_we_say() -> None:
@@ -482,19 +716,34 @@ def test_the_schema_takes_all_that_we_say() -> None:
 def test_the_schema_refuses_what_decode_refuses_by_its_form() -> None:
     check, refused = parts()["command"], 0
     for line, code, _ in MALFORMED:
-        if code in ("bad_message", "unknown_type", "bad_name", "bad_room", "too_long") and b"\\u001b" not in line and b"e400" not in line and len(line) < 20_000:
+        if (
+            code in ("bad_message", "unknown_type", "bad_name", "bad_room", "too_long")
+            and b"\\u001b" not in line
+            and b"e400" not in line
+            and len(line) < 20_000
+        ):
             refused += 1
-            assert not check.is_valid(json.loads(line) if b"9" * 5000 not in line else {"type": "ping", "id": 10**30}), line
+            assert not check.is_valid(
+                json.loads(line)
+                if b"9" * 5000 not in line
+                else {"type": "ping", "id": 10**30}
+            ), line
     assert refused > 80
 
 
 def test_the_schema_is_json() -> None:
     assert json.loads(json.dumps(schema())) == schema()
-    assert {each["$ref"] for each in schema()["$defs"]["command"]["anyOf"]} == {f"#/$defs/{command.__name__}" for command in get_args(Command)}
-    assert {each["$ref"] for each in schema()["$defs"]["event"]["anyOf"]} == {f"#/$defs/{event.__name__}" for event in get_args(Event)}
+    assert {each["$ref"] for each in schema()["$defs"]["command"]["anyOf"]} == {
+        f"#/$defs/{command.__name__}" for command in get_args(Command)
+    }
+    assert {each["$ref"] for each in schema()["$defs"]["event"]["anyOf"]} == {
+        f"#/$defs/{event.__name__}" for event in get_args(Event)
+    }
 
 
-def test_what_could_not_be_explained_is_still_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_not_be_explained_is_still_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """If the decoder and the explanation ever disagree."""
     monkeypatch.setattr("python_tcp.protocol._fits", lambda raw, wanted: True)
     assert decode(message(content=5, id=7)) == Error("bad_message", "not understood", 7)

@@ -1,4 +1,5 @@
 """What survives: a server that is killed, connections that are cut, machines that fall silent, a full disk."""
+
 import io
 import itertools
 import random
@@ -23,11 +24,35 @@ from proxy import Cut, Proxy
 from sockets import nothing_left_over  # noqa: F401
 
 from python_tcp import chat_app, history, protocol
-from python_tcp.chat_app import Back, ChatClient, ChatServer, ClientEvent, Conversation, Gap, Lost
+from python_tcp.chat_app import (
+    Back,
+    ChatClient,
+    ChatServer,
+    ClientEvent,
+    Conversation,
+    Gap,
+    Lost,
+)
 from python_tcp.history import SQLiteLog
 from python_tcp.protocol import (
-    AskHistory, Command, Error, Goodbye, History, Join, Left, Limits, Message, Ok, Ping, Pong, Say, UserList, Welcome, Whispered,
-    decode_event, encode,
+    AskHistory,
+    Command,
+    Error,
+    Goodbye,
+    History,
+    Join,
+    Left,
+    Limits,
+    Message,
+    Ok,
+    Ping,
+    Pong,
+    Say,
+    UserList,
+    Welcome,
+    Whispered,
+    decode_event,
+    encode,
 )
 from python_tcp.rooms import MemoryLog, Rooms
 
@@ -50,7 +75,11 @@ class Person(Listener):
 
     def told_in(self, room: str = "lobby") -> list[tuple[int, str]]:
         """Number and content of each message on the screen."""
-        return [(event.seq, event.content) for event in self.told(Message) if event.room == room]
+        return [
+            (event.seq, event.content)
+            for event in self.told(Message)
+            if event.room == room
+        ]
 
 
 class Crowd(ExitStack):
@@ -85,7 +114,9 @@ def reserved_port() -> Iterator[int]:
 
 
 def config(tmp_path: Path, **limits: float) -> Path:
-    (path := tmp_path / "chat.toml").write_text("[limits]\n" + "".join(f"{name} = {value}\n" for name, value in limits.items()))
+    (path := tmp_path / "chat.toml").write_text(
+        "[limits]\n" + "".join(f"{name} = {value}\n" for name, value in limits.items())
+    )
     return path
 
 
@@ -105,7 +136,9 @@ def port_of(program: Program) -> int:
 def rows(path: Path) -> list[tuple[str, int, str, str]]:
     """Room, number, name and text of all messages of a history, read as anybody could."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        return db.execute("SELECT room, seq, username, content FROM messages ORDER BY room, seq").fetchall()
+        return db.execute(
+            "SELECT room, seq, username, content FROM messages ORDER BY room, seq"
+        ).fetchall()
 
 
 # --- kill -9 -----------------------------------------------------------------------------------------------------
@@ -114,7 +147,12 @@ def rows(path: Path) -> list[tuple[str, int, str, str]]:
 class Talkers:
     """A thread on which people say one thing after the other: `NAME NUMBER`."""
 
-    def __init__(self, people: list[Person], pause: float, also: Callable[[Person, int], object] = lambda person, number: None) -> None:
+    def __init__(
+        self,
+        people: list[Person],
+        pause: float,
+        also: Callable[[Person, int], object] = lambda person, number: None,
+    ) -> None:
         self.said = {person.username: 0 for person in people}
         self._people, self._pause, self._also = people, pause, also
         self._enough = threading.Event()
@@ -126,7 +164,9 @@ class Talkers:
             if self._enough.wait(self._pause):
                 return
             name = person.username
-            if person.unsent < 20 and person.send_message(f"{name} {self.said[name] + 1}"):
+            if person.unsent < 20 and person.send_message(
+                f"{name} {self.said[name] + 1}"
+            ):
                 self.said[name] += 1
                 self._also(person, self.said[name])
 
@@ -135,7 +175,11 @@ class Talkers:
         self._thread.join()
 
     def everything(self) -> list[str]:
-        return sorted(f"{name} {number}" for name, count in self.said.items() for number in range(1, count + 1))
+        return sorted(
+            f"{name} {number}"
+            for name, count in self.said.items()
+            for number in range(1, count + 1)
+        )
 
 
 def in_order(contents: list[str]) -> bool:
@@ -149,18 +193,30 @@ def in_order(contents: list[str]) -> bool:
     return True
 
 
-def test_kill_9_at_50_random_moments_while_20_clients_send(tmp_path: Path, reserved_port: int, crowd: Crowd) -> None:
+def test_kill_9_at_50_random_moments_while_20_clients_send(
+    tmp_path: Path, reserved_port: int, crowd: Crowd
+) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)  # is shown if the test fails
     dice, file = random.Random(seed), tmp_path / "chat.db"
-    arguments = ["--port", reserved_port, "--history", file, "--config", config(tmp_path, flood_burst=0)]
+    arguments = [
+        "--port",
+        reserved_port,
+        "--history",
+        file,
+        "--config",
+        config(tmp_path, flood_burst=0),
+    ]
     people: list[Person] = []
     talkers = None
     try:
         for _ in range(50):
             with server_process(*arguments) as program:
                 if talkers is None:
-                    people = [crowd.meet(f"p{number}", reserved_port, timeout=LIMIT) for number in range(20)]
+                    people = [
+                        crowd.meet(f"p{number}", reserved_port, timeout=LIMIT)
+                        for number in range(20)
+                    ]
                     talkers = Talkers(people, 0.004)
                 time.sleep(dice.uniform(0, 0.3))
                 assert program.end(signal.SIGKILL) == (-signal.SIGKILL, [])
@@ -168,7 +224,9 @@ def test_kill_9_at_50_random_moments_while_20_clients_send(tmp_path: Path, reser
             talkers.stop()
             wait_until(lambda: not any(person.unsent for person in people), 30)
             kept = [(seq, content) for _, seq, _, content in rows(file)]
-            wait_until(lambda: all(person.told_in()[-1:] == kept[-1:] for person in people), 30)
+            wait_until(
+                lambda: all(person.told_in()[-1:] == kept[-1:] for person in people), 30
+            )
             assert all(person.leave(timeout=LIMIT) for person in people)
             assert program.end(signal.SIGTERM) == (0, [])
     finally:
@@ -177,15 +235,23 @@ def test_kill_9_at_50_random_moments_while_20_clients_send(tmp_path: Path, reser
 
     assert kept == [(seq, content) for _, seq, _, content in rows(file)]
     assert [seq for seq, _ in kept] == list(range(1, len(kept) + 1))
-    assert sorted(content for _, content in kept) == talkers.everything() and in_order([content for _, content in kept])
+    assert sorted(content for _, content in kept) == talkers.everything() and in_order(
+        [content for _, content in kept]
+    )
     for person in people:
         assert person.told_in() == kept, person.username
         said = {event.id: event.seq for event in person.told(Ok)}
         mine = [seq for seq, content in kept if content.split()[0] == person.username]
-        assert sorted(said.values()) == mine, "an ok for each, with the number that it has in the history"
+        assert sorted(said.values()) == mine, (
+            "an ok for each, with the number that it has in the history"
+        )
         assert not person.told(Gap, Error)
-        assert [event.code for event in person.told(Goodbye)] == ["left"] and person.events[-1] == person.goodbye
-    assert sum(len(person.told(Back)) for person in people) >= 20 * 10, "most of them came back most of the times"
+        assert [event.code for event in person.told(Goodbye)] == [
+            "left"
+        ] and person.events[-1] == person.goodbye
+    assert sum(len(person.told(Back)) for person in people) >= 20 * 10, (
+        "most of them came back most of the times"
+    )
 
 
 # --- 1000 cuts ---------------------------------------------------------------------------------------------------
@@ -201,7 +267,9 @@ def test_a_thousand_cuts_at_random_places(crowd: Crowd) -> None:
         if proxy.cuts >= most:
             return None
         upward = dice.random() < 0.5  # short ones hit the joining and the replay
-        after = dice.choice([dice.randint(1, 150), dice.randint(1, 1500), dice.randint(1, 15_000)])
+        after = dice.choice(
+            [dice.randint(1, 150), dice.randint(1, 1500), dice.randint(1, 15_000)]
+        )
         return Cut(after // (1 + 3 * upward) + 1, upward, dice.random() < 0.5)
 
     def whisper(person: Person, number: int) -> None:
@@ -210,7 +278,9 @@ def test_a_thousand_cuts_at_random_places(crowd: Crowd) -> None:
 
     with ChatServer(limits=FREE) as server, Proxy((HOST, server.port)) as proxy:
         dee = crowd.meet("dee", server.port)
-        people = [crowd.meet(f"c{number}", proxy.port, timeout=LIMIT) for number in range(6)]
+        people = [
+            crowd.meet(f"c{number}", proxy.port, timeout=LIMIT) for number in range(6)
+        ]
         proxy.plan = plan
         proxy.cut()
         proxy.cuts = 0
@@ -226,26 +296,44 @@ def test_a_thousand_cuts_at_random_places(crowd: Crowd) -> None:
         assert proxy.cuts >= most
         expected = dee.told_in()  # who was never cut
         assert [seq for seq, _ in expected] == list(range(1, last + 1))
-        assert sorted(content for _, content in expected) == talkers.everything() and in_order([content for _, content in expected])
+        assert sorted(
+            content for _, content in expected
+        ) == talkers.everything() and in_order([content for _, content in expected])
         for person in people:
             assert person.told_in() == expected, person.username
             assert not person.told(Gap, Goodbye) and person.told(Back)
             assert {event.code for event in person.told(Error)} <= {"no_such_user"}
-        assert sum(len(person.told(Lost)) - len(person.told(Back)) for person in people) > 50, "some cuts hit a reconnect"
+        assert (
+            sum(len(person.told(Lost)) - len(person.told(Back)) for person in people)
+            > 50
+        ), "some cuts hit a reconnect"
         # Whispers: to who is there, each once and in order. To who is cut now and then: at most once, in order.
-        assert sorted(event.content for event in dee.told(Whispered)) == talkers.everything()
+        assert (
+            sorted(event.content for event in dee.told(Whispered))
+            == talkers.everything()
+        )
         assert in_order([event.content for event in dee.told(Whispered)])
         for person in people:
             for speaker in people:
-                heard = [int(event.content.split()[1]) for event in person.told(Whispered) if event.username == speaker.username and event.to == person.username]
+                heard = [
+                    int(event.content.split()[1])
+                    for event in person.told(Whispered)
+                    if event.username == speaker.username
+                    and event.to == person.username
+                ]
                 assert heard == sorted(set(heard)), "doubled, or out of order"
 
 
 # --- silent machines ---------------------------------------------------------------------------------------------
 
 
-def test_a_client_that_fell_silent_is_gone_after_a_while_and_its_name_is_free(crowd: Crowd) -> None:
-    with ChatServer(limits=Limits(ping_after=0.3, ping_timeout=1.5)) as server, Proxy((HOST, server.port)) as proxy:
+def test_a_client_that_fell_silent_is_gone_after_a_while_and_its_name_is_free(
+    crowd: Crowd,
+) -> None:
+    with (
+        ChatServer(limits=Limits(ping_after=0.3, ping_timeout=1.5)) as server,
+        Proxy((HOST, server.port)) as proxy,
+    ):
         bob = crowd.meet("bob", server.port)
         with LineClient(proxy.port).join("ann") as ann:
             assert bob.wait_until(lambda: "ann" in bob.users)
@@ -253,13 +341,18 @@ def test_a_client_that_fell_silent_is_gone_after_a_while_and_its_name_is_free(cr
             ann.say("message", content="nobody will hear this")
             wait_until(lambda: "ann" not in bob.users)
             proxy.heal()
-            assert [event.username for event in bob.told(Left)] == ["ann"] and not bob.told(Message)
+            assert [event.username for event in bob.told(Left)] == [
+                "ann"
+            ] and not bob.told(Message)
             crowd.meet("Ann", server.port)
         assert not bob.told(Lost)
 
 
 def test_a_client_that_only_answers_pings_stays(crowd: Crowd) -> None:
-    with ChatServer(limits=Limits(ping_after=0.05, ping_timeout=5.0)) as server, LineClient(server.port).join("ann") as ann:
+    with (
+        ChatServer(limits=Limits(ping_after=0.05, ping_timeout=5.0)) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
         for _ in range(5):
             assert ann.read() == {"type": "ping"}
             ann.say("pong")
@@ -267,7 +360,10 @@ def test_a_client_that_only_answers_pings_stays(crowd: Crowd) -> None:
 
 
 def test_a_name_is_taken_back_at_once_from_ones_own_ghost(crowd: Crowd) -> None:
-    with ChatServer() as server, Proxy((HOST, server.port)) as proxy:  # it would notice after 50 s
+    with (
+        ChatServer() as server,
+        Proxy((HOST, server.port)) as proxy,
+    ):  # it would notice after 50 s
         ann, bob = crowd.meet("ann", proxy.port), crowd.meet("bob", server.port)
         assert ann.join("dev") and ann.join("lobby")
         for number in range(5):
@@ -282,7 +378,11 @@ def test_a_name_is_taken_back_at_once_from_ones_own_ghost(crowd: Crowd) -> None:
 
 
 def test_without_the_token_the_name_stays_taken(crowd: Crowd) -> None:
-    with ChatServer() as server, LineClient(server.port) as ann, LineClient(server.port) as eve:
+    with (
+        ChatServer() as server,
+        LineClient(server.port) as ann,
+        LineClient(server.port) as eve,
+    ):
         ann.say("join", username="ann")
         token = ann.read()["token"]
         ann.read()
@@ -297,13 +397,18 @@ def test_without_the_token_the_name_stays_taken(crowd: Crowd) -> None:
 
 def test_a_server_that_fell_silent_is_left_and_found_again(crowd: Crowd) -> None:
     with ChatServer() as server, Proxy((HOST, server.port)) as proxy:
-        ann, bob = crowd.meet("ann", proxy.port, ping_after=0.2, ping_timeout=0.5), crowd.meet("bob", server.port)
+        ann, bob = (
+            crowd.meet("ann", proxy.port, ping_after=0.2, ping_timeout=0.5),
+            crowd.meet("bob", server.port),
+        )
         proxy.stall()
         assert ann.send_message("one") and bob.send_message("two")
         wait_until(lambda: ann.told(Lost))
         assert "does not answer" in ann.told(Lost)[0].reason
         proxy.heal()
-        wait_until(lambda: ann.told(Back) and len(ann.told_in()) == len(bob.told_in()) == 2)
+        wait_until(
+            lambda: ann.told(Back) and len(ann.told_in()) == len(bob.told_in()) == 2
+        )
         assert ann.told_in() == bob.told_in() == [(1, "two"), (2, "one")]
 
 
@@ -321,9 +426,15 @@ Proxied = tuple[ChatServer, Proxy]
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["with a file", "without"])
-def test_coming_back_after_a_restart_of_the_server(tmp_path: Path, crowd: Crowd, reserved_port: int, kept: bool) -> None:
+def test_coming_back_after_a_restart_of_the_server(
+    tmp_path: Path, crowd: Crowd, reserved_port: int, kept: bool
+) -> None:
     def start() -> ChatServer:
-        server = ChatServer(port=reserved_port, limits=FREE, history=tmp_path / "chat.db" if kept else None)
+        server = ChatServer(
+            port=reserved_port,
+            limits=FREE,
+            history=tmp_path / "chat.db" if kept else None,
+        )
         wait_until(lambda: started(server))
         return server
 
@@ -336,42 +447,85 @@ def test_coming_back_after_a_restart_of_the_server(tmp_path: Path, crowd: Crowd,
     with start():
         ann, bob = crowd.meet("ann", reserved_port), crowd.meet("bob", reserved_port)
         assert ann.join("dev") and ann.join("lobby") and ann.set_status("away")
-        assert ann.send_message("before") and ann.wait_until(lambda: (1, "before") in ann.told_in())
+        assert ann.send_message("before") and ann.wait_until(
+            lambda: (1, "before") in ann.told_in()
+        )
         assert bob.wait_until(lambda: (1, "before") in bob.told_in())
     wait_until(lambda: ann.told(Lost) and bob.told(Lost))
     assert ann.send_message("meanwhile")
     with start() as server:
-        wait_until(lambda: ann.told(Back) and bob.told(Back) and any(content == "meanwhile" for _, content in bob.told_in()))
+        wait_until(
+            lambda: (
+                ann.told(Back)
+                and bob.told(Back)
+                and any(content == "meanwhile" for _, content in bob.told_in())
+            )
+        )
         assert server.users == ["ann", "bob"] and set(ann.rooms) == {"lobby", "dev"}
         assert not ann.connected or ann.send_message("after")
-        wait_until(lambda: all(person.told_in()[-1][1] == "after" for person in (ann, bob)))
+        wait_until(
+            lambda: all(person.told_in()[-1][1] == "after" for person in (ann, bob))
+        )
         texts = [content for _, content in ann.told_in()]
-        assert texts == [content for _, content in bob.told_in()] == ["before", "meanwhile", "after"]
+        assert (
+            texts
+            == [content for _, content in bob.told_in()]
+            == ["before", "meanwhile", "after"]
+        )
         gaps = {event.room for event in ann.told(Gap)}
-        assert gaps == (set() if kept else {"lobby", "dev"}), "numbers that begin anew are said"
+        assert gaps == (set() if kept else {"lobby", "dev"}), (
+            "numbers that begin anew are said"
+        )
         assert [seq for seq, _ in ann.told_in()] == ([1, 2, 3] if kept else [1, 1, 2])
-        assert bob.ask_users() and bob.wait_until(lambda: any(event.statuses == {"ann": "away"} for event in bob.told(UserList)))
+        assert bob.ask_users() and bob.wait_until(
+            lambda: any(
+                event.statuses == {"ann": "away"} for event in bob.told(UserList)
+            )
+        )
         crowd.close()
 
 
-def test_a_line_said_while_lost_arrives_after_coming_back(proxied: Proxied, crowd: Crowd) -> None:
+def test_a_line_said_while_lost_arrives_after_coming_back(
+    proxied: Proxied, crowd: Crowd
+) -> None:
     server, proxy = proxied
     ann, bob = crowd.meet("ann", proxy.port), crowd.meet("bob", server.port)
     proxy.refuse()
     wait_until(lambda: ann.told(Lost) and bob.users == ["bob"])
     for number in range(1, 6):
         assert ann.send_message(str(number)), ann.error
-    assert bob.send_message("b") and bob.whisper("ann", "psst") and ann.whisper("bob", "still there?")
-    assert bob.wait_until(lambda: [event.code for event in bob.told(Error)] == ["no_such_user"])
-    assert ann.unsent == 6 and ann.join() and not ann.join("dev") and ann.error.code == "not_connected"
+    assert (
+        bob.send_message("b")
+        and bob.whisper("ann", "psst")
+        and ann.whisper("bob", "still there?")
+    )
+    assert bob.wait_until(
+        lambda: [event.code for event in bob.told(Error)] == ["no_such_user"]
+    )
+    assert (
+        ann.unsent == 6
+        and ann.join()
+        and not ann.join("dev")
+        and ann.error.code == "not_connected"
+    )
     proxy.heal()
-    wait_until(lambda: len(bob.told_in()) == len(ann.told_in()) == 6 and bob.told(Whispered))
-    assert ann.told_in() == bob.told_in() == [(1, "b"), *((number + 1, str(number)) for number in range(1, 6))]
+    wait_until(
+        lambda: len(bob.told_in()) == len(ann.told_in()) == 6 and bob.told(Whispered)
+    )
+    assert (
+        ann.told_in()
+        == bob.told_in()
+        == [(1, "b"), *((number + 1, str(number)) for number in range(1, 6))]
+    )
     assert [event.content for event in bob.told(Whispered)] == ["still there?"]
-    assert [type(event) for event in ann.events if isinstance(event, (Lost, Back))] == [Lost] * len(ann.told(Lost)) + [Back]
+    assert [type(event) for event in ann.events if isinstance(event, (Lost, Back))] == [
+        Lost
+    ] * len(ann.told(Lost)) + [Back]
 
 
-def test_a_name_that_somebody_else_has_taken_meanwhile_is_one_goodbye_that_says_so(proxied: Proxied, crowd: Crowd) -> None:
+def test_a_name_that_somebody_else_has_taken_meanwhile_is_one_goodbye_that_says_so(
+    proxied: Proxied, crowd: Crowd
+) -> None:
     server, proxy = proxied
     ann = crowd.meet("ann", proxy.port)
     assert ann.join("dev")
@@ -380,23 +534,40 @@ def test_a_name_that_somebody_else_has_taken_meanwhile_is_one_goodbye_that_says_
     crowd.meet("ANN", server.port)
     proxy.heal()
     wait_until(lambda: ann.told(Goodbye))
-    assert [event.code for event in ann.told(Goodbye)] == ["name_taken"] and ann.events[-1] == ann.goodbye
-    assert "taken" in ann.lines[-1] and not ann.connected and ann.rooms == {} and ann.send_message("x") is False
+    assert [event.code for event in ann.told(Goodbye)] == ["name_taken"] and ann.events[
+        -1
+    ] == ann.goodbye
+    assert (
+        "taken" in ann.lines[-1]
+        and not ann.connected
+        and ann.rooms == {}
+        and ann.send_message("x") is False
+    )
     assert ann.error.code == "name_taken"
     assert ann.leave() is False and len(ann.told(Goodbye)) == 1
 
 
-def test_a_room_that_can_not_be_entered_again_is_left_and_the_rest_goes_on(tmp_path: Path, crowd: Crowd, reserved_port: int) -> None:
+def test_a_room_that_can_not_be_entered_again_is_left_and_the_rest_goes_on(
+    tmp_path: Path, crowd: Crowd, reserved_port: int
+) -> None:
     file = tmp_path / "chat.db"
     with ChatServer(port=reserved_port, limits=FREE, history=file):
         ann = crowd.meet("ann", reserved_port)
         assert ann.join("dev") and ann.join("ops")
     wait_until(lambda: ann.told(Lost))
-    with ChatServer(port=reserved_port, limits=Limits(flood_burst=0, rooms_per_client=2), history=file):
+    with ChatServer(
+        port=reserved_port,
+        limits=Limits(flood_burst=0, rooms_per_client=2),
+        history=file,
+    ):
         wait_until(lambda: ann.told(Back))
-        assert list(ann.rooms) == ["lobby", "dev"] and [event.code for event in ann.told(Error)] == ["bad_room"]
+        assert list(ann.rooms) == ["lobby", "dev"] and [
+            event.code for event in ann.told(Error)
+        ] == ["bad_room"]
         assert [event.room for event in ann.told(Left)] == ["ops"]
-        assert ann.send_message("here") and ann.wait_until(lambda: ann.told_in("dev") == [(1, "here")])
+        assert ann.send_message("here") and ann.wait_until(
+            lambda: ann.told_in("dev") == [(1, "here")]
+        )
         crowd.close()
 
 
@@ -404,22 +575,36 @@ def test_patience_that_runs_out_is_one_goodbye(crowd: Crowd) -> None:
     with ChatServer() as server:
         ann = crowd.meet("ann", server.port, patience=0.3)
     wait_until(lambda: ann.told(Goodbye))
-    assert [event.code for event in ann.told(Goodbye)] == ["server_closing"] and ann.events[-1] == ann.goodbye
-    assert ann.send_message("x") is False and ann.join() is False and ann.leave() is False
+    assert [event.code for event in ann.told(Goodbye)] == [
+        "server_closing"
+    ] and ann.events[-1] == ann.goodbye
+    assert (
+        ann.send_message("x") is False and ann.join() is False and ann.leave() is False
+    )
     assert len(ann.told(Goodbye)) == 1
 
 
-def test_patience_that_runs_out_after_trying_is_one_goodbye(proxied: Proxied, crowd: Crowd) -> None:
+def test_patience_that_runs_out_after_trying_is_one_goodbye(
+    proxied: Proxied, crowd: Crowd
+) -> None:
     _, proxy = proxied
     ann = crowd.meet("ann", proxy.port, patience=0.5)
     start = time.monotonic()
     proxy.refuse()
     wait_until(lambda: ann.told(Goodbye))
-    assert len(ann.told(Lost)) > 1 and not ann.told(Back) and time.monotonic() - start >= 0.3
-    assert [event.code for event in ann.told(Goodbye)] == ["connection_lost"] and ann.events[-1] == ann.goodbye
+    assert (
+        len(ann.told(Lost)) > 1
+        and not ann.told(Back)
+        and time.monotonic() - start >= 0.3
+    )
+    assert [event.code for event in ann.told(Goodbye)] == [
+        "connection_lost"
+    ] and ann.events[-1] == ann.goodbye
 
 
-def test_patience_counts_from_the_loss_and_not_from_the_beginning(proxied: Proxied, crowd: Crowd) -> None:
+def test_patience_counts_from_the_loss_and_not_from_the_beginning(
+    proxied: Proxied, crowd: Crowd
+) -> None:
     _, proxy = proxied
     ann = crowd.meet("ann", proxy.port, patience=2.0)
     started = time.monotonic()
@@ -431,41 +616,87 @@ def test_patience_counts_from_the_loss_and_not_from_the_beginning(proxied: Proxi
     assert not ann.told(Goodbye)
 
 
-def test_leaving_while_lost_is_one_goodbye_and_nothing_comes_after_it(proxied: Proxied, crowd: Crowd) -> None:
+def test_leaving_while_lost_is_one_goodbye_and_nothing_comes_after_it(
+    proxied: Proxied, crowd: Crowd
+) -> None:
     _, proxy = proxied
     ann = crowd.meet("ann", proxy.port)
     proxy.refuse()
     wait_until(lambda: len(ann.told(Lost)) > 1)
     assert ann.send_message("never said") and ann.leave() is False
-    assert [event.code for event in ann.told(Goodbye)] == ["left"] and ann.events[-1] == ann.goodbye
+    assert [event.code for event in ann.told(Goodbye)] == ["left"] and ann.events[
+        -1
+    ] == ann.goodbye
     before = list(ann.events)
     proxy.heal()
-    assert ann.leave() is False and ann.send_message("x") is False and ann.error.code == "not_connected"
-    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "ChatClient"])
+    assert (
+        ann.leave() is False
+        and ann.send_message("x") is False
+        and ann.error.code == "not_connected"
+    )
+    wait_until(
+        lambda: (
+            not [
+                thread
+                for thread in threading.enumerate()
+                if thread.name == "ChatClient"
+            ]
+        )
+    )
     assert ann.events == before and not ann.connected
 
 
-def test_connecting_anew_while_lost_is_a_new_conversation(proxied: Proxied, crowd: Crowd) -> None:
+def test_connecting_anew_while_lost_is_a_new_conversation(
+    proxied: Proxied, crowd: Crowd
+) -> None:
     server, proxy = proxied
     ann = crowd.meet("ann", proxy.port)
-    assert ann.join("dev") and ann.send_message("old") and ann.wait_until(lambda: not ann.unsent)
+    assert (
+        ann.join("dev")
+        and ann.send_message("old")
+        and ann.wait_until(lambda: not ann.unsent)
+    )
     proxy.refuse()
     wait_until(lambda: ann.told(Lost) and server.users == [])
     assert ann.send_message("never said")
     assert ann.connect(HOST, server.port), "past the proxy"
     assert ann.rooms == {} and ann.unsent == 0 and ann.goodbye is None
     assert [event.code for event in ann.told(Goodbye)] == ["left"], "of the old one"
-    assert ann.join() and ann.send_message("new") and ann.wait_until(lambda: (1, "new") in ann.told_in())
+    assert (
+        ann.join()
+        and ann.send_message("new")
+        and ann.wait_until(lambda: (1, "new") in ann.told_in())
+    )
     proxy.heal()
-    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "ChatClient"])
-    assert ann.connected and list(ann.rooms) == ["lobby"] and server.users == ["ann"] and not ann.told(Back)
+    wait_until(
+        lambda: (
+            not [
+                thread
+                for thread in threading.enumerate()
+                if thread.name == "ChatClient"
+            ]
+        )
+    )
+    assert (
+        ann.connected
+        and list(ann.rooms) == ["lobby"]
+        and server.users == ["ann"]
+        and not ann.told(Back)
+    )
 
 
 @pytest.mark.parametrize("when", [Lost, Back])
-@pytest.mark.parametrize("what", ["leave", "connect", "join", "send_message", "everything"])
-def test_callbacks_may_call_anything(proxied: Proxied, crowd: Crowd, when: type, what: str) -> None:
+@pytest.mark.parametrize(
+    "what", ["leave", "connect", "join", "send_message", "everything"]
+)
+def test_callbacks_may_call_anything(
+    proxied: Proxied, crowd: Crowd, when: type, what: str
+) -> None:
     server, proxy = proxied
-    ann, answers = crowd.meet("ann", proxy.port, timeout=4 * LIMIT), []  # who waits for it, fails
+    ann, answers = (
+        crowd.meet("ann", proxy.port, timeout=4 * LIMIT),
+        [],
+    )  # who waits for it, fails
 
     def do() -> None:
         if what in ("send_message", "everything"):
@@ -493,15 +724,22 @@ def test_callbacks_may_call_anything(proxied: Proxied, crowd: Crowd, when: type,
         assert ann.join() and server.users == ["ann"]
     else:
         wait_until(lambda: ann.told(Back))
-        assert ann.send_message("outside") and ann.wait_until(lambda: "outside" in str(ann.told_in()) + str(ann.told_in("dev")))
-        assert what != "send_message" or [content for _, content in ann.told_in()] == ["from inside", "outside"]
+        assert ann.send_message("outside") and ann.wait_until(
+            lambda: "outside" in str(ann.told_in()) + str(ann.told_in("dev"))
+        )
+        assert what != "send_message" or [content for _, content in ann.told_in()] == [
+            "from inside",
+            "outside",
+        ]
     conversations = 2 if what in ("connect", "everything") else 1
     ann.leave()
     wait_until(lambda: len(ann.told(Goodbye)) == conversations)
     assert isinstance(ann.events[-1], Goodbye)
 
 
-def test_a_callback_that_raises_does_not_keep_the_client_from_coming_back(proxied: Proxied, crowd: Crowd) -> None:
+def test_a_callback_that_raises_does_not_keep_the_client_from_coming_back(
+    proxied: Proxied, crowd: Crowd
+) -> None:
     _, proxy = proxied
     ann = crowd.meet("ann", proxy.port)
 
@@ -515,16 +753,23 @@ def test_a_callback_that_raises_does_not_keep_the_client_from_coming_back(proxie
         wait_until(lambda: len(ann.told(Back)) == count)
 
 
-def test_a_full_server_is_asked_again_when_it_said_so(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_server_is_asked_again_when_it_said_so(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content, _ = protocol._GOODBYES["server_full"]
     monkeypatch.setitem(protocol._GOODBYES, "server_full", (content, 0.4))
-    with ChatServer(limits=Limits(connections=1)) as server, Proxy((HOST, server.port)) as proxy:
+    with (
+        ChatServer(limits=Limits(connections=1)) as server,
+        Proxy((HOST, server.port)) as proxy,
+    ):
         ann = crowd.meet("ann", proxy.port)
         proxy.refuse()
         wait_until(lambda: ann.told(Lost) and server.users == [])
         with LineClient(server.port).join("bob"):
             proxy.heal()
-            wait_until(lambda: [event for event in ann.told(Lost) if "full" in event.reason])
+            wait_until(
+                lambda: [event for event in ann.told(Lost) if "full" in event.reason]
+            )
             [full, *_] = [event for event in ann.told(Lost) if "full" in event.reason]
             assert full.retry_in >= 0.4, "as the server asked"
         wait_until(lambda: ann.told(Back))
@@ -535,10 +780,20 @@ def test_a_full_server_is_asked_again_when_it_said_so(crowd: Crowd, monkeypatch:
 @pytest.mark.parametrize(("code", "comes_back"), [
     ("server_closing", True), ("slow_consumer", True), ("idle", True), ("rate_limited", True), ("replaced", False), ("bad_message", False), ("left", False),
 ])  # fmt: skip
-def test_a_goodbye_says_whether_to_come_back(proxied: Proxied, crowd: Crowd, monkeypatch: pytest.MonkeyPatch, code: str, comes_back: bool) -> None:
+def test_a_goodbye_says_whether_to_come_back(
+    proxied: Proxied,
+    crowd: Crowd,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    comes_back: bool,
+) -> None:
     server, proxy = proxied
     content, retry_after = protocol._GOODBYES[code]
-    monkeypatch.setitem(protocol._GOODBYES, code, (content, None if retry_after is None else retry_after / 10))
+    monkeypatch.setitem(
+        protocol._GOODBYES,
+        code,
+        (content, None if retry_after is None else retry_after / 10),
+    )
     ann = crowd.meet("ann", proxy.port)
     server._server.close(next(iter(server._rooms.users)), code)
     wait_until(lambda: ann.told(Back, Goodbye))
@@ -547,33 +802,48 @@ def test_a_goodbye_says_whether_to_come_back(proxied: Proxied, crowd: Crowd, mon
         [lost] = ann.told(Lost)
         assert lost.reason == content and lost.retry_in >= retry_after / 10
         ann.leave()
-    assert [event.code for event in ann.told(Goodbye)] == ["left" if comes_back else code] and isinstance(ann.events[-1], Goodbye)
+    assert [event.code for event in ann.told(Goodbye)] == [
+        "left" if comes_back else code
+    ] and isinstance(ann.events[-1], Goodbye)
 
 
 def test_a_conversation_that_never_began_is_not_taken_up_again(crowd: Crowd) -> None:
     with ChatServer() as server:
         ann = crowd.meet("ann", server.port, join=False)
     wait_until(lambda: ann.told(Goodbye))
-    assert [event.code for event in ann.told(Goodbye)] == ["server_closing"] and not ann.told(Lost)
+    assert [event.code for event in ann.told(Goodbye)] == [
+        "server_closing"
+    ] and not ann.told(Lost)
 
 
-def test_two_hundred_lines_from_a_pipe_against_flood_control(tmp_path: Path, crowd: Crowd) -> None:
+def test_two_hundred_lines_from_a_pipe_against_flood_control(
+    tmp_path: Path, crowd: Crowd
+) -> None:
     lines = [f"line {number}" for number in range(200)]
-    with server_process("--port", 0, "--config", config(tmp_path, flood_burst=10, flood_rate=200)) as server:
+    with server_process(
+        "--port", 0, "--config", config(tmp_path, flood_burst=10, flood_rate=200)
+    ) as server:
         bob = crowd.meet("bob", port_of(server))
         with Program("start_client", HOST, port_of(server), "--username", "ann") as ann:
             ann.process.stdin.write("\n".join(lines))
             ann.process.stdin.close()
             assert ann.end(limit=20) == (0, [])
-        assert [line for line in ann.lines if line.startswith("ann: ")] == [f"ann: {line}" for line in lines]
+        assert [line for line in ann.lines if line.startswith("ann: ")] == [
+            f"ann: {line}" for line in lines
+        ]
         assert ann.lines[-1] == "* Goodbye!"
         wait_until(lambda: bob.told(Left))
         assert bob.told_in() == list(enumerate(lines, 1))
         crowd.close()
 
 
-def test_a_client_that_is_cut_while_it_is_held_back_by_flood_control_loses_nothing(crowd: Crowd) -> None:
-    with ChatServer(limits=Limits(flood_burst=4, flood_rate=100)) as server, Proxy((HOST, server.port)) as proxy:
+def test_a_client_that_is_cut_while_it_is_held_back_by_flood_control_loses_nothing(
+    crowd: Crowd,
+) -> None:
+    with (
+        ChatServer(limits=Limits(flood_burst=4, flood_rate=100)) as server,
+        Proxy((HOST, server.port)) as proxy,
+    ):
         proxy.downward = bytearray()
         ann, bob = crowd.meet("ann", proxy.port), crowd.meet("bob", server.port)
         for number in range(1, 81):
@@ -582,20 +852,41 @@ def test_a_client_that_is_cut_while_it_is_held_back_by_flood_control_loses_nothi
                 wait_until(lambda: len(bob.told_in()) > number - 15)
                 proxy.cut(reset=number == 40)
         wait_until(lambda: len(ann.told_in()) == len(bob.told_in()) == 80)
-        assert ann.told_in() == bob.told_in() == [(number, str(number)) for number in range(1, 81)]
-        assert not ann.told(Error) and b"rate_limited" not in proxy.downward, "it keeps to what the welcome says"
+        assert (
+            ann.told_in()
+            == bob.told_in()
+            == [(number, str(number)) for number in range(1, 81)]
+        )
+        assert not ann.told(Error) and b"rate_limited" not in proxy.downward, (
+            "it keeps to what the welcome says"
+        )
         assert proxy.downward.count(b'"welcome"') >= 3
         crowd.close()
 
 
-def test_the_end_of_the_input_is_no_leaving_before_all_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_the_end_of_the_input_is_no_leaving_before_all_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     unsent, leave = [], ChatClient.leave
-    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{number}\n" for number in range(40))))
-    monkeypatch.setattr(ChatClient, "leave", lambda self, *args, **options: (unsent.append(self.unsent), leave(self, *args, **options))[1])
+    monkeypatch.setattr(
+        sys, "stdin", io.StringIO("".join(f"{number}\n" for number in range(40)))
+    )
+    monkeypatch.setattr(
+        ChatClient,
+        "leave",
+        lambda self, *args, **options: (
+            unsent.append(self.unsent),
+            leave(self, *args, **options),
+        )[1],
+    )
     with ChatServer(limits=Limits(flood_burst=4, flood_rate=100)) as server:
         assert chat_app.run_chat_client(HOST, server.port, "ann") == 0
     assert unsent == [0]
-    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("ann: ")] == [f"ann: {number}" for number in range(40)]
+    assert [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("ann: ")
+    ] == [f"ann: {number}" for number in range(40)]
 
 
 # --- history first, then everybody ------------------------------------------------------------------------------
@@ -621,7 +912,11 @@ class HeldLog:
 
 def test_nobody_sees_a_message_before_history_has_it(tmp_path: Path) -> None:
     file = tmp_path / "chat.db"
-    with ChatServer(history=file) as server, LineClient(server.port).join("ann") as ann, LineClient(server.port).join("bob") as bob:
+    with (
+        ChatServer(history=file) as server,
+        LineClient(server.port).join("ann") as ann,
+        LineClient(server.port).join("bob") as bob,
+    ):
         assert ann.read()["type"] == "join"
         original = server._rooms.log
         server._rooms.log = log = HeldLog(original)
@@ -631,37 +926,56 @@ def test_nobody_sees_a_message_before_history_has_it(tmp_path: Path) -> None:
             assert log.entered.wait(LIMIT)
             # The one thread of the server stands in the commit: what is not here now was not sent before it.
             assert select.select([ann.sock, bob.sock], [], [], 0.05)[0] == []
-            assert rows(file) == [] and not any(stream.queued for stream in server._server.connections.values())
+            assert rows(file) == [] and not any(
+                stream.queued for stream in server._server.connections.values()
+            )
             log.hold = False
             log.go_on.set()
-            assert [ann.read()["type"], ann.read()["type"], bob.read()["type"]] == ["message", "ok", "message"]
+            assert [ann.read()["type"], ann.read()["type"], bob.read()["type"]] == [
+                "message",
+                "ok",
+                "message",
+            ]
             assert rows(file) == [("lobby", 1, "ann", "kept")]
         finally:
             log.go_on.set()
             server._rooms.log = original
 
 
-def test_what_was_said_before_the_server_stops_is_kept_and_heard(tmp_path: Path) -> None:
+def test_what_was_said_before_the_server_stops_is_kept_and_heard(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "chat.db"
-    with ChatServer(history=file, limits=FREE) as server, LineClient(server.port).join("ann") as ann:
+    with (
+        ChatServer(history=file, limits=FREE) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
         ann.send(b'{"type": "message", "content": "x"}\n' * 100 + b'{"type": "ping"}\n')
         assert ann.read()["seq"] == 1
         server.stop()
         events = ann.read_all()
     heard = [event["seq"] for event in events if event["type"] == "message"]
-    assert events[-1]["code"] == "server_closing" and heard == list(range(2, len(heard) + 2))
+    assert events[-1]["code"] == "server_closing" and heard == list(
+        range(2, len(heard) + 2)
+    )
     assert [seq for _, seq, _, _ in rows(file)] == list(range(1, len(heard) + 2))
 
 
 # --- a full disk -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sets another process's limits")
-def test_a_full_disk_is_said_to_the_senders_and_the_chat_goes_on(tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="sets another process's limits"
+)
+def test_a_full_disk_is_said_to_the_senders_and_the_chat_goes_on(
+    tmp_path: Path,
+) -> None:
     import resource
 
     file = tmp_path / "chat.db"
-    with server_process("--port", 0, "--history", file, "--config", config(tmp_path, flood_burst=0)) as program:
+    with server_process(
+        "--port", 0, "--history", file, "--config", config(tmp_path, flood_burst=0)
+    ) as program:
         port, pid = port_of(program), program.process.pid
 
         def limit(size: int) -> None:
@@ -669,7 +983,10 @@ def test_a_full_disk_is_said_to_the_senders_and_the_chat_goes_on(tmp_path: Path)
 
         with LineClient(port).join("ann") as ann, LineClient(port).join("bob") as bob:
             ann.say("message", content="first", id=1)
-            assert ann.read_until("ok")["seq"] == 1 and bob.read_until("message")["seq"] == 1
+            assert (
+                ann.read_until("ok")["seq"] == 1
+                and bob.read_until("message")["seq"] == 1
+            )
             limit(1)  # each write to a file fails now
             ann.say("message", content="lost", id=2)
             error = ann.read_until("error")
@@ -677,9 +994,16 @@ def test_a_full_disk_is_said_to_the_senders_and_the_chat_goes_on(tmp_path: Path)
             assert ann.read_until("error")["id"] == 3
             ann.say("message", content="lost without an id")
             assert ann.read_until("error")["code"] == "not_saved"
-            assert (error["code"], error["id"]) == ("not_saved", 2) and error["content"] and error["retry_after"] > 0
+            assert (
+                (error["code"], error["id"]) == ("not_saved", 2)
+                and error["content"]
+                and error["retry_after"] > 0
+            )
             bob.say("whisper", to="ann", content="psst", id=1)
-            assert bob.read()["type"] == "whisper" and bob.read() == {"type": "ok", "id": 1}, "bob never saw it"
+            assert bob.read()["type"] == "whisper" and bob.read() == {
+                "type": "ok",
+                "id": 1,
+            }, "bob never saw it"
             assert ann.read()["content"] == "psst"
             with LineClient(port).join("cy", "dev") as cy:
                 cy.say("status", status="away")
@@ -687,15 +1011,26 @@ def test_a_full_disk_is_said_to_the_senders_and_the_chat_goes_on(tmp_path: Path)
                 cy.say("rooms")
                 assert len(cy.read_until("rooms")["rooms"]) == 2
             ann.say("history")
-            assert [message["content"] for message in ann.read_until("history")["messages"]] == ["first"]
-            assert rows(file) == [("lobby", 1, "ann", "first")], "it can be read meanwhile"
+            assert [
+                message["content"] for message in ann.read_until("history")["messages"]
+            ] == ["first"]
+            assert rows(file) == [("lobby", 1, "ann", "first")], (
+                "it can be read meanwhile"
+            )
             limit(resource.RLIM_INFINITY)
             ann.say("message", content="second", id=2)
             assert ann.read_until("ok") == {"type": "ok", "id": 2, "seq": 2}
             assert (bob.read()["seq"]) == 2
-            assert rows(file) == [("lobby", 1, "ann", "first"), ("lobby", 2, "ann", "second")]
+            assert rows(file) == [
+                ("lobby", 1, "ann", "first"),
+                ("lobby", 2, "ann", "second"),
+            ]
         status, errors = program.end(signal.SIGTERM)
-    assert status == 0 and [error.split(": ", 1)[1].split(":")[0] for error in errors] == ["history"] * 2, errors
+    assert (
+        status == 0
+        and [error.split(": ", 1)[1].split(":")[0] for error in errors]
+        == ["history"] * 2
+    ), errors
     assert "works again" not in errors[0] and "works again" in errors[1]
 
 
@@ -731,7 +1066,9 @@ class Wire:
         self.clients = itertools.count(1)
         self.client: int | None = None
         self.epochs = itertools.count(1)
-        self.said: dict[str, list[str]] = {}  # all that was ever said in the lobby, by epoch
+        self.said: dict[
+            str, list[str]
+        ] = {}  # all that was ever said in the lobby, by epoch
         self.counts = {ME: 0, "bob": 0}
         self.start_server(KeptLog(most, epoch="1"))
         self.connect()
@@ -739,7 +1076,11 @@ class Wire:
         self.settle()
 
     def start_server(self, log: "KeptLog") -> None:
-        self.rooms = Rooms(self.limits, log, (f"secret-token-{number:05}" for number in itertools.count()).__next__)
+        self.rooms = Rooms(
+            self.limits,
+            log,
+            (f"secret-token-{number:05}" for number in itertools.count()).__next__,
+        )
         self.handle(BOB, Join("bob"))
 
     def handle(self, client: int, command: Command) -> None:
@@ -750,7 +1091,9 @@ class Wire:
             if self.client in to:
                 self.down.append(decode_event(encode(event)))
             if isinstance(event, Message) and BOB in to and event.room == "lobby":
-                self.said.setdefault(self.rooms.log.epoch, []).append((event.seq, event.content))
+                self.said.setdefault(self.rooms.log.epoch, []).append(
+                    (event.seq, event.content)
+                )
 
     def connect(self) -> None:
         if self.client is None:
@@ -770,7 +1113,9 @@ class Wire:
     def restart(self, kept: bool) -> None:
         self.cut()
         next_epoch = next(self.epochs)
-        self.start_server(self.rooms.log if kept else KeptLog(self.most, epoch=f"{next_epoch + 1}"))
+        self.start_server(
+            self.rooms.log if kept else KeptLog(self.most, epoch=f"{next_epoch + 1}")
+        )
 
     def pump(self) -> None:
         if self.client is not None:
@@ -789,7 +1134,9 @@ class Wire:
         if who == "bob":
             self.handle(BOB, Say(f"bob {self.counts[who]}"))
         else:
-            self.talk.sender.add(Say(f"{ME} {self.counts[who]}", "lobby", self.talk.next_id()))
+            self.talk.sender.add(
+                Say(f"{ME} {self.counts[who]}", "lobby", self.talk.next_id())
+            )
 
     def settle(self) -> None:
         """Until nobody has anything to say any more."""
@@ -823,8 +1170,11 @@ def check_told(told: list[ClientEvent], said: dict[str, list[tuple[int, str]]]) 
 
 
 STEPS = st.one_of(
-    st.sampled_from(["pump", "serve", "hear", "connect", "settle", "tick"]), st.tuples(st.just("me"), st.integers(1, 4)),
-    st.tuples(st.just("bob"), st.integers(1, 4)), st.tuples(st.just("cut"), st.booleans()), st.tuples(st.just("restart"), st.booleans()),
+    st.sampled_from(["pump", "serve", "hear", "connect", "settle", "tick"]),
+    st.tuples(st.just("me"), st.integers(1, 4)),
+    st.tuples(st.just("bob"), st.integers(1, 4)),
+    st.tuples(st.just("cut"), st.booleans()),
+    st.tuples(st.just("restart"), st.booleans()),
     st.tuples(st.just("bob, settled"), st.integers(1, 4)),
 )
 
@@ -833,8 +1183,20 @@ STEPS = st.one_of(
 @example([("bob, settled", 1), ("restart", False), ("bob", 4)], 1000, FREE)
 @example([("bob, settled", 1), ("restart", False), ("bob", 5)], 3, FREE)
 @example([("me", 1), "pump", "serve", ("restart", True)], 1000, FREE)
-@given(st.lists(STEPS, min_size=3, max_size=40), st.sampled_from([1000, 1000, 3, 0]), st.sampled_from([FREE, Limits(flood_burst=6, flood_rate=10.0), Limits(flood_burst=1, flood_rate=3.0)]))
-def test_whatever_happens_to_the_wire_each_message_is_told_once_and_in_order(steps: list, most: int, limits: Limits) -> None:
+@given(
+    st.lists(STEPS, min_size=3, max_size=40),
+    st.sampled_from([1000, 1000, 3, 0]),
+    st.sampled_from(
+        [
+            FREE,
+            Limits(flood_burst=6, flood_rate=10.0),
+            Limits(flood_burst=1, flood_rate=3.0),
+        ]
+    ),
+)
+def test_whatever_happens_to_the_wire_each_message_is_told_once_and_in_order(
+    steps: list, most: int, limits: Limits
+) -> None:
     wire, forgets, restarts = Wire(limits, most), most < 1000, 0
     for step in steps:
         match step:
@@ -858,25 +1220,37 @@ def test_whatever_happens_to_the_wire_each_message_is_told_once_and_in_order(ste
                 getattr(wire, step)()
     wire.connect()
     wire.settle()
-    assert len(wire.talk.sender) == 0 and wire.talk.sender.open and list(wire.talk.places) == ["lobby"]
+    assert (
+        len(wire.talk.sender) == 0
+        and wire.talk.sender.open
+        and list(wire.talk.places) == ["lobby"]
+    )
     check_told(wire.told, wire.said)
     everything = [content for said in wire.said.values() for _, content in said]
     told = [event.content for event in wire.told if isinstance(event, Message)]
     assert len(set(told)) == len(told)
     mine = [content for content in everything if content.startswith(ME)]
-    assert list(dict.fromkeys(mine)) == [f"{ME} {number}" for number in range(1, wire.counts[ME] + 1)], "all that was said, in order"
+    assert list(dict.fromkeys(mine)) == [
+        f"{ME} {number}" for number in range(1, wire.counts[ME] + 1)
+    ], "all that was said, in order"
     if not restarts:
         assert len(mine) == wire.counts[ME], "the ids keep each from being said twice"
         if not forgets:
-            assert told == everything and not any(isinstance(event, Gap) for event in wire.told)
+            assert told == everything and not any(
+                isinstance(event, Gap) for event in wire.told
+            )
     if not forgets:
-        assert not any(isinstance(event, Gap) and event.count for event in wire.told), "the server has it all"
+        assert not any(isinstance(event, Gap) and event.count for event in wire.told), (
+            "the server has it all"
+        )
         if wire.counts["bob"]:
             now = [content for _, content in wire.said.get(wire.rooms.log.epoch, [])]
-            assert told[len(told) - len(now):] == now, "all of the last numbering"
+            assert told[len(told) - len(now) :] == now, "all of the last numbering"
 
 
-messages = st.builds(lambda seq: Message("lobby", seq, "bob", f"text {seq}", 0.0), st.integers(1, 12))
+messages = st.builds(
+    lambda seq: Message("lobby", seq, "bob", f"text {seq}", 0.0), st.integers(1, 12)
+)
 pages = st.builds(
     lambda first, count, more, lost, id: History("lobby", [Message("lobby", seq, "bob", f"text {seq}", 0.0) for seq in range(first, first + count)], more, lost, id),
     st.integers(1, 12), st.integers(0, 5), st.booleans(), st.integers(0, 3), st.sampled_from([None, "more 2", "more 3", "more 4", "x", 7]),
@@ -888,8 +1262,15 @@ oddities = st.sampled_from([
 
 
 @settings(max_examples=300)
-@given(st.lists(st.one_of(messages, messages, pages, oddities, st.just("pump"), st.just("cut")), max_size=50))
-def test_whatever_a_server_answers_nothing_is_told_twice_or_out_of_order(events: list) -> None:
+@given(
+    st.lists(
+        st.one_of(messages, messages, pages, oddities, st.just("pump"), st.just("cut")),
+        max_size=50,
+    )
+)
+def test_whatever_a_server_answers_nothing_is_told_twice_or_out_of_order(
+    events: list,
+) -> None:
     talk, told = Conversation(ME), []
     talk.join("lobby")
     talk.hear(Welcome("ann", "lobby", "Hi.", 0, "e", "t" * 20), 0.0)
@@ -901,7 +1282,11 @@ def test_whatever_a_server_answers_nothing_is_told_twice_or_out_of_order(events:
             talk.resume()
         else:
             told += talk.hear(event, 0.0)
-    seqs = [event.seq for event in told if isinstance(event, Message) and event.room == "lobby"]
+    seqs = [
+        event.seq
+        for event in told
+        if isinstance(event, Message) and event.room == "lobby"
+    ]
     assert seqs == sorted(set(seqs)) and len(set(seqs)) == len(seqs)
 
 
@@ -913,9 +1298,18 @@ def test_a_gap_asks_for_what_is_missing() -> None:
     said = [Message("lobby", seq, "bob", "x", 0.0) for seq in range(9)]
     assert talk.hear(said[6], 0.0) == [] == talk.hear(said[7], 0.0)
     [question] = talk.sender.due(0.0)
-    assert isinstance(question, AskHistory) and (question.room, question.after) == ("lobby", 3)
-    assert talk.hear(History("lobby", said[4:6], False, id=question.id), 0.0) == said[4:8]
-    assert talk.hear(said[7], 0.0) == [] and talk.hear(said[8], 0.0) == [said[8]] and talk.sender.due(0.0) == []
+    assert isinstance(question, AskHistory) and (question.room, question.after) == (
+        "lobby",
+        3,
+    )
+    assert (
+        talk.hear(History("lobby", said[4:6], False, id=question.id), 0.0) == said[4:8]
+    )
+    assert (
+        talk.hear(said[7], 0.0) == []
+        and talk.hear(said[8], 0.0) == [said[8]]
+        and talk.sender.due(0.0) == []
+    )
 
 
 def test_a_new_epoch_is_told_and_all_of_it_is_read() -> None:
@@ -948,8 +1342,12 @@ def test_what_is_no_longer_kept_is_told_with_its_number(most: int) -> None:
     wire.settle()
     wire.say("bob")
     wire.settle()
-    assert [event for event in wire.told if isinstance(event, Gap)] == [Gap("lobby", 10 - most)]
-    assert [event.seq for event in wire.told if isinstance(event, Message)] == list(range(12 - most, 13))
+    assert [event for event in wire.told if isinstance(event, Gap)] == [
+        Gap("lobby", 10 - most)
+    ]
+    assert [event.seq for event in wire.told if isinstance(event, Message)] == list(
+        range(12 - most, 13)
+    )
 
 
 def test_history_longer_than_a_page_is_read_to_the_end_before_we_are_back() -> None:
@@ -960,7 +1358,9 @@ def test_history_longer_than_a_page_is_read_to_the_end_before_we_are_back() -> N
     wire.connect()
     wire.settle()
     told = [event for event in wire.told if isinstance(event, (Message, Back))]
-    assert [event.seq for event in told[:-1]] == list(range(1, 2501)) and told[-1] == Back()
+    assert [event.seq for event in told[:-1]] == list(range(1, 2501)) and told[
+        -1
+    ] == Back()
 
 
 def test_the_status_is_set_again_after_coming_back() -> None:
@@ -982,13 +1382,34 @@ def test_a_first_room_that_is_refused_ends_it_and_another_is_left() -> None:
         wire.connect()
         wire.pump()
         while wire.up[0].room != room:
-            wire.serve(), wire.hear(), wire.hear(), wire.hear(), wire.hear(), wire.pump()
-        wire.told += wire.talk.hear(Error("bad_room", "not today", wire.up.popleft().id), 0.0)
+            (
+                wire.serve(),
+                wire.hear(),
+                wire.hear(),
+                wire.hear(),
+                wire.hear(),
+                wire.pump(),
+            )
+        wire.told += wire.talk.hear(
+            Error("bad_room", "not today", wire.up.popleft().id), 0.0
+        )
         if ends:
-            assert (wire.talk.goodbye.code, wire.talk.goodbye.content, wire.talk.goodbye.reconnect) == ("bad_room", "not today", False)
+            assert (
+                wire.talk.goodbye.code,
+                wire.talk.goodbye.content,
+                wire.talk.goodbye.reconnect,
+            ) == ("bad_room", "not today", False)
         else:
-            assert wire.talk.goodbye is None and list(wire.talk.places) == ["lobby"] and wire.talk.sender.open
-            assert [type(event) for event in wire.told if isinstance(event, (Error, Left, Back))] == [Error, Left, Back]
+            assert (
+                wire.talk.goodbye is None
+                and list(wire.talk.places) == ["lobby"]
+                and wire.talk.sender.open
+            )
+            assert [
+                type(event)
+                for event in wire.told
+                if isinstance(event, (Error, Left, Back))
+            ] == [Error, Left, Back]
 
 
 def test_a_question_for_more_that_fails_is_a_gap_and_the_room_goes_on() -> None:
@@ -1004,11 +1425,17 @@ def test_a_question_for_more_that_fails_is_a_gap_and_the_room_goes_on() -> None:
     [question] = wire.talk.sender.due(wire.now)
     assert question.after == 1000
     wire.told.clear()
-    wire.told += wire.talk.hear(Error("no_history", "disk I/O error", question.id), wire.now)
-    assert [type(event) for event in wire.told] == [Error, Gap, Back] and wire.told[1].count == 500
+    wire.told += wire.talk.hear(
+        Error("no_history", "disk I/O error", question.id), wire.now
+    )
+    assert [type(event) for event in wire.told] == [Error, Gap, Back] and wire.told[
+        1
+    ].count == 500
     wire.say("bob")
     wire.settle()
-    assert wire.told[3:] == [Message("lobby", 1501, "bob", "bob 1501", wire.told[3].timestamp)]
+    assert wire.told[3:] == [
+        Message("lobby", 1501, "bob", "bob 1501", wire.told[3].timestamp)
+    ]
 
 
 def test_joins_that_are_too_fast_are_asked_again() -> None:
@@ -1016,7 +1443,9 @@ def test_joins_that_are_too_fast_are_asked_again() -> None:
     for number in range(10):
         wire.talk.join(f"room{number}")
     wire.settle()
-    assert len(wire.talk.places) == 11 and not any(isinstance(event, Error) for event in wire.told)
+    assert len(wire.talk.places) == 11 and not any(
+        isinstance(event, Error) for event in wire.told
+    )
     wire.cut()
     wire.connect()
     wire.settle()

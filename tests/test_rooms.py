@@ -1,4 +1,5 @@
 """`python_tcp.rooms`: who is where, and who hears what. No network; a plain model checks every rule at random."""
+
 import copy
 import math
 from collections import Counter, defaultdict
@@ -6,13 +7,58 @@ from collections import Counter, defaultdict
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from python_tcp.protocol import (
-    MAX_LINE, MAX_PAGE, VERSION, AskHistory, AskRooms, AskUsers, Command, Error, Event, Goodbye, History, Join, Joined, Leave, Left, Limits, Message,
-    MessageId, Ok, Ping, Pong, RoomList, RoomSize, Say, SetStatus, StatusChanged, UserList, Welcome, Whisper, Whispered, encode, goodbye,
+    MAX_LINE,
+    MAX_PAGE,
+    VERSION,
+    AskHistory,
+    AskRooms,
+    AskUsers,
+    Command,
+    Error,
+    Event,
+    Goodbye,
+    History,
+    Join,
+    Joined,
+    Leave,
+    Left,
+    Limits,
+    Message,
+    MessageId,
+    Ok,
+    Ping,
+    Pong,
+    RoomList,
+    RoomSize,
+    Say,
+    SetStatus,
+    StatusChanged,
+    UserList,
+    Welcome,
+    Whisper,
+    Whispered,
+    encode,
+    goodbye,
 )
-from python_tcp.rooms import PAGE_BYTES, Delivery, LogError, MemoryLog, MessageLog, Rooms, Session, session_key
+from python_tcp.rooms import (
+    PAGE_BYTES,
+    Delivery,
+    LogError,
+    MemoryLog,
+    MessageLog,
+    Rooms,
+    Session,
+    session_key,
+)
 
 ANN, BOB, CY, NOBODY = 1, 2, 3, 99
 NOW = 1000.5
@@ -34,13 +80,19 @@ class Paper:
     def _said(self, room: str) -> list[Message]:
         if self.is_unreadable:
             raise LogError("the paper is wet")
-        return self.kept[room] + [message for message, _, _ in self.pending if message.room == room]
+        return self.kept[room] + [
+            message for message, _, _ in self.pending if message.room == room
+        ]
 
     def bounds(self, room: str) -> tuple[int, int]:
         return self.torn[room] + 1, len(self._said(room))
 
     def read(self, room: str, first: int, last: int) -> list[Message]:
-        return [message for message in self._said(room) if max(first, self.torn[room] + 1) <= message.seq <= last]
+        return [
+            message
+            for message in self._said(room)
+            if max(first, self.torn[room] + 1) <= message.seq <= last
+        ]
 
     def append(self, message: Message, session: str, id: MessageId | None) -> None:
         self.pending.append((message, session, id))
@@ -55,7 +107,9 @@ class Paper:
             raise LogError("the paper is full")
         for message, session, id in pending:
             self.kept[message.room].append(message)
-            assert message.seq == len(self.kept[message.room]), "the numbers have no gap"
+            assert message.seq == len(self.kept[message.room]), (
+                "the numbers have no gap"
+            )
             if id is not None:
                 self.noted.append((session, id, message.seq))
 
@@ -78,10 +132,16 @@ class Chat:
 
     def __call__(self, client: int, *commands: Command) -> dict[int, list[Event]]:
         """What is heard of these commands, which come in one tick."""
-        deliveries = [delivery for command in commands for delivery in self.rooms.handle(client, command, self.now)]
+        deliveries = [
+            delivery
+            for command in commands
+            for delivery in self.rooms.handle(client, command, self.now)
+        ]
         return heard(self.rooms.commit(deliveries))
 
-    def join(self, client: int, name: str, room: str = "lobby", **fields: object) -> str:
+    def join(
+        self, client: int, name: str, room: str = "lobby", **fields: object
+    ) -> str:
         """Joins, and returns the token."""
         return self(client, Join(name, room, **fields))[client][0].token
 
@@ -110,11 +170,27 @@ def chat() -> Chat:
 def test_who_joins_is_welcomed_and_the_others_hear_of_it(chat: Chat) -> None:
     inboxes = chat(CY, Join("Cy"))
     welcome, users = inboxes.pop(CY)
-    assert isinstance(welcome, Welcome) and (welcome.username, welcome.room, welcome.seq, welcome.protocol) == ("Cy", "lobby", 0, VERSION)
+    assert isinstance(welcome, Welcome) and (
+        welcome.username,
+        welcome.room,
+        welcome.seq,
+        welcome.protocol,
+    ) == ("Cy", "lobby", 0, VERSION)
     assert welcome.limits["line"] == MAX_LINE
-    assert welcome.limits.keys() == {"line", "content", "rooms", "flood_burst", "flood_rate", "ping_after", "ping_timeout"}
+    assert welcome.limits.keys() == {
+        "line",
+        "content",
+        "rooms",
+        "flood_burst",
+        "flood_rate",
+        "ping_after",
+        "ping_timeout",
+    }
     assert users == UserList("lobby", ["Ann", "Bob", "Cy"])
-    assert inboxes == {ANN: [Joined("lobby", "Cy", NOW)], BOB: [Joined("lobby", "Cy", NOW)]}
+    assert inboxes == {
+        ANN: [Joined("lobby", "Cy", NOW)],
+        BOB: [Joined("lobby", "Cy", NOW)],
+    }
 
 
 def test_the_first_to_join_is_alone() -> None:
@@ -141,7 +217,9 @@ def test_a_client_has_one_name_and_enters_a_room_once(chat: Chat) -> None:
     assert chat.error(ANN, Join("Bob")).code == "already_joined"
     assert chat.error(ANN, Join("Ann")).code == "already_joined"
     assert chat.error(ANN, Join("ann", "Lobby")).code == "already_joined"
-    assert chat(ANN, Join("ann", "dev"))[ANN][0].username == "Ann"  # the name as it was first written
+    assert (
+        chat(ANN, Join("ann", "dev"))[ANN][0].username == "Ann"
+    )  # the name as it was first written
 
 
 def test_a_client_may_be_in_so_many_rooms() -> None:
@@ -154,7 +232,21 @@ def test_a_client_may_be_in_so_many_rooms() -> None:
     assert chat(ANN, Join("Ann", "three"))[ANN][0].room == "three"
 
 
-@pytest.mark.parametrize("command", [Say("hi"), Say("hi", "lobby"), Whisper("Ann", "hi"), AskUsers(), AskRooms(), SetStatus("away"), Leave("lobby"), Pong(), AskHistory(), AskHistory("lobby")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        Say("hi"),
+        Say("hi", "lobby"),
+        Whisper("Ann", "hi"),
+        AskUsers(),
+        AskRooms(),
+        SetStatus("away"),
+        Leave("lobby"),
+        Pong(),
+        AskHistory(),
+        AskHistory("lobby"),
+    ],
+)
 def test_without_joining_nothing_is_to_be_had(chat: Chat, command: Command) -> None:
     assert chat.error(NOBODY, command).code == "not_joined"
 
@@ -170,8 +262,21 @@ def test_all_in_the_room_hear_a_message_and_nobody_else(chat: Chat) -> None:
 
 def test_a_room_numbers_its_messages_without_a_gap(chat: Chat) -> None:
     chat(ANN, Join("Ann", "dev"))
-    spoken = [(ANN, "lobby"), (BOB, "lobby"), (ANN, "dev"), (ANN, "Lobby"), (NOBODY, "lobby"), (BOB, "dev"), (ANN, "dev"), (BOB, None)]
-    events = [event for client, room in spoken for event in chat(client, Say("x", room))[client]]
+    spoken = [
+        (ANN, "lobby"),
+        (BOB, "lobby"),
+        (ANN, "dev"),
+        (ANN, "Lobby"),
+        (NOBODY, "lobby"),
+        (BOB, "dev"),
+        (ANN, "dev"),
+        (BOB, None),
+    ]
+    events = [
+        event
+        for client, room in spoken
+        for event in chat(client, Say("x", room))[client]
+    ]
     assert [(event.room, event.seq) for event in events if isinstance(event, Message)] == [
         ("lobby", 1), ("lobby", 2), ("dev", 1), ("lobby", 3), ("dev", 2), ("lobby", 4),
     ]  # fmt: skip
@@ -189,30 +294,71 @@ def test_without_a_room_one_talks_where_one_joined_last(chat: Chat) -> None:
 
 def test_a_room_that_one_is_not_in_is_closed(chat: Chat) -> None:
     chat(CY, Join("Cy", "dev"))
-    for command in (Say("x", "dev"), AskUsers("dev"), AskHistory("dev"), Leave("dev"), Say("x", "nowhere"), AskHistory("nowhere")):
+    for command in (
+        Say("x", "dev"),
+        AskUsers("dev"),
+        AskHistory("dev"),
+        Leave("dev"),
+        Say("x", "nowhere"),
+        AskHistory("nowhere"),
+    ):
         assert chat.error(ANN, command).code == "not_joined"
     assert "nowhere" not in chat.rooms.rooms
 
 
 @pytest.mark.parametrize("id", [0, 7, -1, "", "a"])
-def test_an_id_is_answered_after_the_message_to_its_sender_alone(chat: Chat, id: int | str) -> None:
-    assert chat(ANN, Say("hi", id=id)) == {ANN: [Message("lobby", 1, "Ann", "hi", NOW), Ok(id, 1)], BOB: [Message("lobby", 1, "Ann", "hi", NOW)]}
-    assert chat(BOB, Whisper("Ann", "hi", id)) == {ANN: [Whispered("Bob", "Ann", "hi", NOW)], BOB: [Whispered("Bob", "Ann", "hi", NOW), Ok(id)]}
+def test_an_id_is_answered_after_the_message_to_its_sender_alone(
+    chat: Chat, id: int | str
+) -> None:
+    assert chat(ANN, Say("hi", id=id)) == {
+        ANN: [Message("lobby", 1, "Ann", "hi", NOW), Ok(id, 1)],
+        BOB: [Message("lobby", 1, "Ann", "hi", NOW)],
+    }
+    assert chat(BOB, Whisper("Ann", "hi", id)) == {
+        ANN: [Whispered("Bob", "Ann", "hi", NOW)],
+        BOB: [Whispered("Bob", "Ann", "hi", NOW), Ok(id)],
+    }
 
 
 @pytest.mark.parametrize("id", [0, 7, -1, "", "a"])
 def test_an_error_has_the_id_of_what_it_refuses(chat: Chat, id: int | str) -> None:
-    for command in (Say("hi", "dev", id), Whisper("Cy", "hi", id), AskHistory("dev", id=id), AskHistory(before=1, after=1, id=id), Join("Ann", id=id)):
+    for command in (
+        Say("hi", "dev", id),
+        Whisper("Cy", "hi", id),
+        AskHistory("dev", id=id),
+        AskHistory(before=1, after=1, id=id),
+        Join("Ann", id=id),
+    ):
         assert chat.error(ANN, command).id == id
-        assert chat.error(ANN, type(command)(**{**{name: getattr(command, name) for name in command.__struct_fields__}, "id": None})).id is None
-    assert chat.error(NOBODY, Say("hi", id=id)).id == chat.error(NOBODY, Join("Ann", id=id)).id == id
+        assert (
+            chat.error(
+                ANN,
+                type(command)(
+                    **{
+                        **{
+                            name: getattr(command, name)
+                            for name in command.__struct_fields__
+                        },
+                        "id": None,
+                    }
+                ),
+            ).id
+            is None
+        )
+    assert (
+        chat.error(NOBODY, Say("hi", id=id)).id
+        == chat.error(NOBODY, Join("Ann", id=id)).id
+        == id
+    )
 
 
 def test_a_whisper_is_for_both_ends_only(chat: Chat) -> None:
     chat(CY, Join("Cy", "dev"))
     said = Whispered("Ann", "Cy", "psst", NOW)
     assert chat(ANN, Whisper("CY", "psst")) == {ANN: [said], CY: [said]}
-    assert chat(ANN, Whisper("ann", "note")) == {ANN: [Whispered("Ann", "Ann", "note", NOW)]}
+    assert chat(ANN, Whisper("ann", "note")) == {
+        ANN: [Whispered("Ann", "Ann", "note", NOW)]
+    }
     assert chat.error(ANN, Whisper("Dan", "psst")).code == "no_such_user"
 
 
@@ -221,7 +367,9 @@ def test_users_and_rooms_are_told_to_who_asks(chat: Chat) -> None:
     chat(CY, Join("cy"))
     assert chat(ANN, AskUsers()) == {ANN: [UserList("lobby", ["Ann", "Bob", "cy"])]}
     assert chat(CY, AskUsers("DEV")) == {CY: [UserList("dev", ["cy"])]}
-    assert chat(ANN, AskRooms()) == {ANN: [RoomList([RoomSize("dev", 1), RoomSize("lobby", 3)])]}
+    assert chat(ANN, AskRooms()) == {
+        ANN: [RoomList([RoomSize("dev", 1), RoomSize("lobby", 3)])]
+    }
 
 
 def test_a_status_is_heard_once_by_each_who_shares_a_room(chat: Chat) -> None:
@@ -237,9 +385,13 @@ def test_a_status_is_heard_once_by_each_who_shares_a_room(chat: Chat) -> None:
 def test_the_list_of_users_says_who_is_not_simply_online(chat: Chat) -> None:
     chat(ANN, SetStatus("away"))
     chat(BOB, SetStatus("at lunch"))
-    assert chat(CY, Join("Cy"))[CY][1] == UserList("lobby", ["Ann", "Bob", "Cy"], {"Ann": "away", "Bob": "at lunch"})
+    assert chat(CY, Join("Cy"))[CY][1] == UserList(
+        "lobby", ["Ann", "Bob", "Cy"], {"Ann": "away", "Bob": "at lunch"}
+    )
     chat(ANN, SetStatus("online"))
-    assert chat(ANN, AskUsers()) == {ANN: [UserList("lobby", ["Ann", "Bob", "Cy"], {"Bob": "at lunch"})]}
+    assert chat(ANN, AskUsers()) == {
+        ANN: [UserList("lobby", ["Ann", "Bob", "Cy"], {"Bob": "at lunch"})]
+    }
 
 
 def test_a_ping_is_answered_even_before_joining(chat: Chat) -> None:
@@ -261,7 +413,11 @@ def test_leaving_a_room_is_heard_by_all_in_it_and_by_who_leaves(chat: Chat) -> N
 def test_leaving_the_chat_is_heard_in_every_room_and_frees_the_name(chat: Chat) -> None:
     chat(ANN, Join("Ann", "dev"))
     chat(CY, Join("Cy", "dev"))
-    assert chat(ANN, Leave()) == {BOB: [Left("lobby", "Ann", NOW)], CY: [Left("dev", "Ann", NOW)], ANN: [Goodbye("left", "Goodbye!", False)]}
+    assert chat(ANN, Leave()) == {
+        BOB: [Left("lobby", "Ann", NOW)],
+        CY: [Left("dev", "Ann", NOW)],
+        ANN: [Goodbye("left", "Goodbye!", False)],
+    }
     assert chat(4, Join("ANN"))[4][0].username == "ANN"
 
 
@@ -277,11 +433,22 @@ def test_a_lost_connection_is_heard_by_the_others(chat: Chat) -> None:
 
 def test_nothing_is_left_when_all_are_gone(chat: Chat) -> None:
     chat(BOB, Join("Bob", "dev"))
-    for command in (Say("x", id=1), Whisper("Bob", "x"), SetStatus("away"), Join("Bob")):
+    for command in (
+        Say("x", id=1),
+        Whisper("Bob", "x"),
+        SetStatus("away"),
+        Join("Bob"),
+    ):
         chat(ANN, command)
     chat(ANN, Leave())
     chat.gone(BOB)
-    assert chat.rooms.users == chat.rooms.rooms == chat.rooms.by_name == chat.rooms._buckets == {}
+    assert (
+        chat.rooms.users
+        == chat.rooms.rooms
+        == chat.rooms.by_name
+        == chat.rooms._buckets
+        == {}
+    )
     assert chat.rooms.appended == chat.rooms.forward == []
     assert len(chat.rooms.departed) == 1  # Ann, whose id may come again
 
@@ -301,13 +468,39 @@ def flooded(**limits: float) -> Chat:
 def test_after_the_burst_comes_the_rate() -> None:
     chat = flooded(flood_burst=5, flood_rate=2.0)
     error = chat.error(ANN, Say("x", id=7))
-    assert (error.code, error.id, error.retry_after) == ("rate_limited", 7, 0.5) and "0.5 s" in error.content
-    for pause, passes in [(0.25, False), (0.25, True), (0.0, False), (1.0, True), (0.0, True), (0.0, False), (100.0, True), *[(0.0, True)] * 4, (0.0, False)]:
+    assert (error.code, error.id, error.retry_after) == (
+        "rate_limited",
+        7,
+        0.5,
+    ) and "0.5 s" in error.content
+    for pause, passes in [
+        (0.25, False),
+        (0.25, True),
+        (0.0, False),
+        (1.0, True),
+        (0.0, True),
+        (0.0, False),
+        (100.0, True),
+        *[(0.0, True)] * 4,
+        (0.0, False),
+    ]:
         chat.now += pause
         assert isinstance(chat(ANN, Ping())[ANN][0], Error) is not passes
 
 
-@pytest.mark.parametrize("command", [Say("x"), Whisper("Bob", "x"), Ping(), AskUsers(), AskRooms(), AskHistory(), SetStatus("away"), Join("Ann", "dev")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        Say("x"),
+        Whisper("Bob", "x"),
+        Ping(),
+        AskUsers(),
+        AskRooms(),
+        AskHistory(),
+        SetStatus("away"),
+        Join("Ann", "dev"),
+    ],
+)
 def test_every_command_has_its_price(command: Command) -> None:
     chat = flooded(flood_burst=3)
     chat(BOB, Join("Bob"))
@@ -317,13 +510,23 @@ def test_every_command_has_its_price(command: Command) -> None:
 
 def test_who_has_not_joined_is_not_to_be_faster() -> None:
     chat = Chat(flood_burst=2)
-    assert [type(chat(NOBODY, Ping())[NOBODY][0]) for _ in range(3)] == [Pong, Pong, Error]
+    assert [type(chat(NOBODY, Ping())[NOBODY][0]) for _ in range(3)] == [
+        Pong,
+        Pong,
+        Error,
+    ]
     assert chat.error(NOBODY, Join("Ann")).code == "rate_limited"
     assert chat.rooms.users == {}
 
 
-@given(st.integers(1, 30), st.sampled_from([0.3, 1.0, 5.0, 7.0, 100.0]), st.integers(0, 10**6).map(lambda ms: 1_700_000_000 + ms / 1000))
-def test_retry_after_is_enough_and_not_too_much(burst: int, rate: float, now: float) -> None:
+@given(
+    st.integers(1, 30),
+    st.sampled_from([0.3, 1.0, 5.0, 7.0, 100.0]),
+    st.integers(0, 10**6).map(lambda ms: 1_700_000_000 + ms / 1000),
+)
+def test_retry_after_is_enough_and_not_too_much(
+    burst: int, rate: float, now: float
+) -> None:
     for early in (False, True):
         chat = Chat(flood_burst=burst, flood_rate=rate)
         chat.now = now
@@ -345,7 +548,9 @@ def test_who_goes_on_and_on_has_to_go() -> None:
 def test_what_is_refused_is_counted_in_a_row() -> None:
     chat = flooded(flood_burst=2, flood_rate=1.0, flood_excess=3)
     for _ in range(5):
-        assert [chat.error(ANN, Say("x")).code for _ in range(3)] == ["rate_limited"] * 3
+        assert [chat.error(ANN, Say("x")).code for _ in range(3)] == [
+            "rate_limited"
+        ] * 3
         chat.now += 1.0
         assert chat(ANN, Ping()) == {ANN: [Pong()]}
 
@@ -373,23 +578,39 @@ def test_flood_control_can_be_switched_off() -> None:
 def test_the_same_id_gives_the_same_ok_and_no_second_message(chat: Chat) -> None:
     chat(ANN, Say("one"))
     assert chat(ANN, Say("two", id=7))[ANN][1] == Ok(7, 2)
-    for again in (Say("two", id=7), Say("something else", id=7), Say("two", "nowhere", 7), Whisper("Bob", "x", 7), Whisper("Nobody", "x", 7)):
+    for again in (
+        Say("two", id=7),
+        Say("something else", id=7),
+        Say("two", "nowhere", 7),
+        Whisper("Bob", "x", 7),
+        Whisper("Nobody", "x", 7),
+    ):
         assert chat(ANN, again) == {ANN: [Ok(7, 2)]}
     assert chat(ANN, Say("three"))[BOB] == [Message("lobby", 3, "Ann", "three", NOW)]
 
 
 def test_the_same_id_of_a_whisper(chat: Chat) -> None:
-    assert chat(ANN, Whisper("Bob", "x", "w"))[BOB] == [Whispered("Ann", "Bob", "x", NOW)]
+    assert chat(ANN, Whisper("Bob", "x", "w"))[BOB] == [
+        Whispered("Ann", "Bob", "x", NOW)
+    ]
     for again in (Whisper("Bob", "x", "w"), Say("x", id="w")):
         assert chat(ANN, again) == {ANN: [Ok("w")]}
 
 
 def test_the_same_id_of_somebody_else_is_another(chat: Chat) -> None:
-    assert [chat(client, Say("x", id=7))[client][1] for client in (ANN, BOB)] == [Ok(7, 1), Ok(7, 2)]
+    assert [chat(client, Say("x", id=7))[client][1] for client in (ANN, BOB)] == [
+        Ok(7, 1),
+        Ok(7, 2),
+    ]
 
 
 def test_a_number_and_a_text_are_two_ids(chat: Chat) -> None:
-    assert [chat(ANN, Say("x", id=id))[ANN][-1] for id in (7, "7", 7, "7")] == [Ok(7, 1), Ok("7", 2), Ok(7, 1), Ok("7", 2)]
+    assert [chat(ANN, Say("x", id=id))[ANN][-1] for id in (7, "7", 7, "7")] == [
+        Ok(7, 1),
+        Ok("7", 2),
+        Ok(7, 1),
+        Ok("7", 2),
+    ]
 
 
 def test_an_id_that_was_refused_is_free(chat: Chat) -> None:
@@ -440,9 +661,15 @@ def test_the_owner_takes_its_name_back_from_its_ghost(chat: Chat) -> None:
     assert users == UserList("lobby", ["Ann", "Bob", "cy"])
     assert missed == History("lobby", [Message("lobby", 1, "Cy", "x", NOW)], False)
     lobby = [Left("lobby", "Cy", NOW), Joined("lobby", "cy", NOW)]
-    assert inboxes == {ANN: lobby, BOB: [Left("dev", "Cy", NOW), *lobby], CY: [goodbye("replaced")]}
+    assert inboxes == {
+        ANN: lobby,
+        BOB: [Left("dev", "Cy", NOW), *lobby],
+        CY: [goodbye("replaced")],
+    }
     assert chat(4, Say("x", id=7)) == {4: [Ok(7, 1)]}
-    assert chat.gone(CY) == {} and chat.rooms.by_name["cy"].client == 4, "the ghost's end changes nothing"
+    assert chat.gone(CY) == {} and chat.rooms.by_name["cy"].client == 4, (
+        "the ghost's end changes nothing"
+    )
 
 
 def test_the_ghost_is_the_last_in_its_room(chat: Chat) -> None:
@@ -455,7 +682,13 @@ def test_the_ghost_is_the_last_in_its_room(chat: Chat) -> None:
 
 def test_a_wrong_or_a_foreign_token_opens_nothing(chat: Chat) -> None:
     foreign = chat.join(CY, "Cy")
-    for token in (None, "t" * 16, foreign, chat.rooms.by_name["ann"].session.token + "x", session_key(chat.rooms.by_name["ann"].session.token)):
+    for token in (
+        None,
+        "t" * 16,
+        foreign,
+        chat.rooms.by_name["ann"].session.token + "x",
+        session_key(chat.rooms.by_name["ann"].session.token),
+    ):
         assert chat.error(4, Join("ann", token=token)).code == "name_taken"
     assert chat.rooms.by_name["ann"].client == ANN
 
@@ -469,7 +702,9 @@ def test_a_token_holds_no_name(chat: Chat) -> None:
     assert chat.join(5, "Cy") != token, "the old name is free for anybody"
 
 
-def test_who_comes_back_under_another_name_while_its_ghost_is_there_is_still_the_same(chat: Chat) -> None:
+def test_who_comes_back_under_another_name_while_its_ghost_is_there_is_still_the_same(
+    chat: Chat,
+) -> None:
     token = chat.join(CY, "Cy")
     assert chat(CY, Say("x", id=7))[CY][1] == Ok(7, 1)
     assert chat.join(4, "Cy2", token=token) == token
@@ -501,8 +736,13 @@ def test_ids_are_known_to_a_new_server_with_the_same_log() -> None:
     before(ANN, Say("x", id=7), Say("y", id="7"), Whisper("Bob", "z", 8))
     assert after.join(ANN, "Ann", token=token, since=1) == token
     assert after(ANN, Say("x", id=7), Say("y", id="7")) == {ANN: [Ok(7, 1), Ok("7", 2)]}
-    assert after(ANN, Say("new", id=9))[ANN] == [Message("lobby", 3, "Ann", "new", NOW), Ok(9, 3)]
-    assert token not in [session for session, _, _ in log.noted], "what is written down is no key"
+    assert after(ANN, Say("new", id=9))[ANN] == [
+        Message("lobby", 3, "Ann", "new", NOW),
+        Ok(9, 3),
+    ]
+    assert token not in [session for session, _, _ in log.noted], (
+        "what is written down is no key"
+    )
 
 
 def test_of_those_who_left_only_so_many_are_remembered() -> None:
@@ -514,7 +754,9 @@ def test_of_those_who_left_only_so_many_are_remembered() -> None:
     assert list(chat.rooms.departed) == tokens[2:]
     chat.join(10, "silent")
     chat.gone(10)
-    assert list(chat.rooms.departed) == tokens[2:], "who said nothing with an id has nothing to be remembered"
+    assert list(chat.rooms.departed) == tokens[2:], (
+        "who said nothing with an id has nothing to be remembered"
+    )
     chat.join(11, "u2", token=tokens[2])
     chat.gone(11)
     assert list(chat.rooms.departed) == [*tokens[3:], tokens[2]]
@@ -525,8 +767,14 @@ def test_tokens_are_made_up_and_never_the_same() -> None:
     tokens = [chat.join(number, f"u{number}") for number in range(100)]
     assert len(set(tokens)) == 100 and min(map(len, tokens)) >= 22
     for number, token in enumerate(tokens):
-        assert chat(1000 + number, Join(f"u{number}", token=token))[1000 + number][0].token == token  # so it is one that `Join` takes
-    assert Rooms(make_token=lambda: "x" * 16).handle(ANN, Join("Ann"), NOW)[0].event.token == "x" * 16
+        assert (
+            chat(1000 + number, Join(f"u{number}", token=token))[1000 + number][0].token
+            == token
+        )  # so it is one that `Join` takes
+    assert (
+        Rooms(make_token=lambda: "x" * 16).handle(ANN, Join("Ann"), NOW)[0].event.token
+        == "x" * 16
+    )
 
 
 # --- what was said -----------------------------------------------------------------------------------------------
@@ -543,7 +791,9 @@ def talkative(count: int = 10, log: MessageLog | None = None) -> Chat:
 
 def page(chat: Chat, **fields: object) -> tuple[list[int], bool, int]:
     [found] = chat(ANN, AskHistory(**fields))[ANN]
-    assert found.room == "lobby" and [message.content for message in found.messages] == [str(message.seq) for message in found.messages]
+    assert found.room == "lobby" and [
+        message.content for message in found.messages
+    ] == [str(message.seq) for message in found.messages]
     return [message.seq for message in found.messages], found.more, found.lost
 
 
@@ -597,8 +847,18 @@ def test_what_is_no_longer_kept_is_said_to_be_lost(asked: dict, found: tuple) ->
     assert page(chat, **asked) == found
 
 
-@pytest.mark.parametrize(("asked", "found"), [({}, ([], False, 10)), ({"after": 0}, ([], False, 10)), ({"after": 7}, ([], False, 3)), ({"after": 10}, ([], False, 0))])
-def test_of_a_room_all_of_which_is_lost_everything_is_missing(asked: dict, found: tuple) -> None:
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({}, ([], False, 10)),
+        ({"after": 0}, ([], False, 10)),
+        ({"after": 7}, ([], False, 3)),
+        ({"after": 10}, ([], False, 0)),
+    ],
+)
+def test_of_a_room_all_of_which_is_lost_everything_is_missing(
+    asked: dict, found: tuple
+) -> None:
     chat = talkative(log=(log := Paper()))
     log.torn["lobby"] = 10
     assert page(chat, **asked) == found
@@ -606,13 +866,21 @@ def test_of_a_room_all_of_which_is_lost_everything_is_missing(asked: dict, found
 
 def test_both_directions_together_are_refused(chat: Chat) -> None:
     error = chat.error(ANN, AskHistory(before=5, after=3, id=7))
-    assert (error.code, error.id) == ("bad_message", 7) and "`before`" in error.content and "`after`" in error.content
+    assert (
+        (error.code, error.id) == ("bad_message", 7)
+        and "`before`" in error.content
+        and "`after`" in error.content
+    )
 
 
 def test_history_answers_with_the_id_and_to_who_asked(chat: Chat) -> None:
     chat(BOB, Say("x"))
-    assert chat(ANN, AskHistory(id="h")) == {ANN: [History("lobby", [Message("lobby", 1, "Bob", "x", NOW)], False, id="h")]}
-    assert chat(ANN, AskHistory("LOBBY", after=1, id=0)) == {ANN: [History("lobby", [], False, id=0)]}
+    assert chat(ANN, AskHistory(id="h")) == {
+        ANN: [History("lobby", [Message("lobby", 1, "Bob", "x", NOW)], False, id="h")]
+    }
+    assert chat(ANN, AskHistory("LOBBY", after=1, id=0)) == {
+        ANN: [History("lobby", [], False, id=0)]
+    }
 
 
 @pytest.mark.parametrize("text", ["x" * 4000, "👋" * 4000])
@@ -621,10 +889,16 @@ def test_a_page_has_so_many_bytes_in_either_direction(text: str) -> None:
     chat(ANN, Join("Ann"))
     for _ in range(100):
         chat(ANN, Say(text))
-    forward, backward = (chat(ANN, AskHistory(**asked))[ANN][0] for asked in ({"after": 0}, {}))
+    forward, backward = (
+        chat(ANN, AskHistory(**asked))[ANN][0] for asked in ({"after": 0}, {})
+    )
     count = PAGE_BYTES // (len(text.encode()) + 200)
-    assert [message.seq for message in forward.messages] == list(range(1, count + 1)) and forward.more
-    assert [message.seq for message in backward.messages] == list(range(101 - count, 101)) and backward.more
+    assert [message.seq for message in forward.messages] == list(
+        range(1, count + 1)
+    ) and forward.more
+    assert [message.seq for message in backward.messages] == list(
+        range(101 - count, 101)
+    ) and backward.more
     for found in (forward, backward):
         assert PAGE_BYTES * 0.8 < len(encode(found)) <= PAGE_BYTES
 
@@ -656,15 +930,29 @@ def test_pages_one_after_the_other_give_everything_once(data: st.DataObject) -> 
     assert forward == backward == list(range(torn + 1, 13))
 
 
-@pytest.mark.parametrize(("since", "seqs"), [(0, range(1, 11)), (7, [8, 9, 10]), (9, [10]), (10, []), (11, range(1, 11)), (2**63 - 1, range(1, 11))])
+@pytest.mark.parametrize(
+    ("since", "seqs"),
+    [
+        (0, range(1, 11)),
+        (7, [8, 9, 10]),
+        (9, [10]),
+        (10, []),
+        (11, range(1, 11)),
+        (2**63 - 1, range(1, 11)),
+    ],
+)
 @pytest.mark.parametrize("again", [False, True], ids=["first room", "another room"])
-def test_who_joins_with_since_gets_what_came_after(since: int, seqs: range, again: bool) -> None:
+def test_who_joins_with_since_gets_what_came_after(
+    since: int, seqs: range, again: bool
+) -> None:
     chat = talkative()
     if again:
         chat(BOB, Join("Bob", "dev"))
     welcome, users, missed = chat(BOB, Join("Bob", since=since))[BOB]
     assert (welcome.seq, users.users) == (10, ["Ann", "Bob"])
-    assert missed == History("lobby", [Message("lobby", seq, "Ann", str(seq), NOW) for seq in seqs], False)
+    assert missed == History(
+        "lobby", [Message("lobby", seq, "Ann", str(seq), NOW) for seq in seqs], False
+    )
 
 
 def test_what_is_too_much_for_one_replay_is_to_be_asked_for() -> None:
@@ -672,13 +960,23 @@ def test_what_is_too_much_for_one_replay_is_to_be_asked_for() -> None:
     log = chat.rooms.log
     log.torn["lobby"] = 3
     missed = chat(BOB, Join("Bob", since=1))[BOB][2]
-    assert ([missed.messages[0].seq, missed.messages[-1].seq], missed.more, missed.lost) == ([4, MAX_PAGE + 3], True, 2)
+    assert (
+        [missed.messages[0].seq, missed.messages[-1].seq],
+        missed.more,
+        missed.lost,
+    ) == ([4, MAX_PAGE + 3], True, 2)
     [rest] = chat(BOB, AskHistory(after=MAX_PAGE + 3))[BOB]
-    assert [message.seq for message in rest.messages] == [MAX_PAGE + 4, MAX_PAGE + 5] and (rest.more, rest.lost) == (False, 0)
+    assert [message.seq for message in rest.messages] == [
+        MAX_PAGE + 4,
+        MAX_PAGE + 5,
+    ] and (rest.more, rest.lost) == (False, 0)
 
 
 def test_without_since_nothing_is_replayed() -> None:
-    assert [type(event) for event in talkative()(BOB, Join("Bob"))[BOB]] == [Welcome, UserList]
+    assert [type(event) for event in talkative()(BOB, Join("Bob"))[BOB]] == [
+        Welcome,
+        UserList,
+    ]
 
 
 # --- the log in memory -------------------------------------------------------------------------------------------
@@ -700,7 +998,9 @@ def test_memory_keeps_the_last_messages_of_each_room() -> None:
     fill(log, "b", 1, 2)
     assert (log.bounds("a"), seqs(log, "a")) == ((3, 5), [3, 4, 5])
     assert (log.bounds("b"), seqs(log, "b")) == ((1, 2), [1, 2])
-    assert [message.seq for message in log.read("a", 4, 4)] == [4] and log.read("c", 0, 9) == []
+    assert [message.seq for message in log.read("a", 4, 4)] == [4] and log.read(
+        "c", 0, 9
+    ) == []
 
 
 def test_memory_of_all_rooms_is_bounded_and_the_silent_one_forgets_first() -> None:
@@ -708,12 +1008,24 @@ def test_memory_of_all_rooms_is_bounded_and_the_silent_one_forgets_first() -> No
     log = MemoryLog(most_bytes=4 * one)
     for room, seq in [("quiet", 1), ("quiet", 2), ("busy", 1), ("other", 1)]:
         fill(log, room, seq, content="x" * 100)
-    assert [seqs(log, room) for room in ("quiet", "busy", "other")] == [[1, 2], [1], [1]]
+    assert [seqs(log, room) for room in ("quiet", "busy", "other")] == [
+        [1, 2],
+        [1],
+        [1],
+    ]
     fill(log, "busy", 2, content="x" * 100)
-    assert [seqs(log, room) for room in ("quiet", "busy", "other")] == [[2], [1, 2], [1]]
+    assert [seqs(log, room) for room in ("quiet", "busy", "other")] == [
+        [2],
+        [1, 2],
+        [1],
+    ]
     fill(log, "busy", 3, content="x" * 100)
     fill(log, "busy", 4, content="x" * 100)
-    assert [seqs(log, room) for room in ("quiet", "busy", "other")] == [[], [1, 2, 3, 4], []]
+    assert [seqs(log, room) for room in ("quiet", "busy", "other")] == [
+        [],
+        [1, 2, 3, 4],
+        [],
+    ]
     assert log._size == 4 * one
 
 
@@ -743,7 +1055,9 @@ def test_one_long_message_takes_the_place_of_many_short_ones() -> None:
     assert [seqs(log, room) for room in "abc"] == [[], [4, 5], [1]]
 
 
-@pytest.mark.parametrize("log", [MemoryLog(most=0), MemoryLog(most_bytes=0), MemoryLog(most_bytes=300)])
+@pytest.mark.parametrize(
+    "log", [MemoryLog(most=0), MemoryLog(most_bytes=0), MemoryLog(most_bytes=300)]
+)
 def test_a_memory_without_space_still_counts(log: MemoryLog) -> None:
     chat = talkative(3, log)
     assert page(chat) == ([], False, 3)
@@ -763,24 +1077,42 @@ def test_a_room_that_was_forgotten_while_people_were_in_it_goes_on() -> None:
         chat(BOB, Say("x"))
     assert chat(ANN, AskHistory()) == {ANN: [History("quiet", [], False, 1)]}
     assert chat(ANN, Say("y"))[ANN] == [Message("quiet", 2, "Ann", "y", NOW)]
-    assert chat(ANN, AskHistory(after=0)) == {ANN: [History("quiet", [Message("quiet", 2, "Ann", "y", NOW)], False, 1)]}
+    assert chat(ANN, AskHistory(after=0)) == {
+        ANN: [History("quiet", [Message("quiet", 2, "Ann", "y", NOW)], False, 1)]
+    }
 
 
-SAID = st.lists(st.tuples(st.sampled_from("abc"), st.text("xü", min_size=1, max_size=50)), max_size=60)
+SAID = st.lists(
+    st.tuples(st.sampled_from("abc"), st.text("xü", min_size=1, max_size=50)),
+    max_size=60,
+)
 
 
 @given(SAID, st.integers(0, 5), st.integers(0, 3000))
-def test_memory_never_keeps_too_much_and_never_a_gap(said: list, most: int, most_bytes: int) -> None:
+def test_memory_never_keeps_too_much_and_never_a_gap(
+    said: list, most: int, most_bytes: int
+) -> None:
     log, last = MemoryLog(most, most_bytes), Counter()
     for room, content in said:
         last[room] = max(last[room], log.bounds(room)[1]) + 1
         fill(log, room, last[room], content=content)
         kept = {name: seqs(log, name) for name in "abc"}
         for name, numbers in kept.items():
-            assert len(numbers) <= most and numbers == list(range(last[name] - len(numbers) + 1, last[name] + 1)) * bool(numbers)
+            assert len(numbers) <= most and numbers == list(
+                range(last[name] - len(numbers) + 1, last[name] + 1)
+            ) * bool(numbers)
             first, end = log.bounds(name)
-            assert (first, end) == (numbers[0], numbers[-1]) if numbers else first == end + 1 and end >= last[name] * (last[name] > 0 and name == room)
-        texts = sum(MemoryLog.OVERHEAD + len(message.content.encode()) for name in "abc" for message in log.read(name, 0, 999))
+            assert (
+                (first, end) == (numbers[0], numbers[-1])
+                if numbers
+                else first == end + 1
+                and end >= last[name] * (last[name] > 0 and name == room)
+            )
+        texts = sum(
+            MemoryLog.OVERHEAD + len(message.content.encode())
+            for name in "abc"
+            for message in log.read(name, 0, 999)
+        )
         assert texts <= most_bytes
 
 
@@ -799,21 +1131,39 @@ def full() -> Chat:
 
 
 def test_what_was_not_saved_was_not_said(full: Chat) -> None:
-    inboxes = full(ANN, Say("a", id=7), Say("b"), Ping(), Say("c", id="c"), SetStatus("away"))
-    assert [(type(event), getattr(event, "id", None)) for event in inboxes[ANN]] == [(Error, 7), (Error, None), (Pong, None), (Error, "c"), (StatusChanged, None)]
+    inboxes = full(
+        ANN, Say("a", id=7), Say("b"), Ping(), Say("c", id="c"), SetStatus("away")
+    )
+    assert [(type(event), getattr(event, "id", None)) for event in inboxes[ANN]] == [
+        (Error, 7),
+        (Error, None),
+        (Pong, None),
+        (Error, "c"),
+        (StatusChanged, None),
+    ]
     for event in inboxes.pop(ANN):
         if isinstance(event, Error):
-            assert (event.code, event.retry_after) == ("not_saved", 1.0) and "the paper is full" in event.content
+            assert (event.code, event.retry_after) == (
+                "not_saved",
+                1.0,
+            ) and "the paper is full" in event.content
     assert inboxes == {BOB: [StatusChanged("Ann", "away", NOW)]}
     full.log.is_full = False
-    assert full(BOB, Say("d"))[ANN] == [Message("lobby", 2, "Bob", "d", NOW)], "the numbers are free again"
-    assert full(ANN, Say("a", id=7))[ANN] == [Message("lobby", 3, "Ann", "a", NOW), Ok(7, 3)], "and so are the ids"
+    assert full(BOB, Say("d"))[ANN] == [Message("lobby", 2, "Bob", "d", NOW)], (
+        "the numbers are free again"
+    )
+    assert full(ANN, Say("a", id=7))[ANN] == [
+        Message("lobby", 3, "Ann", "a", NOW),
+        Ok(7, 3),
+    ], "and so are the ids"
     assert full(ANN, Say("old", id=1)) == {ANN: [Ok(1, 1)]}
 
 
 def test_the_same_message_twice_in_a_tick_that_fails(full: Chat) -> None:
     inboxes = full(ANN, Say("a", id=7), Say("a", id=7))
-    assert [(event.code, event.id) for event in inboxes.pop(ANN)] == [("not_saved", 7)] * 2 and inboxes == {}
+    assert [(event.code, event.id) for event in inboxes.pop(ANN)] == [
+        ("not_saved", 7)
+    ] * 2 and inboxes == {}
 
 
 def test_whispers_need_no_paper(full: Chat) -> None:
@@ -822,39 +1172,79 @@ def test_whispers_need_no_paper(full: Chat) -> None:
     assert inboxes[BOB] == [said] and inboxes[ANN][1:] == [said, Ok(8)]
 
 
-def test_numbers_that_were_taken_back_are_taken_out_of_what_was_told(full: Chat) -> None:
-    inboxes = full(ANN, Say("a"), Say("b"), AskHistory(), Join("Ann", "dev"), Say("c"), AskHistory("lobby", after=0, limit=1), AskHistory("lobby", after=1, limit=1))
+def test_numbers_that_were_taken_back_are_taken_out_of_what_was_told(
+    full: Chat,
+) -> None:
+    inboxes = full(
+        ANN,
+        Say("a"),
+        Say("b"),
+        AskHistory(),
+        Join("Ann", "dev"),
+        Say("c"),
+        AskHistory("lobby", after=0, limit=1),
+        AskHistory("lobby", after=1, limit=1),
+    )
     old = Message("lobby", 1, "Ann", "old", NOW)
     pages = [event for event in inboxes[ANN] if isinstance(event, History)]
-    assert [(found.messages, found.more, found.lost) for found in pages] == [([old], False, 0), ([old], False, 0), ([], False, 0)]
+    assert [(found.messages, found.more, found.lost) for found in pages] == [
+        ([old], False, 0),
+        ([old], False, 0),
+        ([], False, 0),
+    ]
     assert full(ANN, AskUsers())[ANN] == [UserList("dev", ["Ann"])]
     assert full.rooms.rooms["dev"].seq == 0
 
 
 def test_who_comes_in_a_tick_that_fails_is_told_the_truth(full: Chat) -> None:
     chat, said = full.rooms, []
-    for client, command in [(ANN, Say("a")), (CY, Join("Cy", since=0)), (ANN, Say("b")), (CY, Say("c", id=9))]:
+    for client, command in [
+        (ANN, Say("a")),
+        (CY, Join("Cy", since=0)),
+        (ANN, Say("b")),
+        (CY, Say("c", id=9)),
+    ]:
         said += chat.handle(client, command, NOW)
     welcome, users, missed, error = heard(chat.commit(said))[CY]
-    assert welcome.seq == 1 and [message.seq for message in missed.messages] == [1] and not missed.more
+    assert (
+        welcome.seq == 1
+        and [message.seq for message in missed.messages] == [1]
+        and not missed.more
+    )
     assert (error.code, error.id) == ("not_saved", 9)
     full.log.is_full = False
-    assert full(CY, Say("c", id=9))[CY] == [Message("lobby", 2, "Cy", "c", NOW), Ok(9, 2)]
+    assert full(CY, Say("c", id=9))[CY] == [
+        Message("lobby", 2, "Cy", "c", NOW),
+        Ok(9, 2),
+    ]
 
 
-def test_a_commit_that_fails_takes_back_the_ok_of_who_came_back_in_the_same_tick(full: Chat) -> None:
+def test_a_commit_that_fails_takes_back_the_ok_of_who_came_back_in_the_same_tick(
+    full: Chat,
+) -> None:
     chat = full.rooms
     token, said = chat.by_name["ann"].session.token, []
-    for client, command in [(ANN, Say("a", id=7)), (4, Join("Ann", token=token)), (4, Say("a", id=7))]:
+    for client, command in [
+        (ANN, Say("a", id=7)),
+        (4, Join("Ann", token=token)),
+        (4, Say("a", id=7)),
+    ]:
         said += chat.handle(client, command, NOW)
     inboxes = heard(chat.commit(said))
-    assert [(event.code, event.id) for event in inboxes[4] if isinstance(event, (Ok, Error))] == [("not_saved", 7)]
+    assert [
+        (event.code, event.id) for event in inboxes[4] if isinstance(event, (Ok, Error))
+    ] == [("not_saved", 7)]
     assert not any(isinstance(event, Ok) for event in inboxes[ANN])
     full.log.is_full = False
-    assert full(4, Say("a", id=7))[4] == [Message("lobby", 2, "Ann", "a", NOW), Ok(7, 2)]
+    assert full(4, Say("a", id=7))[4] == [
+        Message("lobby", 2, "Ann", "a", NOW),
+        Ok(7, 2),
+    ]
 
 
-def test_a_room_that_came_and_went_in_a_tick_that_fails_has_said_nothing(full: Chat) -> None:
+def test_a_room_that_came_and_went_in_a_tick_that_fails_has_said_nothing(
+    full: Chat,
+) -> None:
     full(ANN, Join("Ann", "dev"), Say("x", id=7), Leave("dev"))
     assert full(ANN, Join("Ann", "dev"))[ANN][0].seq == 0
 
@@ -862,7 +1252,9 @@ def test_a_room_that_came_and_went_in_a_tick_that_fails_has_said_nothing(full: C
 def test_a_log_that_fails_at_everything_still_lets_the_rest_through(full: Chat) -> None:
     full.log.is_unreadable = True
     inboxes = full(ANN, Say("a", id=7), Ping(3), Whisper("Bob", "psst"))
-    assert [type(event) for event in inboxes[ANN]] == [Error, Pong, Whispered] and [type(event) for event in inboxes[BOB]] == [Whispered]
+    assert [type(event) for event in inboxes[ANN]] == [Error, Pong, Whispered] and [
+        type(event) for event in inboxes[BOB]
+    ] == [Whispered]
     full.log.is_full = full.log.is_unreadable = False
     assert full(ANN, Say("a", id=7))[BOB] == [Message("lobby", 2, "Ann", "a", NOW)]
 
@@ -882,7 +1274,9 @@ def test_the_trouble_is_known_until_something_was_saved(full: Chat) -> None:
     (CY, Join("Cy", "dev", id=7)), (CY, Join("Cy", since=0, id=7)), (CY, Join("Cy", token="t" * 16, id=7)), (4, Join("Ann", "dev", id=7)), (4, Join("Ann", since=0, id=7)),
     (ANN, Join("Ann", "dev", id=7)), (ANN, AskHistory(id=7)), (ANN, AskHistory(after=0, id=7)),
 ])  # fmt: skip
-def test_a_log_that_can_not_be_read_changes_nothing(client: int, command: Command) -> None:
+def test_a_log_that_can_not_be_read_changes_nothing(
+    client: int, command: Command
+) -> None:
     chat = Chat(log := Paper())
     chat(ANN, Join("Ann"))
     chat(BOB, Join("Bob"))
@@ -898,10 +1292,15 @@ def test_a_log_that_can_not_be_read_changes_nothing(client: int, command: Comman
 
     before, log.is_unreadable = state(), True
     error = chat.error(client, command)
-    assert (error.code, error.id) == ("no_history", 7) and "the paper is wet" in error.content
+    assert (error.code, error.id) == (
+        "no_history",
+        7,
+    ) and "the paper is wet" in error.content
     assert state() == before
     log.is_unreadable = False
-    assert not isinstance(chat(client, command)[client][-1], Error), "and later it works"
+    assert not isinstance(chat(client, command)[client][-1], Error), (
+        "and later it works"
+    )
 
 
 # --- all of it at random, against a plain model ------------------------------------------------------------------
@@ -921,24 +1320,39 @@ class Plain:
         self.names: dict[int, str] = {}
         self.tokens: dict[int, str] = {}
         self.statuses: dict[int, str] = {}
-        self.where: dict[int, list[str]] = {}  # the rooms of each client, in the order of joining
+        self.where: dict[
+            int, list[str]
+        ] = {}  # the rooms of each client, in the order of joining
         self.members: dict[str, list[int]] = defaultdict(list)
         self.said: dict[str, list[Message]] = defaultdict(list)
         self.torn: dict[str, int] = Counter()
         self.ids: dict[str, dict[MessageId, int | None]] = defaultdict(dict)  # by token
-        self.left: set[str] = set()  # the tokens of those who left, and whose ids are known
-        self.purses: dict[int, tuple[float, float, int]] = {}  # what is left, since when, refused in a row
+        self.left: set[str] = (
+            set()
+        )  # the tokens of those who left, and whose ids are known
+        self.purses: dict[
+            int, tuple[float, float, int]
+        ] = {}  # what is left, since when, refused in a row
         self.out: list[tuple[int, Event]] = []
         self.saves = self.reads = True
 
     def say(self, clients: list[int], event: Event) -> None:
         self.out += [(client, event) for client in clients]
 
-    def refuse(self, client: int, command: Command, code: str, retry_after: float | None = None) -> None:
+    def refuse(
+        self, client: int, command: Command, code: str, retry_after: float | None = None
+    ) -> None:
         self.say([client], Error(code, "", getattr(command, "id", None), retry_after))
 
     def client_of(self, name: str) -> int | None:
-        return next((client for client, known in self.names.items() if known.lower() == name.lower()), None)
+        return next(
+            (
+                client
+                for client, known in self.names.items()
+                if known.lower() == name.lower()
+            ),
+            None,
+        )
 
     def room_of(self, client: int, room: str | None) -> str | None:
         mine = self.where[client]
@@ -946,18 +1360,43 @@ class Plain:
         return room if room in mine else None
 
     def users(self, room: str) -> UserList:
-        members = sorted(self.members[room], key=lambda client: self.names[client].lower())
-        statuses = {self.names[client]: self.statuses[client] for client in members if self.statuses[client] != "online"}
+        members = sorted(
+            self.members[room], key=lambda client: self.names[client].lower()
+        )
+        statuses = {
+            self.names[client]: self.statuses[client]
+            for client in members
+            if self.statuses[client] != "online"
+        }
         return UserList(room, [self.names[client] for client in members], statuses)
 
-    def page(self, room: str, before: int | None, after: int | None, limit: int, id: MessageId | None = None) -> History:
+    def page(
+        self,
+        room: str,
+        before: int | None,
+        after: int | None,
+        limit: int,
+        id: MessageId | None = None,
+    ) -> History:
         kept, gone = self.said[room][self.torn[room] :], range(1, self.torn[room] + 1)
         if after is not None:
             found = [message for message in kept if message.seq > after]
-            return History(room, found[:limit], len(found) > limit, sum(seq > after for seq in gone), id)
+            return History(
+                room,
+                found[:limit],
+                len(found) > limit,
+                sum(seq > after for seq in gone),
+                id,
+            )
         found = [message for message in kept if before is None or message.seq < before]
         lost = sum(before is None or seq < before for seq in gone)
-        return History(room, found[-limit:], len(found) > limit, 0 if len(found) > limit else lost, id)
+        return History(
+            room,
+            found[-limit:],
+            len(found) > limit,
+            0 if len(found) > limit else lost,
+            id,
+        )
 
     def pays(self, client: int, command: Command, now: float) -> bool:
         money, since, refused = self.purses.get(client, (LIMITS.flood_burst, now, 0))
@@ -971,7 +1410,12 @@ class Plain:
         if refused + 1 > LIMITS.flood_excess:
             self.say([client], goodbye("rate_limited"))
         else:
-            self.refuse(client, command, "rate_limited", math.ceil((1 - money) / LIMITS.flood_rate * 1000) / 1000)
+            self.refuse(
+                client,
+                command,
+                "rate_limited",
+                math.ceil((1 - money) / LIMITS.flood_rate * 1000) / 1000,
+            )
         return False
 
     def handle(self, client: int, command: Command, now: float, token: str) -> None:
@@ -1003,11 +1447,18 @@ class Plain:
         self.enter(client, command, now)
 
     def can_enter(self, command: Join) -> bool:
-        return self.reads or command.since is None and bool(self.members[command.room.lower()])
+        return (
+            self.reads
+            or command.since is None
+            and bool(self.members[command.room.lower()])
+        )
 
     def Join(self, client: int, command: Join, now: float) -> None:
         room = command.room.lower()
-        if command.username.lower() != self.names[client].lower() or room in self.where[client]:
+        if (
+            command.username.lower() != self.names[client].lower()
+            or room in self.where[client]
+        ):
             self.refuse(client, command, "already_joined")
         elif len(self.where[client]) == LIMITS.rooms_per_client:
             self.refuse(client, command, "bad_room")
@@ -1018,13 +1469,21 @@ class Plain:
 
     def enter(self, client: int, command: Join, now: float) -> None:
         room, since = command.room.lower(), command.since
-        others, name, seq = self.members[room].copy(), self.names[client], len(self.said[room])
+        others, name, seq = (
+            self.members[room].copy(),
+            self.names[client],
+            len(self.said[room]),
+        )
         self.members[room].append(client)
         self.where[client].append(room)
-        self.say([client], Welcome(name, room, "", seq, Paper.epoch, self.tokens[client]))
+        self.say(
+            [client], Welcome(name, room, "", seq, Paper.epoch, self.tokens[client])
+        )
         self.say([client], self.users(room))
         if since is not None:
-            self.say([client], self.page(room, None, since if since <= seq else 0, MAX_PAGE))
+            self.say(
+                [client], self.page(room, None, since if since <= seq else 0, MAX_PAGE)
+            )
         self.say(others, Joined(room, name, now))
 
     def Say(self, client: int, command: Say, now: float) -> None:
@@ -1035,7 +1494,9 @@ class Plain:
             return self.refuse(client, command, "not_joined")
         if not self.saves:
             return self.refuse(client, command, "not_saved", 1.0)
-        message = Message(room, len(self.said[room]) + 1, self.names[client], command.content, now)
+        message = Message(
+            room, len(self.said[room]) + 1, self.names[client], command.content, now
+        )
         self.said[room].append(message)
         self.say(self.members[room], message)
         if id is not None:
@@ -1048,17 +1509,31 @@ class Plain:
             return self.say([client], Ok(id, known[id]))
         if (other := self.client_of(command.to)) is None:
             return self.refuse(client, command, "no_such_user")
-        self.say(sorted({client, other}), Whispered(self.names[client], self.names[other], command.content, now))
+        self.say(
+            sorted({client, other}),
+            Whispered(self.names[client], self.names[other], command.content, now),
+        )
         if id is not None:
             known[id] = None
             self.say([client], Ok(id))
 
     def AskUsers(self, client: int, command: AskUsers, now: float) -> None:
         room = self.room_of(client, command.room)
-        self.say([client], self.users(room)) if room else self.refuse(client, command, "not_joined")
+        self.say([client], self.users(room)) if room else self.refuse(
+            client, command, "not_joined"
+        )
 
     def AskRooms(self, client: int, command: AskRooms, now: float) -> None:
-        self.say([client], RoomList([RoomSize(room, len(members)) for room, members in sorted(self.members.items()) if members]))
+        self.say(
+            [client],
+            RoomList(
+                [
+                    RoomSize(room, len(members))
+                    for room, members in sorted(self.members.items())
+                    if members
+                ]
+            ),
+        )
 
     def AskHistory(self, client: int, command: AskHistory, now: float) -> None:
         if (room := self.room_of(client, command.room)) is None:
@@ -1068,12 +1543,22 @@ class Plain:
         elif not self.reads:
             self.refuse(client, command, "no_history")
         else:
-            self.say([client], self.page(room, command.before, command.after, command.limit, command.id))
+            self.say(
+                [client],
+                self.page(
+                    room, command.before, command.after, command.limit, command.id
+                ),
+            )
 
     def SetStatus(self, client: int, command: SetStatus, now: float) -> None:
         self.statuses[client] = command.status
-        audience = {client, *(member for room in self.where[client] for member in self.members[room])}
-        self.say(sorted(audience), StatusChanged(self.names[client], command.status, now))
+        audience = {
+            client,
+            *(member for room in self.where[client] for member in self.members[room]),
+        }
+        self.say(
+            sorted(audience), StatusChanged(self.names[client], command.status, now)
+        )
 
     def Ping(self, client: int, command: Ping, now: float) -> None:
         self.say([client], Pong(command.id))
@@ -1125,7 +1610,9 @@ class ChatMachine(RuleBasedStateMachine):
         self.log, self.plain, self.now, self.step = Paper(), Plain(), 1024.0, 0
         self.start()
         self.tokens = ["nobody-has-this-token"]
-        self.heard: dict[tuple[int, str], int] = {}  # the last number that each client has heard live in each room
+        self.heard: dict[
+            tuple[int, str], int
+        ] = {}  # the last number that each client has heard live in each room
         self.called: dict[int, str] = {}
         self.truth: dict[tuple[str, int], Message] = {}  # by room and number
 
@@ -1141,16 +1628,26 @@ class ChatMachine(RuleBasedStateMachine):
             client = joined[client % len(joined)]
         if client not in self.gone:
             self.step += 1
-            self.tick.append((client, command, self.now, f"token-number-{self.step:06}"))
+            self.tick.append(
+                (client, command, self.now, f"token-number-{self.step:06}")
+            )
             deliveries = self.rooms.handle(client, command, self.now)
             self.held += deliveries
-            self.gone |= {gone for to, event in deliveries if isinstance(event, Goodbye) for gone in to}
+            self.gone |= {
+                gone
+                for to, event in deliveries
+                if isinstance(event, Goodbye)
+                for gone in to
+            }
         if then != "go on":
             self.end_of_tick(fails=then == "fail")
 
     def end_of_tick(self, fails: bool) -> None:
         self.log.is_full = fails
-        inboxes = {client: [comparable(event) for event in events] for client, events in heard(self.rooms.commit(self.held)).items()}
+        inboxes = {
+            client: [comparable(event) for event in events]
+            for client, events in heard(self.rooms.commit(self.held)).items()
+        }
         self.plain.saves = not fails
         for client, command, now, token in self.tick:
             if command is None:
@@ -1167,7 +1664,9 @@ class ChatMachine(RuleBasedStateMachine):
         self.follow(inboxes)
         self.held, self.tick, self.plain.out = [], [], []
         for client in sorted(self.gone):
-            self.heard = {key: seq for key, seq in self.heard.items() if key[0] != client}
+            self.heard = {
+                key: seq for key, seq in self.heard.items() if key[0] != client
+            }
             self.vanish(client)
         self.gone.clear()
         if self.held:
@@ -1178,7 +1677,11 @@ class ChatMachine(RuleBasedStateMachine):
         for number, event in enumerate(events):
             if isinstance(event, History) and str(event.id).startswith("back"):
                 seqs = [message.seq for message in event.messages]
-                assert seqs == list(range(seqs[0], seqs[0] + len(seqs))) * bool(seqs) if seqs else True
+                assert (
+                    seqs == list(range(seqs[0], seqs[0] + len(seqs))) * bool(seqs)
+                    if seqs
+                    else True
+                )
                 assert not seqs or seqs[-1] <= len(self.plain.said[event.room])
                 events[number] = (event.room, event.id)
 
@@ -1190,17 +1693,30 @@ class ChatMachine(RuleBasedStateMachine):
                     case Welcome(room=room, seq=seq, token=token, username=username):
                         self.heard[client, room], self.called[client] = seq, username
                         self.tokens = [*self.tokens[-5:], token]
-                    case Left(room=room, username=username) if self.called[client] == username:
+                    case Left(room=room, username=username) if (
+                        self.called[client] == username
+                    ):
                         del self.heard[client, room]
-                    case Goodbye(code="left" | "replaced"):  # else it is a member until it is gone
-                        self.heard = {key: seq for key, seq in self.heard.items() if key[0] != client}
+                    case Goodbye(
+                        code="left" | "replaced"
+                    ):  # else it is a member until it is gone
+                        self.heard = {
+                            key: seq
+                            for key, seq in self.heard.items()
+                            if key[0] != client
+                        }
                     case Message(room=room, seq=seq):
                         assert self.heard[client, room] + 1 == seq
                         assert self.truth.setdefault((room, seq), event) == event
                         self.heard[client, room] = seq
                     case History(messages=messages):
                         for message in messages:
-                            assert self.truth.setdefault((message.room, message.seq), message) == message
+                            assert (
+                                self.truth.setdefault(
+                                    (message.room, message.seq), message
+                                )
+                                == message
+                            )
 
     def vanish(self, client: int) -> None:
         self.held += self.rooms.disconnect(client, self.now)
@@ -1215,7 +1731,16 @@ class ChatMachine(RuleBasedStateMachine):
 
     @rule(client=CLIENTS, name=NAMES, room=ROOMS, since=st.sampled_from(["none", "none", "committed", "high"]), token=st.none() | st.integers(0, 5),
           data=st.data(), then=THEN)  # fmt: skip
-    def join(self, client: int, name: str, room: str, since: str, token: int | None, data: st.DataObject, then: str) -> None:
+    def join(
+        self,
+        client: int,
+        name: str,
+        room: str,
+        since: str,
+        token: int | None,
+        data: st.DataObject,
+        then: str,
+    ) -> None:
         number = {"none": None, "high": 10**6, "committed": 0}[since]
         if since == "committed":  # what is not committed nobody can have seen
             number = data.draw(st.integers(0, len(self.plain.said[room.lower()])))
@@ -1229,26 +1754,73 @@ class ChatMachine(RuleBasedStateMachine):
         self.do(client, Join(self.plain.names.get(client, "eve"), room), then)
 
     @rule(client=MOSTLY_MEMBERS, room=st.none() | st.none() | ROOMS, id=IDS, then=THEN)
-    def say(self, client: int, room: str | None, id: MessageId | None, then: str) -> None:
+    def say(
+        self, client: int, room: str | None, id: MessageId | None, then: str
+    ) -> None:
         self.do(client, Say(f"text {self.step}", room, id), then)
 
     @rule(client=MOSTLY_MEMBERS, id=IDS, count=st.integers(2, 5), then=THEN)
-    def say_a_few_things(self, client: int, id: MessageId | None, count: int, then: str) -> None:
+    def say_a_few_things(
+        self, client: int, id: MessageId | None, count: int, then: str
+    ) -> None:
         for number in range(count):
-            self.do(client, Say(f"text {self.step}", id=id if number == 0 else None), then if number == count - 1 else "go on")
+            self.do(
+                client,
+                Say(f"text {self.step}", id=id if number == 0 else None),
+                then if number == count - 1 else "go on",
+            )
 
     @rule(client=MOSTLY_MEMBERS, name=NAMES, id=IDS, then=THEN)
     def whisper(self, client: int, name: str, id: MessageId | None, then: str) -> None:
         self.do(client, Whisper(name, f"text {self.step}", id), then)
 
-    @rule(client=MOSTLY_MEMBERS, command=st.sampled_from([AskUsers(), AskUsers("a"), AskRooms(), Ping(), Ping(3), Pong(), SetStatus("away"), SetStatus("online")]), then=THEN)
+    @rule(
+        client=MOSTLY_MEMBERS,
+        command=st.sampled_from(
+            [
+                AskUsers(),
+                AskUsers("a"),
+                AskRooms(),
+                Ping(),
+                Ping(3),
+                Pong(),
+                SetStatus("away"),
+                SetStatus("online"),
+            ]
+        ),
+        then=THEN,
+    )
     def ask(self, client: int, command: Command, then: str) -> None:
         self.do(client, command, then)
 
-    @rule(client=MOSTLY_MEMBERS, room=st.none() | st.none() | ROOMS, number=st.integers(0, 12), way=st.sampled_from(["before", "after", "last", "both"]), limit=st.integers(1, 4), then=THEN)
-    def history(self, client: int, room: str | None, number: int, way: str, limit: int, then: str) -> None:
-        before, after = number if way in ("before", "both") else None, number if way in ("after", "both") else None
-        self.do(client, AskHistory(room, before, after, limit, "forward" if way == "after" else "back"), then)
+    @rule(
+        client=MOSTLY_MEMBERS,
+        room=st.none() | st.none() | ROOMS,
+        number=st.integers(0, 12),
+        way=st.sampled_from(["before", "after", "last", "both"]),
+        limit=st.integers(1, 4),
+        then=THEN,
+    )
+    def history(
+        self,
+        client: int,
+        room: str | None,
+        number: int,
+        way: str,
+        limit: int,
+        then: str,
+    ) -> None:
+        before, after = (
+            number if way in ("before", "both") else None,
+            number if way in ("after", "both") else None,
+        )
+        self.do(
+            client,
+            AskHistory(
+                room, before, after, limit, "forward" if way == "after" else "back"
+            ),
+            then,
+        )
 
     @rule(client=MOSTLY_MEMBERS, room=st.sampled_from([None, *"abcdabcd"]), then=THEN)
     def leave(self, client: int, room: str | None, then: str) -> None:
@@ -1274,7 +1846,9 @@ class ChatMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.tick)
     @rule(room=st.sampled_from("abcd"), data=st.data())
     def tear(self, room: str, data: st.DataObject) -> None:
-        self.plain.torn[room] = self.log.torn[room] = data.draw(st.integers(self.log.torn[room], len(self.plain.said[room])))
+        self.plain.torn[room] = self.log.torn[room] = data.draw(
+            st.integers(self.log.torn[room], len(self.plain.said[room]))
+        )
 
     @precondition(lambda self: not self.tick)
     @rule(sure=st.integers(0, 3))
@@ -1283,8 +1857,19 @@ class ChatMachine(RuleBasedStateMachine):
             return
         for client in list(self.plain.names):
             self.plain.vanish(client, self.now)
-        self.plain.ids = defaultdict(dict, {token: {id: seq for id, seq in ids.items() if seq is not None} for token, ids in self.plain.ids.items()})
-        self.plain.out, self.plain.purses, self.plain.left, self.heard = [], {}, set(), {}
+        self.plain.ids = defaultdict(
+            dict,
+            {
+                token: {id: seq for id, seq in ids.items() if seq is not None}
+                for token, ids in self.plain.ids.items()
+            },
+        )
+        self.plain.out, self.plain.purses, self.plain.left, self.heard = (
+            [],
+            {},
+            set(),
+            {},
+        )
         self.start()
 
     @invariant()
@@ -1292,13 +1877,21 @@ class ChatMachine(RuleBasedStateMachine):
         if self.tick:
             return
         rooms, plain = self.rooms, self.plain
-        assert {client: user.name for client, user in rooms.users.items()} == plain.names
-        assert {client: list(user.rooms) for client, user in rooms.users.items()} == plain.where
-        assert {client: user.session.token for client, user in rooms.users.items()} == plain.tokens
+        assert {
+            client: user.name for client, user in rooms.users.items()
+        } == plain.names
+        assert {
+            client: list(user.rooms) for client, user in rooms.users.items()
+        } == plain.where
+        assert {
+            client: user.session.token for client, user in rooms.users.items()
+        } == plain.tokens
         assert {name: (list(room.clients), room.seq) for name, room in rooms.rooms.items()} == {
             room: (members, len(plain.said[room])) for room, members in plain.members.items() if members
         }  # fmt: skip
-        assert set(rooms.by_name) == {name.lower() for name in plain.names.values()} and len(rooms.by_name) == len(plain.names)
+        assert set(rooms.by_name) == {
+            name.lower() for name in plain.names.values()
+        } and len(rooms.by_name) == len(plain.names)
         assert rooms.appended == rooms.forward == []
 
     def teardown(self) -> None:
@@ -1308,9 +1901,24 @@ class ChatMachine(RuleBasedStateMachine):
             self.vanish(client)
         self.end_of_tick(False)
         rooms = self.rooms
-        assert rooms.users == rooms.rooms == rooms.by_name == rooms._buckets == {} == self.plain.names
-        assert all(self.plain.said[room][seq - 1] == message for (room, seq), message in self.truth.items())
+        assert (
+            rooms.users
+            == rooms.rooms
+            == rooms.by_name
+            == rooms._buckets
+            == {}
+            == self.plain.names
+        )
+        assert all(
+            self.plain.said[room][seq - 1] == message
+            for (room, seq), message in self.truth.items()
+        )
 
 
 TestAnyConversation = ChatMachine.TestCase
-TestAnyConversation.settings = settings(max_examples=250, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+TestAnyConversation.settings = settings(
+    max_examples=250,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)

@@ -1,4 +1,5 @@
 """`make run`'s program as a real process."""
+
 import re
 import signal
 import socket
@@ -16,7 +17,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def command(site: Path, site_port: int = 0, chat_port: int = 0) -> list:
-    return [sys.executable, ROOT / "tools" / "run.py", "--site", site, "--site-port", str(site_port), "--chat-port", str(chat_port)]
+    return [
+        sys.executable,
+        ROOT / "tools" / "run.py",
+        "--site",
+        site,
+        "--site-port",
+        str(site_port),
+        "--chat-port",
+        str(chat_port),
+    ]
 
 
 @pytest.fixture
@@ -28,10 +38,16 @@ def site(tmp_path: Path) -> Path:
 @contextmanager
 def running(site: Path) -> Iterator[tuple[subprocess.Popen, str, int]]:
     """The process, the address of its site, the port of its chat."""
-    process = subprocess.Popen(command(site), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(site), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
         book, chat = process.stdout.readline(), process.stdout.readline()
-        yield process, re.search(r"http://\S+", book)[0], int(re.search(r"127\.0\.0\.1:(\d+)", chat)[1])
+        yield (
+            process,
+            re.search(r"http://\S+", book)[0],
+            int(re.search(r"127\.0\.0\.1:(\d+)", chat)[1]),
+        )
     finally:
         process.kill()
         process.communicate()
@@ -60,7 +76,11 @@ def test_both_answer_and_both_end(site: Path, number: signal.Signals) -> None:
 def test_a_port_in_use_is_said_in_one_line(site: Path, which: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = subprocess.run(command(site, **{which: port}), capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            command(site, **{which: port}), capture_output=True, text=True, timeout=10
+        )
     assert done.returncode == 1
     assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1 and f"Port {port} is in use" in done.stderr
+    assert (
+        len(done.stderr.splitlines()) == 1 and f"Port {port} is in use" in done.stderr
+    )

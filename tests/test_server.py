@@ -1,4 +1,5 @@
 """The three servers: starting, stopping, sending, limits, and everything that clients and callbacks can do wrong."""
+
 import inspect
 import itertools
 import json
@@ -22,7 +23,13 @@ from python_tcp import server as server_module
 from python_tcp.chat_app import ChatServer
 from python_tcp.core import DEFAULT_BACKLOG, DEFAULT_BUFFER_SIZE, LOCALHOST
 from python_tcp.protocol import Limits
-from python_tcp.server import BaseServer, EnhancedTCPServer, EventDrivenTCPServer, TCPServer, open_listener
+from python_tcp.server import (
+    BaseServer,
+    EnhancedTCPServer,
+    EventDrivenTCPServer,
+    TCPServer,
+    open_listener,
+)
 from sockets import dial, nothing_left_over, open_files, read_all, read_exactly, reset  # noqa: F401
 
 resource = pytest.importorskip("resource")
@@ -66,7 +73,9 @@ class Recorder(EventDrivenTCPServer):
         super().on_data(connection_id, data)
 
     def on_disconnect(self, connection_id):
-        self.events.append(("disconnect", connection_id, self.connections[connection_id].close_reason))
+        self.events.append(
+            ("disconnect", connection_id, self.connections[connection_id].close_reason)
+        )
 
     def seen(self, what: str) -> list:
         return [detail for name, _, detail in list(self.events) if name == what]
@@ -107,10 +116,16 @@ class Held:
     """`with Held(server):` keeps the server's thread busy, so that what happens meanwhile meets it at once."""
 
     def __init__(self, server: BaseServer) -> None:
-        self.server, self.reached, self.go = server, threading.Event(), threading.Event()
+        self.server, self.reached, self.go = (
+            server,
+            threading.Event(),
+            threading.Event(),
+        )
 
     def __enter__(self) -> None:
-        self.server.loop.call_threadsafe(lambda: (self.reached.set(), self.go.wait(LIMIT)))
+        self.server.loop.call_threadsafe(
+            lambda: (self.reached.set(), self.go.wait(LIMIT))
+        )
         assert self.reached.wait(LIMIT)
 
     def __exit__(self, *exc_info: object) -> None:
@@ -125,18 +140,36 @@ def took(function: Callable[[], object]) -> float:
 
 # Public names
 
+
 @every_server
 def test_the_constructor_is_that_of_the_tutorial(make):
     parameters = inspect.signature(make).parameters.values()
-    ordinary = [(p.name, p.default) for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-    assert ordinary == [("host", LOCALHOST), ("port", 0), ("backlog", DEFAULT_BACKLOG), ("buffer_size", DEFAULT_BUFFER_SIZE)]
-    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in parameters if (p.name, p.default) not in ordinary)
+    ordinary = [
+        (p.name, p.default) for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    assert ordinary == [
+        ("host", LOCALHOST),
+        ("port", 0),
+        ("backlog", DEFAULT_BACKLOG),
+        ("buffer_size", DEFAULT_BUFFER_SIZE),
+    ]
+    assert all(
+        p.kind is p.KEYWORD_ONLY and p.default is not p.empty
+        for p in parameters
+        if (p.name, p.default) not in ordinary
+    )
 
 
 @every_server
 def test_public_attributes_tell_the_truth_before_while_and_after(make, started):
     server = make("127.0.0.1", 0, 10, 1000)
-    assert (server.host, server.port, server.state, server.running, dict(server.connections)) == ("127.0.0.1", 0, "CLOSED", False, {})
+    assert (
+        server.host,
+        server.port,
+        server.state,
+        server.running,
+        dict(server.connections),
+    ) == ("127.0.0.1", 0, "CLOSED", False, {})
     assert server.send(1, b"x") is False
     assert server.start() is None
     with dial(server.port) as client:
@@ -147,11 +180,21 @@ def test_public_attributes_tell_the_truth_before_while_and_after(make, started):
         assert server.connections[connection_id].connection_id == connection_id
         assert server.connections[connection_id].remote_address == client.getsockname()
         assert server.connections[connection_id].update_state() == "ESTABLISHED"
-        assert f":{server.port}" in str(server) and "LISTEN" in str(server) and make.__name__ in str(server)
-        assert server.send(connection_id, b"hello") is True and client.recv(10) == b"hello"
+        assert (
+            f":{server.port}" in str(server)
+            and "LISTEN" in str(server)
+            and make.__name__ in str(server)
+        )
+        assert (
+            server.send(connection_id, b"hello") is True and client.recv(10) == b"hello"
+        )
         assert server.send(connection_id + 1, b"x") is False
     server.stop()
-    assert (server.state, server.running, dict(server.connections)) == ("CLOSED", False, {})
+    assert (server.state, server.running, dict(server.connections)) == (
+        "CLOSED",
+        False,
+        {},
+    )
     assert server.send(connection_id, b"x") is False
 
 
@@ -163,22 +206,36 @@ def test_what_is_not_started_can_be_asked_for_anything():
 
 def test_callbacks_may_be_assigned_instead_of_overridden(started):
     server, seen = EventDrivenTCPServer(), []
-    server.on_connect = lambda connection_id, address: seen.append(("connect", connection_id, address))
-    server.on_data = lambda connection_id, data: seen.append(("data", connection_id, data))
-    server.on_disconnect = lambda connection_id: seen.append(("disconnect", connection_id))
+    server.on_connect = lambda connection_id, address: seen.append(
+        ("connect", connection_id, address)
+    )
+    server.on_data = lambda connection_id, data: seen.append(
+        ("data", connection_id, data)
+    )
+    server.on_disconnect = lambda connection_id: seen.append(
+        ("disconnect", connection_id)
+    )
     started(server)
     with dial(server.port) as client:
         address = client.getsockname()
         client.sendall(b"x")
     wait_until(lambda: len(seen) == 3)
     number = seen[0][1]
-    assert seen == [("connect", number, address), ("data", number, b"x"), ("disconnect", number)]
+    assert seen == [
+        ("connect", number, address),
+        ("data", number, b"x"),
+        ("disconnect", number),
+    ]
 
 
 @pytest.mark.parametrize("make", [EnhancedTCPServer, EventDrivenTCPServer])
 def test_a_message_handler_answers_or_keeps_quiet(make, started):
     server, calls = make(), []
-    server.set_message_handler(lambda number, data: calls.append(number) or (data.upper() if data != b"quiet" else None))
+    server.set_message_handler(
+        lambda number, data: (
+            calls.append(number) or (data.upper() if data != b"quiet" else None)
+        )
+    )
     started(server)
     with dial(server.port) as client:
         for data in (b"one", b"quiet", b"two"):
@@ -191,6 +248,7 @@ def test_a_message_handler_answers_or_keeps_quiet(make, started):
 
 
 # Echo
+
 
 @every_server
 def test_an_echo_is_exact_for_every_byte(make, started):
@@ -229,14 +287,24 @@ def test_many_clients_each_get_their_own_echo(make, started):
 
 @pytest.mark.parametrize("make", [EnhancedTCPServer, EventDrivenTCPServer])
 @pytest.mark.parametrize("fault", ["raises", "returns text"])
-def test_a_faulty_handler_is_logged_and_costs_one_connection(make, fault, started, caplog):
+def test_a_faulty_handler_is_logged_and_costs_one_connection(
+    make, fault, started, caplog
+):
     server = make()
-    server.set_message_handler(lambda number, data: data if data != b"bad" else 1 / 0 if fault == "raises" else "text")
+    server.set_message_handler(
+        lambda number, data: (
+            data if data != b"bad" else 1 / 0 if fault == "raises" else "text"
+        )
+    )
     started(server)
     with dial(server.port) as victim, dial(server.port) as other:
         victim.sendall(b"fine")
         assert victim.recv(10) == b"fine"
-        (number,) = [n for n, c in server.connections.items() if c.remote_address == victim.getsockname()]
+        (number,) = [
+            n
+            for n, c in server.connections.items()
+            if c.remote_address == victim.getsockname()
+        ]
         victim.sendall(b"bad")
         assert victim.recv(10) == b""
         other.sendall(b"fine")
@@ -265,16 +333,26 @@ def test_threads_that_send_to_one_client_do_not_mix_their_bytes(make, started):
         wait_until(lambda: server.connections)
         (number,) = server.connections
         chunks = [bytes([letter]) * 5000 for letter in b"abcdef"]
-        threads = [threading.Thread(target=lambda chunk=chunk: [server.send(number, chunk) for _ in range(20)]) for chunk in chunks]
+        threads = [
+            threading.Thread(
+                target=lambda chunk=chunk: [
+                    server.send(number, chunk) for _ in range(20)
+                ]
+            )
+            for chunk in chunks
+        ]
         for thread in threads:
             thread.start()
         received = read_exactly(client, 6 * 20 * 5000)
         for thread in threads:
             thread.join()
-    assert sorted(received[start:start + 5000] for start in range(0, len(received), 5000)) == sorted(chunks * 20)
+    assert sorted(
+        received[start : start + 5000] for start in range(0, len(received), 5000)
+    ) == sorted(chunks * 20)
 
 
 # Start and stop
+
 
 @every_server
 def test_200_starts_and_stops_leave_nothing_behind(make):
@@ -324,7 +402,11 @@ def test_start_and_stop_may_be_called_twice(make):
 
 def test_start_after_stop_in_a_callback_gives_a_running_server():
     server, stopped = Recorder(), threading.Event()
-    server.on_connect = lambda number, address: (server.stop(), stopped.set(), time.sleep(0.1))  # it has not ended yet
+    server.on_connect = lambda number, address: (
+        server.stop(),
+        stopped.set(),
+        time.sleep(0.1),
+    )  # it has not ended yet
     server.start()
     with dial(server.port):
         assert stopped.wait(LIMIT)
@@ -378,7 +460,9 @@ def test_a_start_without_descriptors_raises_and_can_be_repeated(make, monkeypatc
         assert client.recv(1) == b"x"
 
 
-@pytest.mark.parametrize("where", ["on_connect", "on_data", "on_disconnect", "farewell"])
+@pytest.mark.parametrize(
+    "where", ["on_connect", "on_data", "on_disconnect", "farewell"]
+)
 def test_stop_from_a_callback_ends_the_server(where):
     server = EventDrivenTCPServer()
     setattr(server, where, lambda *args: server.stop() or b"")
@@ -386,7 +470,9 @@ def test_stop_from_a_callback_ends_the_server(where):
     with dial(server.port) as client:
         client.sendall(b"x")
         if where in ("on_disconnect", "farewell"):
-            assert client.recv(1) == b"x"  # with this unread, closing would be a RST, and there is no farewell after that
+            assert (
+                client.recv(1) == b"x"
+            )  # with this unread, closing would be a RST, and there is no farewell after that
             client.close()
         wait_until(lambda: not server.running)
     assert not server.connections and server.state == "CLOSED"
@@ -405,7 +491,11 @@ def test_stop_from_a_handler_of_a_thread_server_ends_it():
 def test_a_client_that_connects_while_the_server_stops_troubles_nobody(caplog):
     for _ in range(5):
         server, busy, go = EventDrivenTCPServer(), threading.Event(), threading.Event()
-        server.on_data = lambda number, data: (server.stop(), busy.set(), go.wait(LIMIT))
+        server.on_data = lambda number, data: (
+            server.stop(),
+            busy.set(),
+            go.wait(LIMIT),
+        )
         server.start()
         with dial(server.port) as client:
             client.sendall(b"x")
@@ -432,7 +522,9 @@ def test_clients_are_told_and_get_what_is_queued_before_the_server_stops(started
     assert server.seen("disconnect") == ["server_closing"]
 
 
-def test_stop_with_500_clients_of_whom_50_do_not_read_takes_less_than_5_seconds(many_files):
+def test_stop_with_500_clients_of_whom_50_do_not_read_takes_less_than_5_seconds(
+    many_files,
+):
     server = EventDrivenTCPServer(backlog=1000, max_output=64_000_000)
     server.start()
     with ExitStack() as stack:
@@ -454,7 +546,12 @@ def test_stop_of_a_thread_server_with_idle_and_not_reading_clients_is_bounded(ma
         clients = [stack.enter_context(dial(server.port)) for _ in range(20)]
         wait_until(lambda: len(server.connections) == 20)
         numbers = {c.remote_address: n for n, c in list(server.connections.items())}
-        stuck = [threading.Thread(target=server.send, args=[numbers[c.getsockname()], bytes(32_000_000)]) for c in clients[:5]]
+        stuck = [
+            threading.Thread(
+                target=server.send, args=[numbers[c.getsockname()], bytes(32_000_000)]
+            )
+            for c in clients[:5]
+        ]
         for thread in stuck:
             thread.start()
         assert took(server.stop) < 5
@@ -498,6 +595,7 @@ def test_a_client_for_whom_there_is_no_thread_is_let_go(make, monkeypatch, start
 
 # Addresses
 
+
 @every_server
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0"])
 def test_addresses_and_names(make, host, started):
@@ -510,7 +608,9 @@ def test_addresses_and_names(make, host, started):
     with dial(server.port, target) as client:
         client.sendall(b"x")
         assert client.recv(1) == b"x"
-        assert [c.remote_address for c in list(server.connections.values())] == [client.getsockname()]
+        assert [c.remote_address for c in list(server.connections.values())] == [
+            client.getsockname()
+        ]
 
 
 @every_server
@@ -524,9 +624,15 @@ def test_a_name_that_is_unknown_raises(make, monkeypatch):
 
 
 @every_server
-def test_a_name_whose_first_address_is_of_a_family_that_the_system_lacks(make, monkeypatch, started):
+def test_a_name_whose_first_address_is_of_a_family_that_the_system_lacks(
+    make, monkeypatch, started
+):
     usual = socket.getaddrinfo
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: [(99, socket.SOCK_STREAM, 6, "", ("?", 0)), *usual(*a, **k)])
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda *a, **k: [(99, socket.SOCK_STREAM, 6, "", ("?", 0)), *usual(*a, **k)],
+    )
     server = started(make())
     monkeypatch.undo()
     with dial(server.port) as client:
@@ -541,6 +647,7 @@ def test_a_name_without_any_address_raises(monkeypatch):
 
 
 # Sending, broadcasting, closing: order
+
 
 @pytest.fixture
 def trio(started) -> Iterator[tuple[Quiet, dict[int, socket.socket]]]:
@@ -569,7 +676,11 @@ def test_broadcast_to_all_to_some_and_without_some(trio):
     server.broadcast(b"nobody;", to=())
     server.broadcast(b"generated;", to=(number for number in (a, c)))
     server.broadcast(b"unknown;", to=(c, 999_999))
-    assert end_all(server, clients) == [b"all;ab;generated;", b"all;ab;not a;", b"all;not a;c of bc;generated;unknown;"]
+    assert end_all(server, clients) == [
+        b"all;ab;generated;",
+        b"all;ab;not a;",
+        b"all;not a;c of bc;generated;unknown;",
+    ]
 
 
 def from_the_loop(server, run):
@@ -587,7 +698,9 @@ either_side = pytest.mark.parametrize("side", [from_the_loop, from_a_thread])
 @either_side
 @pytest.mark.parametrize("kind", [list, set])
 @pytest.mark.parametrize("argument", ["to", "exclude"])
-def test_a_collection_that_is_changed_after_the_call_changes_nothing(trio, side, kind, argument):
+def test_a_collection_that_is_changed_after_the_call_changes_nothing(
+    trio, side, kind, argument
+):
     server, clients = trio
     a, b, c = clients
 
@@ -599,13 +712,17 @@ def test_a_collection_that_is_changed_after_the_call_changes_nothing(trio, side,
         server.broadcast(b"two;", **{argument: members})
 
     side(server, run)
-    wanted = [b"one;", b"two;", b""] if argument == "to" else [b"two;", b"one;", b"one;two;"]
+    wanted = (
+        [b"one;", b"two;", b""] if argument == "to" else [b"two;", b"one;", b"one;two;"]
+    )
     assert end_all(server, clients) == wanted
 
 
 @either_side
 @pytest.mark.parametrize("seed", range(8))
-def test_each_client_gets_everything_in_the_order_in_which_it_was_asked_for(trio, side, seed):
+def test_each_client_gets_everything_in_the_order_in_which_it_was_asked_for(
+    trio, side, seed
+):
     server, clients = trio
     a, b, c = clients
     chance, wanted = random.Random(seed), {number: b"" for number in clients}
@@ -613,7 +730,11 @@ def test_each_client_gets_everything_in_the_order_in_which_it_was_asked_for(trio
 
     def run() -> None:
         for step in range(60):
-            data, number, room = b"%d;" % step, chance.choice([a, b, c]), chance.choice(rooms)
+            data, number, room = (
+                b"%d;" % step,
+                chance.choice([a, b, c]),
+                chance.choice(rooms),
+            )
             exclude = chance.choice([(), (), (a,), [b, c]])
             match chance.choice(["send", "broadcast", "broadcast"]):
                 case "send":
@@ -629,7 +750,9 @@ def test_each_client_gets_everything_in_the_order_in_which_it_was_asked_for(trio
 
 
 @either_side
-def test_what_was_broadcast_before_a_close_comes_before_it_and_what_comes_later_does_not(trio, side):
+def test_what_was_broadcast_before_a_close_comes_before_it_and_what_comes_later_does_not(
+    trio, side
+):
     server, clients = trio
     a, b, c = clients
 
@@ -649,7 +772,9 @@ def test_what_was_broadcast_before_a_close_comes_before_it_and_what_comes_later_
 def test_send_to_a_connection_that_was_closed_is_refused(trio):
     server, clients = trio
     a, b, c = clients
-    assert on_loop(server, lambda: [server.send(a, b"1"), server.close(a), server.send(a, b"2")]) == [True, None, False]
+    assert on_loop(
+        server, lambda: [server.send(a, b"1"), server.close(a), server.send(a, b"2")]
+    ) == [True, None, False]
     assert read_all(clients[a]) == b"1"
 
 
@@ -672,8 +797,14 @@ def test_a_newcomer_does_not_get_what_was_broadcast_before_it_came(started):
     wait_until(lambda: len(server.connections) == 3)
     a, b, c = server.connections
     server.broadcast(b"end")
-    wanted = [b"%d came;%d came;%d came;end" % (a, b, c), b"%d came;%d came;end" % (b, c), b"%d came;end" % c]
-    assert [read_exactly(client, len(data)) for client, data in zip(clients, wanted)] == wanted
+    wanted = [
+        b"%d came;%d came;%d came;end" % (a, b, c),
+        b"%d came;%d came;end" % (b, c),
+        b"%d came;end" % c,
+    ]
+    assert [
+        read_exactly(client, len(data)) for client, data in zip(clients, wanted)
+    ] == wanted
     for client in clients:
         client.close()
 
@@ -720,6 +851,7 @@ def test_threads_may_broadcast_and_send_while_clients_come_and_go(started):
 
 # What is not bytes
 
+
 @either_side
 @pytest.mark.parametrize("what", ["send", "broadcast"])
 def test_what_is_not_bytes_is_refused_and_does_no_harm(trio, side, what):
@@ -729,19 +861,30 @@ def test_what_is_not_bytes_is_refused_and_does_no_harm(trio, side, what):
     def run() -> None:
         server.broadcast(b"one;")
         with pytest.raises(TypeError):
-            server.send(a, "text") if what == "send" else server.broadcast("text", to=(a, b))
+            server.send(a, "text") if what == "send" else server.broadcast(
+                "text", to=(a, b)
+            )
         server.broadcast(b"two;", to=(a, b))
         server.send(a, b"three;")
 
     side(server, run)
     server.broadcast(b"four;")
-    assert end_all(server, clients) == [b"one;two;three;four;", b"one;two;four;", b"one;four;"]
+    assert end_all(server, clients) == [
+        b"one;two;three;four;",
+        b"one;two;four;",
+        b"one;four;",
+    ]
 
 
 # Callbacks that raise
 
-@pytest.mark.parametrize("callback", ["on_connect", "on_data", "on_disconnect", "farewell"])
-def test_a_callback_that_raises_is_logged_and_costs_one_connection_at_most(callback, started, caplog):
+
+@pytest.mark.parametrize(
+    "callback", ["on_connect", "on_data", "on_disconnect", "farewell"]
+)
+def test_a_callback_that_raises_is_logged_and_costs_one_connection_at_most(
+    callback, started, caplog
+):
     server = started(Recorder())
     other_number, other = server.add_client()
     usual = getattr(server, callback)
@@ -766,7 +909,10 @@ def test_a_callback_that_raises_is_logged_and_costs_one_connection_at_most(callb
         except ConnectionResetError:  # it had sent something that nobody read
             pass
     wait_until(lambda: list(server.connections) == [other_number])
-    assert f"connection {other_number + 1}" in caplog.text and "RuntimeError: oops" in caplog.text
+    assert (
+        f"connection {other_number + 1}" in caplog.text
+        and "RuntimeError: oops" in caplog.text
+    )
     other.sendall(b"fine")
     assert other.recv(10) == b"fine"
     victim.close()
@@ -789,7 +935,9 @@ def test_every_on_connect_has_one_on_disconnect_even_if_it_raised(started):
 
 def test_closing_others_and_oneself_in_callbacks(started, caplog):
     server = Quiet()
-    server.on_data = lambda number, data: [server.close(other) for other in list(server.connections)]
+    server.on_data = lambda number, data: [
+        server.close(other) for other in list(server.connections)
+    ]
     started(server)
     clients = [server.add_client()[1] for _ in range(10)]
     with Held(server):
@@ -809,14 +957,20 @@ def test_what_on_disconnect_broadcasts_reaches_the_others_only(trio):
     clients[a].shutdown(socket.SHUT_WR)
     assert read_all(clients[a]) == b""
     wanted = b"%d left;" % a
-    assert [read_exactly(clients[number], len(wanted)) for number in (b, c)] == [wanted] * 2
+    assert [read_exactly(clients[number], len(wanted)) for number in (b, c)] == [
+        wanted
+    ] * 2
 
 
 # Peers in bad manners
 
+
 def test_half_close_gets_the_answers_and_the_broadcasts_it_asked_for(started):
     server = EventDrivenTCPServer()
-    server.on_data = lambda number, data: (server.send(number, b"answer;"), server.broadcast(b"news;"))
+    server.on_data = lambda number, data: (
+        server.send(number, b"answer;"),
+        server.broadcast(b"news;"),
+    )
     server.farewell = lambda reason: b"bye"
     started(server)
     for _ in range(30):
@@ -829,7 +983,10 @@ def test_half_close_gets_the_answers_and_the_broadcasts_it_asked_for(started):
 
 def test_one_loud_connection_does_not_keep_the_others_waiting(started):
     server = started(Quiet(max_output=10_000_000))
-    (loud_number, loud), (quiet_number, quiet) = server.add_client(), server.add_client()
+    (loud_number, loud), (quiet_number, quiet) = (
+        server.add_client(),
+        server.add_client(),
+    )
     with Held(server):
         loud.setblocking(False)
         sent = 0
@@ -840,14 +997,21 @@ def test_one_loud_connection_does_not_keep_the_others_waiting(started):
             pass
         quiet.sendall(b"me too")
     wait_until(lambda: sum(map(len, server.seen("data"))) == sent + 6)
-    before = itertools.takewhile(lambda event: event != ("data", quiet_number, b"me too"), server.events)
+    before = itertools.takewhile(
+        lambda event: event != ("data", quiet_number, b"me too"), server.events
+    )
     assert sent > 1_000_000
-    assert sum(len(data) for what, number, data in before if what == "data") <= 4 * DEFAULT_BUFFER_SIZE
+    assert (
+        sum(len(data) for what, number, data in before if what == "data")
+        <= 4 * DEFAULT_BUFFER_SIZE
+    )
     loud.close()
     quiet.close()
 
 
-def test_a_slow_consumer_is_closed_with_a_reason_and_the_others_miss_nothing(started, caplog):
+def test_a_slow_consumer_is_closed_with_a_reason_and_the_others_miss_nothing(
+    started, caplog
+):
     caplog.set_level("INFO", logger="python_tcp")
     server = started(Quiet(max_output=300_000))
     (slow_number, slow), *others = [server.add_client() for _ in range(4)]
@@ -904,15 +1068,22 @@ def test_a_silent_client_is_closed_and_one_that_talks_stays(started):
     assert sorted(server.seen("disconnect")) == ["closed by peer", "idle"]
 
 
-def test_at_max_connections_the_next_waits_until_one_leaves(started, caplog, monkeypatch):
-    monkeypatch.setattr(server_module.Acceptor, "RETRY", 1000)  # so that it is the one that leaves who makes room
+def test_at_max_connections_the_next_waits_until_one_leaves(
+    started, caplog, monkeypatch
+):
+    monkeypatch.setattr(
+        server_module.Acceptor, "RETRY", 1000
+    )  # so that it is the one that leaves who makes room
     server = Quiet(max_connections=3)
     server.on_connect = lambda number, address: server.send(number, b"welcome")
     started(server)
     clients = [dial(server.port) for _ in range(5)]
     for client in clients[:3]:
         assert read_exactly(client, 7) == b"welcome"
-    assert select.select(clients[3:], [], [], 0.05)[0] == [] and len(server.connections) == 3
+    assert (
+        select.select(clients[3:], [], [], 0.05)[0] == []
+        and len(server.connections) == 3
+    )
     for leaver, waiting in ((0, 3), (1, 4)):
         clients[leaver].close()
         assert read_exactly(clients[waiting], 7) == b"welcome"
@@ -957,10 +1128,19 @@ def server_process(tmp_path) -> Iterator[Callable]:
     """`server_process(files, kind)` starts a server with that limit of open files: its port, its pid, and the path of its log."""
     with ExitStack() as stack:
 
-        def start(files: int, kind: str = "EventDrivenTCPServer") -> tuple[int, int, Path]:
+        def start(
+            files: int, kind: str = "EventDrivenTCPServer"
+        ) -> tuple[int, int, Path]:
             log = stack.enter_context(open(tmp_path / "log", "w"))
-            process = stack.enter_context(subprocess.Popen(
-                [sys.executable, "-c", SERVER_PROGRAM, str(files), kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True))
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", SERVER_PROGRAM, str(files), kind],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+            )
             return int(process.stdout.readline()), process.pid, tmp_path / "log"
 
         yield start
@@ -968,8 +1148,11 @@ def server_process(tmp_path) -> Iterator[Callable]:
 
 def cpu_seconds(pid: int, during: float) -> float:
     """The CPU time that a process uses in the next `during` seconds."""
+
     def used() -> float:
-        user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        user, system = (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        )
         return (int(user) + int(system)) / 100  # USER_HZ, proc(5)
 
     before = used()
@@ -977,11 +1160,15 @@ def cpu_seconds(pid: int, during: float) -> float:
     return used() - before
 
 
-linux_only = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="CPU time is read from /proc")
+linux_only = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="CPU time is read from /proc"
+)
 
 
 @linux_only
-def test_out_of_descriptors_the_server_stays_calm_serves_its_clients_and_takes_a_place_that_gets_free(server_process):
+def test_out_of_descriptors_the_server_stays_calm_serves_its_clients_and_takes_a_place_that_gets_free(
+    server_process,
+):
     port, pid, log = server_process(64)
     with ExitStack() as stack:
         clients = [stack.enter_context(dial(port)) for _ in range(200)]
@@ -1003,7 +1190,9 @@ def test_out_of_descriptors_the_server_stays_calm_serves_its_clients_and_takes_a
 
 
 @linux_only
-def test_out_of_descriptors_a_thread_server_takes_a_place_that_gets_free(server_process):
+def test_out_of_descriptors_a_thread_server_takes_a_place_that_gets_free(
+    server_process,
+):
     port, pid, log = server_process(64, "TCPServer")
     with ExitStack() as stack:
         clients = [stack.enter_context(dial(port)) for _ in range(80)]
@@ -1028,7 +1217,9 @@ def test_an_idle_server_with_1000_connections_uses_no_cpu(server_process, many_f
     assert log.read_text() == ""
 
 
-def test_1000_connections_that_trickle_and_never_join_are_gone_by_the_deadline_and_keep_nobody_out(many_files):
+def test_1000_connections_that_trickle_and_never_join_are_gone_by_the_deadline_and_keep_nobody_out(
+    many_files,
+):
     deadline = 3.0
     server = ChatServer(limits=Limits(join_timeout=deadline))  # which is full with 1000
     with server, ExitStack() as stack:
@@ -1049,14 +1240,20 @@ def test_1000_connections_that_trickle_and_never_join_are_gone_by_the_deadline_a
                 ended += 1
             assert time.monotonic() < connected + deadline + 5
         assert time.monotonic() - start >= deadline * 0.9  # the deadline did it
-        codes = [json.loads(client.recv(65_536).splitlines()[-1])["code"] for client in trickling]
-        assert set(codes) <= {"idle", "server_full"} and codes.count("idle") >= 999  # one may have made room for Ann
+        codes = [
+            json.loads(client.recv(65_536).splitlines()[-1])["code"]
+            for client in trickling
+        ]
+        assert (
+            set(codes) <= {"idle", "server_full"} and codes.count("idle") >= 999
+        )  # one may have made room for Ann
         assert server.users == ["ann"]
         user.say("ping")
         assert user.read()["type"] == "pong"
 
 
 # The acceptor
+
 
 def test_trouble_with_accepting_is_said_once_and_overcome(started, caplog, monkeypatch):
     monkeypatch.setattr(server_module.Acceptor, "RETRY", 0.02)

@@ -1,4 +1,5 @@
 """The site as Sphinx builds it: every chapter is there and whole, every link leads somewhere, nothing comes from another host."""
+
 import importlib
 import importlib.util
 import inspect
@@ -16,7 +17,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MODULES = {  # name -> its notebook
-    match[1]: path for path in NOTEBOOKS if (match := re.search(r"#\| *default_exp +(\w+)", path.read_text(encoding="utf-8")))
+    match[1]: path
+    for path in NOTEBOOKS
+    if (
+        match := re.search(r"#\| *default_exp +(\w+)", path.read_text(encoding="utf-8"))
+    )
 }
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -27,7 +32,9 @@ class Page(HTMLParser):
     def __init__(self, path: Path):
         super().__init__()
         self.links: list[str] = []  # what a reader can follow
-        self.turns: dict[str, str] = {}  # "next-page" and "prev-page", and where they lead
+        self.turns: dict[
+            str, str
+        ] = {}  # "next-page" and "prev-page", and where they lead
         self.pictures: list[str | None] = []  # the text in place of each
         self.files: list[str] = []  # what the browser loads
         self.ids: set[str] = set()
@@ -39,14 +46,20 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
         attributes = dict(attrs)
-        self.ids |= {attributes[name] for name in ("id", "name") if attributes.get(name)}
+        self.ids |= {
+            attributes[name] for name in ("id", "name") if attributes.get(name)
+        }
         if tag == "a" and attributes.get("href"):
             self.links.append(attributes["href"])
             self.turns[attributes.get("class")] = attributes["href"]
         elif tag in ("script", "img") and attributes.get("src"):
             self.files.append(attributes["src"])
             self.pictures += [attributes.get("alt")] if tag == "img" else []
-        elif tag == "link" and attributes.get("rel") in ("stylesheet", "preload", "icon"):
+        elif tag == "link" and attributes.get("rel") in (
+            "stylesheet",
+            "preload",
+            "icon",
+        ):
             self.files.append(attributes["href"])
         self.silent += tag in ("pre", "code", "script", "style")
 
@@ -64,7 +77,9 @@ def tools() -> Iterator[ModuleType]:
     """tools/site.py, under another name: Python has a module `site` of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "tools"))
-        spec = importlib.util.spec_from_file_location("tools_site", ROOT / "tools" / "site.py")
+        spec = importlib.util.spec_from_file_location(
+            "tools_site", ROOT / "tools" / "site.py"
+        )
         module = sys.modules["tools_site"] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         module.reference = importlib.import_module("reference")
@@ -105,7 +120,12 @@ def test_a_chapter_is_whole(path: Path, site: dict[Path, Page]) -> None:
     for cell in nbformat.read(path, as_version=4).cells:
         exports = re.match(r"#\| *exports\b.*\n", cell.source)
         if cell.cell_type == "markdown":
-            paragraphs = re.split(r"\n\s*\n", re.sub(r"\]\([^)]*\)|^ *(?:[-*>]|\d+\.|#+) ", " ", cell.source, flags=re.M))
+            paragraphs = re.split(
+                r"\n\s*\n",
+                re.sub(
+                    r"\]\([^)]*\)|^ *(?:[-*>]|\d+\.|#+) ", " ", cell.source, flags=re.M
+                ),
+            )
             for paragraph in paragraphs:
                 if not paragraph.lstrip().startswith(("|", "```", "<", "![")):
                     assert words(paragraph) in shown
@@ -121,7 +141,12 @@ def test_every_link_leads_somewhere(site: dict[Path, Page]) -> None:
             target = path.parent / unquote(parts.path) if parts.path else path
             if parts.scheme or parts.netloc:
                 continue
-            if not target.exists() or parts.fragment and target in site and unquote(parts.fragment) not in site[target].ids:
+            if (
+                not target.exists()
+                or parts.fragment
+                and target in site
+                and unquote(parts.fragment) not in site[target].ids
+            ):
                 broken.append(f"{path.name}: {link}")
     assert broken == []
 
@@ -129,13 +154,20 @@ def test_every_link_leads_somewhere(site: dict[Path, Page]) -> None:
 def test_the_sidebar_lists_every_chapter_in_order(site: dict[Path, Page]) -> None:
     chapters = [page_of_name(path) for path in NOTEBOOKS if path.stem != "index"]
     for path in site:
-        links = [link for link in site[path].links if link in chapters or link == "#" and path.name in chapters]
+        links = [
+            link
+            for link in site[path].links
+            if link in chapters or link == "#" and path.name in chapters
+        ]
         listed = [path.name if link == "#" else link for link in links]
         assert listed[: len(chapters)] == chapters
 
 
 def test_pages_lead_to_the_next_and_back(site: dict[Path, Page]) -> None:
-    chapters = ["index.html", *(page_of_name(path) for path in NOTEBOOKS if path.stem != "index")]
+    chapters = [
+        "index.html",
+        *(page_of_name(path) for path in NOTEBOOKS if path.stem != "index"),
+    ]
     for here, following in zip(chapters, chapters[1:]):
         assert site[folder_of(site) / here].turns["next-page"] == following
         assert site[folder_of(site) / following].turns["prev-page"] == here
@@ -143,25 +175,43 @@ def test_pages_lead_to_the_next_and_back(site: dict[Path, Page]) -> None:
 
 def test_no_markup_is_left_over(site: dict[Path, Page]) -> None:
     for path, page in site.items():
-        assert re.findall(r":::|#\||\{#|\?@|\{target=", "".join(page.words)) == [], path.name
+        assert re.findall(r":::|#\||\{#|\?@|\{target=", "".join(page.words)) == [], (
+            path.name
+        )
 
 
 def test_nothing_comes_from_another_host(site: dict[Path, Page]) -> None:
     for path, page in site.items():
         assert [file for file in page.files if urlsplit(file).netloc] == [], path.name
     for style in folder_of(site).rglob("*.css"):
-        assert not re.search(r"(@import|url\()\s*['\"]?(https?:)?//", style.read_text(encoding="utf-8")), style.name
+        assert not re.search(
+            r"(@import|url\()\s*['\"]?(https?:)?//", style.read_text(encoding="utf-8")
+        ), style.name
 
 
 def test_every_picture_is_described(site: dict[Path, Page]) -> None:
-    described = {path.name: [alt for alt in page.pictures if not alt or "." in alt and " " not in alt] for path, page in site.items()}
+    described = {
+        path.name: [
+            alt for alt in page.pictures if not alt or "." in alt and " " not in alt
+        ]
+        for path, page in site.items()
+    }
     assert any(page.pictures for page in site.values()) and not any(described.values())
 
 
 def test_pages_lead_to_their_notebooks(site: dict[Path, Page]) -> None:
     for notebook in NOTEBOOKS:
-        links = [link for link in page_of(notebook, site).links if link.endswith(notebook.name)]
-        assert [urlsplit(link).netloc for link in links[:4]] == ["", "colab.research.google.com", "mybinder.org", "github.com"]
+        links = [
+            link
+            for link in page_of(notebook, site).links
+            if link.endswith(notebook.name)
+        ]
+        assert [urlsplit(link).netloc for link in links[:4]] == [
+            "",
+            "colab.research.google.com",
+            "mybinder.org",
+            "github.com",
+        ]
         assert (folder_of(site) / links[0]).read_bytes() == notebook.read_bytes()
 
 
@@ -178,17 +228,28 @@ def test_chapters_lead_to_their_module_and_back(site: dict[Path, Page]) -> None:
 def test_the_reference_is_whole(name: str, site: dict[Path, Page]) -> None:
     """Each public name and method has an entry with its docstring, and a link to the line where it stands."""
     source = (ROOT / "python_tcp" / f"{name}.py").read_text(encoding="utf-8")
-    page, module = site[folder_of(site) / f"api_{name}.html"], importlib.import_module(f"python_tcp.{name}")
+    page, module = (
+        site[folder_of(site) / f"api_{name}.html"],
+        importlib.import_module(f"python_tcp.{name}"),
+    )
     shown = words(page.text)
     for public in module.__all__:
-        assert [link for link in page.links if "#L" in link and stands_at(public, link, source)], public
+        assert [
+            link
+            for link in page.links
+            if "#L" in link and stands_at(public, link, source)
+        ], public
         thing = getattr(module, public)
         if not inspect.isclass(thing) and not inspect.isfunction(thing):
             continue
         assert docstring(thing) in shown
         for method, function in vars(thing).items() if inspect.isclass(thing) else ():
             function = function.fget if isinstance(function, property) else function
-            if inspect.isfunction(function) and not method.startswith("_") and function.__qualname__ == f"{public}.{method}":
+            if (
+                inspect.isfunction(function)
+                and not method.startswith("_")
+                and function.__qualname__ == f"{public}.{method}"
+            ):
                 assert words(f"{public}.{method}") in shown
                 assert docstring(function) in shown
 
@@ -196,7 +257,9 @@ def test_the_reference_is_whole(name: str, site: dict[Path, Page]) -> None:
 def docstring(thing: type | FunctionType) -> str:
     """Its own, not one that was inherited or made up."""
     text = vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__
-    return words(text or "") if not (text or "").startswith(f"{thing.__name__}(") else ""
+    return (
+        words(text or "") if not (text or "").startswith(f"{thing.__name__}(") else ""
+    )
 
 
 def stands_at(name: str, link: str, source: str) -> bool:
@@ -210,14 +273,28 @@ def test_a_reference_entry(tmp_path: Path, tools: ModuleType) -> None:
         '__all__ = ["LIMIT", "Box", "Point", "fetch"]\n\nLIMIT = 3\n_hidden = 4\n\n'
         'class Box(dict):\n    """Holds things."""\n\n    _secret = 1\n\n    def __init__(self, size: int = LIMIT) -> None:\n        self.size = size\n\n'
         '    def _inner(self): ...\n\n    @property\n    def full(self) -> bool:\n        """No room."""\n        return True\n\n'
-        '@dataclass(frozen=True)\nclass Point:\n    x: int = 0  # metres\n\n'
+        "@dataclass(frozen=True)\nclass Point:\n    x: int = 0  # metres\n\n"
         'async def fetch(\n    url: str,\n) -> bytes:\n    return b""\n'
     )
-    limit, box, full, point, fetch = tools.reference.entries(source, "00_core.ipynb", "REPO/python_tcp/core.py")
-    assert limit == "## LIMIT\n\n```python\nLIMIT = 3\n```\n\n[source, line 3](REPO/python_tcp/core.py#L3)"
-    assert "```python\nclass Box(dict):\n    def __init__(self, size: int = LIMIT) -> None\n```\n\nHolds things.\n\n[in the chapter](00_core.ipynb#box)" in box
-    assert full == "### Box.full\n\n```python\n@property\ndef full(self) -> bool\n```\n\nNo room."
-    assert "```python\n@dataclass(frozen=True)\nclass Point:\n    x: int = 0  # metres\n```" in point
+    limit, box, full, point, fetch = tools.reference.entries(
+        source, "00_core.ipynb", "REPO/python_tcp/core.py"
+    )
+    assert (
+        limit
+        == "## LIMIT\n\n```python\nLIMIT = 3\n```\n\n[source, line 3](REPO/python_tcp/core.py#L3)"
+    )
+    assert (
+        "```python\nclass Box(dict):\n    def __init__(self, size: int = LIMIT) -> None\n```\n\nHolds things.\n\n[in the chapter](00_core.ipynb#box)"
+        in box
+    )
+    assert (
+        full
+        == "### Box.full\n\n```python\n@property\ndef full(self) -> bool\n```\n\nNo room."
+    )
+    assert (
+        "```python\n@dataclass(frozen=True)\nclass Point:\n    x: int = 0  # metres\n```"
+        in point
+    )
     assert "```python\nasync def fetch(\n    url: str,\n) -> bytes\n```" in fetch
 
 
@@ -225,13 +302,25 @@ def test_each_page_is_there_as_plain_markdown(site: dict[Path, Page]) -> None:
     pages = [path for path in site if path.name != "search.html"]
     for path in pages:
         text = path.with_suffix(".md").read_text(encoding="utf-8")
-        assert re.match(r"# \S.*\n\n> \S.*\n", text) and not re.search(r"^#\||\.ipynb\)|\]\(\.\./", text, re.M), path.name
-        for link in re.findall(r"\]\((?!\w+:)([^)#\s]+)", re.sub(r"```.*?```", "", text, flags=re.S)):
+        assert re.match(r"# \S.*\n\n> \S.*\n", text) and not re.search(
+            r"^#\||\.ipynb\)|\]\(\.\./", text, re.M
+        ), path.name
+        for link in re.findall(
+            r"\]\((?!\w+:)([^)#\s]+)", re.sub(r"```.*?```", "", text, flags=re.S)
+        ):
             assert (path.parent / link).exists(), f"{path.stem}.md: {link}"
     for notebook in NOTEBOOKS:
-        shown = words((folder_of(site) / page_of_name(notebook)).with_suffix(".md").read_text(encoding="utf-8"))
+        shown = words(
+            (folder_of(site) / page_of_name(notebook))
+            .with_suffix(".md")
+            .read_text(encoding="utf-8")
+        )
         for cell in nbformat.read(notebook, as_version=4).cells:
-            if cell.cell_type == "markdown" and "](" not in cell.source or re.match(r"#\| *exports\b", cell.source):
+            if (
+                cell.cell_type == "markdown"
+                and "](" not in cell.source
+                or re.match(r"#\| *exports\b", cell.source)
+            ):
                 assert words(re.sub(r"^#\|.*\n", "", cell.source, flags=re.M)) in shown
 
 
@@ -240,17 +329,43 @@ def test_llms_txt(site: dict[Path, Page]) -> None:
     text = (folder_of(site) / "llms.txt").read_text(encoding="utf-8")
     assert re.match(r"# python_tcp\n\n> .+\n\n[^#]+\n## ", text)
     listed = re.findall(r"^- \[.+?\]\((\w+)\.md\): .+$", text, re.M)
-    assert sorted(listed) == sorted(path.stem for path in site if path.name != "search.html")
-    assert listed[: len(NOTEBOOKS)] == [Path(page_of_name(path)).stem for path in [NOTEBOOKS[-1], *NOTEBOOKS[:-1]]]
+    assert sorted(listed) == sorted(
+        path.stem for path in site if path.name != "search.html"
+    )
+    assert listed[: len(NOTEBOOKS)] == [
+        Path(page_of_name(path)).stem for path in [NOTEBOOKS[-1], *NOTEBOOKS[:-1]]
+    ]
 
 
-def test_the_sidebar_has_sections_for_both_renderers(site: dict[Path, Page], tools: ModuleType) -> None:
-    files = ["index.ipynb", "00_core.ipynb", "90_trace.ipynb", "95_glossary.ipynb", "api_core.ipynb"]
-    titles = ["python_tcp", "Sockets", "Appendix: drawings", "Glossary", "python_tcp.core"]
-    book = [tools.Page(file, tools.section_of(file), title, "") for file, title in zip(files, titles)]
+def test_the_sidebar_has_sections_for_both_renderers(
+    site: dict[Path, Page], tools: ModuleType
+) -> None:
+    files = [
+        "index.ipynb",
+        "00_core.ipynb",
+        "91_trace.ipynb",
+        "95_glossary.ipynb",
+        "api_core.ipynb",
+    ]
+    titles = [
+        "python_tcp",
+        "Sockets",
+        "Appendix: drawings",
+        "Glossary",
+        "python_tcp.core",
+    ]
+    book = [
+        tools.Page(file, tools.section_of(file), title, "")
+        for file, title in zip(files, titles)
+    ]
     home, *sections = tools.sidebar(book)
     assert home == {"text": "python_tcp", "href": "index.ipynb"}
-    assert [section["section"] for section in sections] == ["Chapters", "Appendices", "Around the book", "Reference"]
+    assert [section["section"] for section in sections] == [
+        "Chapters",
+        "Appendices",
+        "Around the book",
+        "Reference",
+    ]
     labels = [entry["text"] for section in sections for entry in section["contents"]]
     assert labels == ["0. Sockets", "Drawings", "Glossary", "core"]
     for caption in ("Chapters", "Appendices", "Reference"):
@@ -260,6 +375,11 @@ def test_the_sidebar_has_sections_for_both_renderers(site: dict[Path, Page], too
 def test_the_search_index_knows_the_chapters(site: dict[Path, Page]) -> None:
     index = (folder_of(site) / "searchindex.js").read_text(encoding="utf-8")
     for notebook in NOTEBOOKS:
-        title = nbformat.read(notebook, as_version=4).cells[0].source.partition("\n")[0].lstrip("# ")
+        title = (
+            nbformat.read(notebook, as_version=4)
+            .cells[0]
+            .source.partition("\n")[0]
+            .lstrip("# ")
+        )
         assert title in index
     assert '"socket"' in index or "socket:" in index

@@ -1,4 +1,5 @@
 """What comes from others is text: a server that sends whatever it likes can't touch the screen of `chat_client`."""
+
 import json
 import re
 import socket
@@ -34,7 +35,9 @@ UNICODE = {
     "unassigned": "\U0003ffff\ufdd0", "joined letters": "क्षि नमस्ते", "fullwidth": "９９：９９ -- forged",
 }  # fmt: skip
 CORPUS = {**ESCAPES, **UNICODE}
-OURS = re.compile(rb"\x1b(?:[78=>]|\[\?(?:7|12|25|2004)[hl]|\[\?1[hl]|\[[0-9;]*[ABCDHJKmr]|\[[0-6] q)")
+OURS = re.compile(
+    rb"\x1b(?:[78=>]|\[\?(?:7|12|25|2004)[hl]|\[\?1[hl]|\[[0-9;]*[ABCDHJKmr]|\[[0-6] q)"
+)
 
 
 class Mallory:
@@ -50,7 +53,16 @@ class Mallory:
         self._sock.settimeout(10)
         while b'"join"' not in self._sock.recv(65536):
             pass
-        self.send("welcome", username="ann", room=room, content="Hello", seq=0, epoch="e", token="t" * 16, limits={})
+        self.send(
+            "welcome",
+            username="ann",
+            room=room,
+            content="Hello",
+            seq=0,
+            epoch="e",
+            token="t" * 16,
+            limits={},
+        )
         self.send("users", room=room, users=["ann"])
 
     def send(self, type: str, **fields: object) -> None:
@@ -72,39 +84,91 @@ def untouched(terminal: Terminal) -> None:
     """The screen holds only what it should."""
     screen: Emulator = terminal.screen
     rows = screen.everything()
-    assert re.match(r"\S*> half a line$", rows[-2]) and rows[-1].rstrip().endswith("| here"), rows[-2:]
-    assert (screen.cursor.y, screen.cursor.hidden, screen.margins, screen.title, screen.icon_name, screen.bells) == (22, False, None, "", "", 0)
+    assert re.match(r"\S*> half a line$", rows[-2]) and rows[-1].rstrip().endswith(
+        "| here"
+    ), rows[-2:]
+    assert (
+        screen.cursor.y,
+        screen.cursor.hidden,
+        screen.margins,
+        screen.title,
+        screen.icon_name,
+        screen.bells,
+    ) == (22, False, None, "", "", 0)
     assert pyte.modes.DECAWM in screen.mode and pyte.modes.IRM not in screen.mode
-    allowed = {"default", *(pyte.graphics.FG_BG_256[colour] for colour in (*PALETTE, GREY, RED))}
+    allowed = {
+        "default",
+        *(pyte.graphics.FG_BG_256[colour] for colour in (*PALETTE, GREY, RED)),
+    }
     for line in [*screen.history.top, *(screen.buffer[place] for place in range(22))]:
         row = screen.text(line)
-        assert not row or re.match(r"(\d\d:\d\d|--:--) (  |--| @| \*|!!| ~)( |$)| {9}|\(\d+ more rows\)", row), row
+        assert not row or re.match(
+            r"(\d\d:\d\d|--:--) (  |--| @| \*|!!| ~)( |$)| {9}|\(\d+ more rows\)", row
+        ), row
         assert not row.startswith("99:99"), row
         for x in range(screen.columns):
             cell = line[x]
-            assert cell.fg in allowed and cell.bg == "default" and len(cell.data) <= 5, cell
-            assert not any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in cell.data), cell
+            assert (
+                cell.fg in allowed and cell.bg == "default" and len(cell.data) <= 5
+            ), cell
+            assert not any(
+                unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in cell.data
+            ), cell
     escapes = terminal.bytes.count(b"\x1b")
-    assert len(OURS.findall(bytes(terminal.bytes))) == escapes, set(re.findall(rb"\x1b.{5}", bytes(terminal.bytes)))
+    assert len(OURS.findall(bytes(terminal.bytes))) == escapes, set(
+        re.findall(rb"\x1b.{5}", bytes(terminal.bytes))
+    )
     assert terminal.bytes.count(b"\x07") == 0
 
 
 @pytest.mark.parametrize("part", [ESCAPES, UNICODE], ids=["escapes", "unicode"])
-def test_messages_and_whispers_are_only_text(mallory: Mallory, part: dict[str, str]) -> None:
+def test_messages_and_whispers_are_only_text(
+    mallory: Mallory, part: dict[str, str]
+) -> None:
     with chat(mallory.port, "ann") as ann:
         mallory.accept()
         ann.until("in lobby: ann")
         ann.type("half a line")
         ann.until("half a line")
         for seq, (name, text) in enumerate(part.items(), 1):
-            mallory.send("message", room="lobby", seq=seq, username="mallory", content=f"{name}: <{text}>", timestamp=time.time())
-            mallory.send("whisper", username="mallory", to="ann", content=f"<{text}>", timestamp=-1e300)
-            mallory.send("message", room="lobby", seq=seq, username="mallory", content="twice", timestamp=time.time())
-        mallory.send("message", room="lobby", seq=len(part) + 1, username="mallory", content="end of it", timestamp=time.time())
+            mallory.send(
+                "message",
+                room="lobby",
+                seq=seq,
+                username="mallory",
+                content=f"{name}: <{text}>",
+                timestamp=time.time(),
+            )
+            mallory.send(
+                "whisper",
+                username="mallory",
+                to="ann",
+                content=f"<{text}>",
+                timestamp=-1e300,
+            )
+            mallory.send(
+                "message",
+                room="lobby",
+                seq=seq,
+                username="mallory",
+                content="twice",
+                timestamp=time.time(),
+            )
+        mallory.send(
+            "message",
+            room="lobby",
+            seq=len(part) + 1,
+            username="mallory",
+            content="end of it",
+            timestamp=time.time(),
+        )
         ann.until("end of it", limit=30)
         untouched(ann)
         everything = " ".join(row.strip() for row in ann.screen.everything())
-        assert all(f"{name}: <" in everything for name in part) and "twice" not in everything
+        assert (
+            all(f"{name}: <" in everything for name in part)
+            and "twice" not in everything
+        )
 
 
 def test_names_rooms_states_and_errors_are_only_text(mallory: Mallory) -> None:
@@ -115,8 +179,22 @@ def test_names_rooms_states_and_errors_are_only_text(mallory: Mallory) -> None:
         ann.until("half a line")
         for seq, text in enumerate(CORPUS.values(), 1):
             text = text[:300]
-            mallory.send("message", room="lobby", seq=seq, username=text, content="hi", timestamp=time.time())
-            mallory.send("message", room=text, seq=1, username=text, content="hi", timestamp=time.time())
+            mallory.send(
+                "message",
+                room="lobby",
+                seq=seq,
+                username=text,
+                content="hi",
+                timestamp=time.time(),
+            )
+            mallory.send(
+                "message",
+                room=text,
+                seq=1,
+                username=text,
+                content="hi",
+                timestamp=time.time(),
+            )
             mallory.send("join", room="lobby", username=text, timestamp=time.time())
             mallory.send("leave", room="lobby", username=text, timestamp=time.time())
             mallory.send("status", username=text, status=text, timestamp=time.time())
@@ -129,9 +207,16 @@ def test_names_rooms_states_and_errors_are_only_text(mallory: Mallory) -> None:
         untouched(ann)
         ann.type("\x15/join \t\t\t\t")
         ann.until(lambda: ann.screen.row(22).startswith("lobby> /join"))
-        mallory.send("goodbye", code="bad_message", content="\x1b[2J\x1b]0;owned\x07go\naway", reconnect=False)
+        mallory.send(
+            "goodbye",
+            code="bad_message",
+            content="\x1b[2J\x1b]0;owned\x07go\naway",
+            reconnect=False,
+        )
         assert ann.end() == 1 and ann.as_found() and ann.screen.title == ""
-        assert [row for row in ann.screen.rows() if row][-1] == "chat_client: \ufffd[2J\ufffd]0;owned\ufffdgo away"
+        assert [row for row in ann.screen.rows() if row][
+            -1
+        ] == "chat_client: \ufffd[2J\ufffd]0;owned\ufffdgo away"
 
 
 def test_a_hostile_room_in_the_prompt_and_in_the_bar(mallory: Mallory) -> None:
@@ -140,4 +225,6 @@ def test_a_hostile_room_in_the_prompt_and_in_the_bar(mallory: Mallory) -> None:
         ann.until("Hello")
         ann.type("half a line")
         ann.until("half a line")
-        assert ann.screen.title == "" and ann.screen.row(22).startswith("\ufffd[2J\ufffdx 99:99> half a line")
+        assert ann.screen.title == "" and ann.screen.row(22).startswith(
+            "\ufffd[2J\ufffdx 99:99> half a line"
+        )

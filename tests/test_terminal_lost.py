@@ -1,4 +1,5 @@
 """A lost connection does not end `chat_client`: it says so, comes back by itself, and sends what was typed meanwhile."""
+
 import re
 import signal
 import socket
@@ -28,12 +29,22 @@ def port() -> int:
 
 
 def said(terminal: Terminal) -> list[str]:
-    return [match[1] for row in terminal.screen.everything() if (match := re.search(r"lobby (\w+: .*)", row)) and " -- " not in row[:10]]
+    return [
+        match[1]
+        for row in terminal.screen.everything()
+        if (match := re.search(r"lobby (\w+: .*)", row)) and " -- " not in row[:10]
+    ]
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_two_clients_come_back_and_a_third_sees_what_they_typed_meanwhile(port: int, tmp_path: Path, end: signal.Signals) -> None:
-    with server(port, tmp_path / "h.db") as first, chat(port, "ann") as ann, chat(port, "bob") as bob:
+def test_two_clients_come_back_and_a_third_sees_what_they_typed_meanwhile(
+    port: int, tmp_path: Path, end: signal.Signals
+) -> None:
+    with (
+        server(port, tmp_path / "h.db") as first,
+        chat(port, "ann") as ann,
+        chat(port, "bob") as bob,
+    ):
         for terminal in (ann, bob):
             terminal.until("lobby: ")
             terminal.until("here")
@@ -58,16 +69,28 @@ def test_two_clients_come_back_and_a_third_sees_what_they_typed_meanwhile(port: 
                 terminal.until("The connection is back.", limit=30)
                 terminal.until("here")
             ann.type("ne\r")
-            expected = ["ann: before", "ann: typed by ann", "bob: typed by bob", "bob: and this too", "ann: half a line"]
+            expected = [
+                "ann: before",
+                "ann: typed by ann",
+                "bob: typed by bob",
+                "bob: and this too",
+                "ann: half a line",
+            ]
             for terminal in (ann, bob):
                 terminal.until(lambda: len(said(terminal)) == 5)
                 assert sorted(said(terminal)) == sorted(expected)
             assert [said(ann)[0], said(ann)[-1]] == ["ann: before", "ann: half a line"]
             while len(seen) < 5:
                 event = third.read()
-                seen += [event["content"]] if event["type"] == "message" else [m["content"] for m in event.get("messages", ())]
+                seen += (
+                    [event["content"]]
+                    if event["type"] == "message"
+                    else [m["content"] for m in event.get("messages", ())]
+                )
             assert sorted(seen) == sorted(line.partition(": ")[2] for line in expected)
-            assert not any("not sent" in terminal.screen.row(23) for terminal in (ann, bob))
+            assert not any(
+                "not sent" in terminal.screen.row(23) for terminal in (ann, bob)
+            )
             for terminal in (ann, bob):
                 assert terminal.end("/quit\r") == 0
 
@@ -79,12 +102,17 @@ def test_the_seconds_are_counted_and_one_can_leave(port: int, tmp_path: Path) ->
         seen = [0]
 
         def counted() -> bool:
-            if (match := re.search(r"trying again in (\d+) s", ann.screen.row(23))) and int(match[1]) != seen[-1]:
+            if (
+                match := re.search(r"trying again in (\d+) s", ann.screen.row(23))
+            ) and int(match[1]) != seen[-1]:
                 seen.append(int(match[1]))
             return len(seen) > 3 and seen[-3] - 1 == seen[-2] == seen[-1] + 1
 
         ann.until(counted, limit=40)
-        assert sum("The connection is lost." in row for row in ann.screen.everything()) == 1
+        assert (
+            sum("The connection is lost." in row for row in ann.screen.everything())
+            == 1
+        )
         ann.type("never sent\r")
         ann.until("1 not sent yet")
         assert ann.end("\x03") == 0 and ann.as_found()
@@ -92,11 +120,18 @@ def test_the_seconds_are_counted_and_one_can_leave(port: int, tmp_path: Path) ->
         assert "1 of your lines could not be sent." in rows[-2:]
 
 
-def test_a_name_that_is_taken_meanwhile_is_asked_for_again_and_the_room_is_kept(port: int, tmp_path: Path) -> None:
-    with server(port, tmp_path / "h.db") as first, chat(port, "ann", "--room", "dev") as ann:
+def test_a_name_that_is_taken_meanwhile_is_asked_for_again_and_the_room_is_kept(
+    port: int, tmp_path: Path
+) -> None:
+    with (
+        server(port, tmp_path / "h.db") as first,
+        chat(port, "ann", "--room", "dev") as ann,
+    ):
         ann.until("in dev: ann")
         first.end(signal.SIGKILL)
-        ann.until(lambda: re.search(r"trying again in [2-9] s", ann.screen.row(23)), limit=20)
+        ann.until(
+            lambda: re.search(r"trying again in [2-9] s", ann.screen.row(23)), limit=20
+        )
         with server(port, tmp_path / "h.db"), LineClient(port).join("ann"):
             ann.until("Another name:", limit=30)
             ann.until("taken")

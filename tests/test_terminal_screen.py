@@ -1,4 +1,5 @@
 """`chat_client` on a real pseudo-terminal, with the screen emulated: what a person sees, at every moment."""
+
 import re
 import signal
 import socket
@@ -47,16 +48,27 @@ def without_time(rows: list[str]) -> list[str]:
 # --- the line being typed ------------------------------------------------------------------------------------------
 
 
-def test_200_messages_while_a_person_types_leave_the_line_whole_at_every_byte(server: ChatServer) -> None:
+def test_200_messages_while_a_person_types_leave_the_line_whole_at_every_byte(
+    server: ChatServer,
+) -> None:
     sentence = "grüße an 日本, I am still typing " + "and typing " * 3
     shown = [0]  # how much of the sentence
 
     def look(screen: Emulator) -> None:
         rows = [screen.row(22), screen.row(23)]
-        typed = sentence[: shown[0] + 1].rstrip()  # the character that comes next may be there already
-        assert rows[0] in (f"lobby> {typed}".rstrip(), f"lobby> {sentence[: shown[0]]}".rstrip()), rows
+        typed = sentence[
+            : shown[0] + 1
+        ].rstrip()  # the character that comes next may be there already
+        assert rows[0] in (
+            f"lobby> {typed}".rstrip(),
+            f"lobby> {sentence[: shown[0]]}".rstrip(),
+        ), rows
         assert rows[1].startswith(" lobby: "), rows
-        if shown[0] < len(sentence) and rows[0] == f"lobby> {typed}" and typed == sentence[: shown[0] + 1]:
+        if (
+            shown[0] < len(sentence)
+            and rows[0] == f"lobby> {typed}"
+            and typed == sentence[: shown[0] + 1]
+        ):
             shown[0] += 1
 
     with chat(server.port, "ann") as ann:
@@ -65,17 +77,31 @@ def test_200_messages_while_a_person_types_leave_the_line_whole_at_every_byte(se
         ann.until("lobby: 11 people")
         ann.watch = look
         for place, character in enumerate(sentence):
-            for number in range(place * 200 // len(sentence), (place + 1) * 200 // len(sentence)):
+            for number in range(
+                place * 200 // len(sentence), (place + 1) * 200 // len(sentence)
+            ):
                 people[number % 10].say("message", content=f"message number {number}.")
             ann.type(character)
             if character != " ":  # at the end of a row it can't be seen
-                ann.until(lambda: ann.screen.row(22) == f"lobby> {sentence[: place + 1]}")
+                ann.until(
+                    lambda: ann.screen.row(22) == f"lobby> {sentence[: place + 1]}"
+                )
             shown[0] = place + 1
-        ann.until(lambda: sum("message number" in row for row in ann.screen.everything()) == 200)
-        numbers = [int(re.search(r"number (\d+)\.$", row)[1]) for row in ann.screen.everything() if "message number" in row]
+        ann.until(
+            lambda: (
+                sum("message number" in row for row in ann.screen.everything()) == 200
+            )
+        )
+        numbers = [
+            int(re.search(r"number (\d+)\.$", row)[1])
+            for row in ann.screen.everything()
+            if "message number" in row
+        ]
         assert sorted(numbers) == list(range(200))
         for person in range(10):
-            assert [number for number in numbers if number % 10 == person] == list(range(person, 200, 10))
+            assert [number for number in numbers if number % 10 == person] == list(
+                range(person, 200, 10)
+            )
         ann.watch = None
         ann.type("\r")
         ann.until("ann: grüße an 日本, I am still typing")
@@ -88,7 +114,12 @@ def test_a_burst_is_a_few_writes(ann: Terminal, server: ChatServer) -> None:
     ann.until("lobby: 11 people")
     start, before = time.monotonic(), len(ann.bytes)
     for person in people:
-        person.send(b"".join(b'{"type":"message","content":"number %d."}\n' % number for number in range(20)))
+        person.send(
+            b"".join(
+                b'{"type":"message","content":"number %d."}\n' % number
+                for number in range(20)
+            )
+        )
     ann.until(lambda: sum("number" in row for row in ann.screen.everything()) == 200)
     assert time.monotonic() - start < 2
     written = bytes(ann.bytes[before:])
@@ -97,13 +128,24 @@ def test_a_burst_is_a_few_writes(ann: Terminal, server: ChatServer) -> None:
         person.close()
 
 
-def test_a_line_longer_than_the_window_stays_whole_too(ann: Terminal, bob: LineClient) -> None:
+def test_a_line_longer_than_the_window_stays_whole_too(
+    ann: Terminal, bob: LineClient
+) -> None:
     ann.type("x" * 200)
-    ann.until(lambda: ann.screen.rows()[-4:-1] == ["lobby> " + "x" * 73, "  " + "x" * 78, "  " + "x" * 49])
+    ann.until(
+        lambda: (
+            ann.screen.rows()[-4:-1]
+            == ["lobby> " + "x" * 73, "  " + "x" * 78, "  " + "x" * 49]
+        )
+    )
     for number in range(15):
         bob.say("message", content=f"number {number}")
     ann.until("number 14")
-    assert ann.screen.rows()[-4:-1] == ["lobby> " + "x" * 73, "  " + "x" * 78, "  " + "x" * 49]
+    assert ann.screen.rows()[-4:-1] == [
+        "lobby> " + "x" * 73,
+        "  " + "x" * 78,
+        "  " + "x" * 49,
+    ]
     ann.type("\r")
     ann.until(lambda: ann.screen.row(22) == "lobby>")
     bob.read_until("message", username="ann")  # it has arrived
@@ -122,21 +164,38 @@ def test_editing_and_history(ann: Terminal) -> None:
     ann.until("ann: one")
     ann.type("two\r")
     ann.until("ann: two")
-    for key, line in [("\x1b[A", "two"), ("\x1b[A", "one"), ("\x1b[B", "two"), ("\x1b[D\x1b[D\x1b[DX", "Xtwo"), ("\x01\x0b", ""), ("a b c\x17\x17", "a")]:
+    for key, line in [
+        ("\x1b[A", "two"),
+        ("\x1b[A", "one"),
+        ("\x1b[B", "two"),
+        ("\x1b[D\x1b[D\x1b[DX", "Xtwo"),
+        ("\x01\x0b", ""),
+        ("a b c\x17\x17", "a"),
+    ]:
         ann.type(key)
         ann.until(lambda: ann.screen.row(22) == f"lobby> {line}".rstrip())
     ann.type("\x15日本é👋\x7f\x1b[D!")
     ann.until(lambda: ann.screen.row(22) == "lobby> 日本!é")
 
 
-def test_a_paste_of_several_lines_is_one_message(ann: Terminal, bob: LineClient) -> None:
+def test_a_paste_of_several_lines_is_one_message(
+    ann: Terminal, bob: LineClient
+) -> None:
     ann.type("\x1b[200~def f():\n    return 1\n/quit\x1b[201~")
-    ann.until(lambda: ann.screen.rows()[-4:-1] == ["lobby> def f():", "      return 1", "  /quit"])
+    ann.until(
+        lambda: (
+            ann.screen.rows()[-4:-1] == ["lobby> def f():", "      return 1", "  /quit"]
+        )
+    )
     ann.type("\r")
     assert bob.read_until("message")["content"] == "def f():\n    return 1\n/quit"
     ann.until(lambda: ann.screen.row(21).endswith("  /quit"))
     rows = without_time(ann.screen.rows())
-    assert rows[-5:-2] == [" > lobby ann: def f():", " " * 13 + "return 1", " " * 9 + "/quit"]
+    assert rows[-5:-2] == [
+        " > lobby ann: def f():",
+        " " * 13 + "return 1",
+        " " * 9 + "/quit",
+    ]
     ann.type("a\x1b\rb")
     ann.until(lambda: ann.screen.rows()[-3:-1] == ["lobby> a", "  b"])
     ann.type("\r")
@@ -151,7 +210,12 @@ def test_what_is_too_long_is_said_and_not_sent(ann: Terminal, bob: LineClient) -
 
 
 def test_tab(ann: Terminal, bob: LineClient) -> None:
-    for keys, line in [("/he\t", "/help"), ("\x15/w b\t", "/w bob"), ("\x15b\t", "bob:"), ("\x15/jo\tlo\t", "/join lobby")]:
+    for keys, line in [
+        ("/he\t", "/help"),
+        ("\x15/w b\t", "/w bob"),
+        ("\x15b\t", "bob:"),
+        ("\x15/jo\tlo\t", "/join lobby"),
+    ]:
         ann.type(keys)
         ann.until(lambda: ann.screen.row(22) == f"lobby> {line}")
     ann.type("\x15/re\t")
@@ -170,7 +234,9 @@ def test_tab(ann: Terminal, bob: LineClient) -> None:
 # --- what others do -----------------------------------------------------------------------------------------------
 
 
-def test_kinds_of_lines_look_different_without_colours(ann: Terminal, bob: LineClient) -> None:
+def test_kinds_of_lines_look_different_without_colours(
+    ann: Terminal, bob: LineClient
+) -> None:
     ann.type("hello\r")
     ann.until("ann: hello")
     bob.say("message", content="hi")
@@ -186,10 +252,16 @@ def test_kinds_of_lines_look_different_without_colours(ann: Terminal, bob: LineC
         " ~ whisper you to bob: yes",
     ]  # fmt: skip
     assert ann.screen.bells == 1
-    assert all(re.match(r"\d\d:\d\d ", row) for row in ann.screen.rows() if row and "lobby" in row[9:])
+    assert all(
+        re.match(r"\d\d:\d\d ", row)
+        for row in ann.screen.rows()
+        if row and "lobby" in row[9:]
+    )
 
 
-def test_other_rooms_are_counted_until_one_goes_there(ann: Terminal, bob: LineClient) -> None:
+def test_other_rooms_are_counted_until_one_goes_there(
+    ann: Terminal, bob: LineClient
+) -> None:
     ann.type("/join dev\r")
     ann.until("dev>")
     bob.say("message", content="one", room="lobby")
@@ -200,7 +272,11 @@ def test_other_rooms_are_counted_until_one_goes_there(ann: Terminal, bob: LineCl
     ann.type("/room lobby\r")
     ann.until("bob: two, Ann")
     ann.until("lobby: 2 people | here")
-    assert without_time(ann.screen.rows())[-5:-2] == ["-- You talk in lobby now.", "   lobby bob: one", " @ lobby bob: two, Ann"]
+    assert without_time(ann.screen.rows())[-5:-2] == [
+        "-- You talk in lobby now.",
+        "   lobby bob: one",
+        " @ lobby bob: two, Ann",
+    ]
 
 
 def test_commands(ann: Terminal, bob: LineClient) -> None:
@@ -232,9 +308,13 @@ def test_commands(ann: Terminal, bob: LineClient) -> None:
     ann.until("again")
     bob.say("message", content="and now?")
     ann.until("bob: and now?")
-    assert not any("hear me" in row or "really" in row for row in ann.screen.everything())
+    assert not any(
+        "hear me" in row or "really" in row for row in ann.screen.everything()
+    )
     ann.type("/clear\r")
-    ann.until(lambda: without_time(ann.screen.rows()) == ["lobby>", " lobby: 2 people | here"])
+    ann.until(
+        lambda: without_time(ann.screen.rows()) == ["lobby>", " lobby: 2 people | here"]
+    )
     ann.type("/leave\r")
     ann.until("You are in no room now.")
     ann.type("hello?\r")
@@ -247,7 +327,9 @@ def test_commands(ann: Terminal, bob: LineClient) -> None:
 
 @pytest.mark.parametrize("columns", [20, 33, 50, 120])
 @pytest.mark.parametrize("rows", [5, 12, 40])
-def test_a_resized_window_is_drawn_anew(ann: Terminal, bob: LineClient, columns: int, rows: int) -> None:
+def test_a_resized_window_is_drawn_anew(
+    ann: Terminal, bob: LineClient, columns: int, rows: int
+) -> None:
     for number in range(30):
         bob.say("message", content=f"日本 is number {number}")
     ann.until("number 29")
@@ -255,8 +337,15 @@ def test_a_resized_window_is_drawn_anew(ann: Terminal, bob: LineClient, columns:
     ann.until("half a line")
     ann.resize(columns, rows)
     said = lambda: " ".join(row.strip() for row in ann.screen.rows()[:-2] if row)
-    ann.until(lambda: said().endswith("number 29") and ann.screen.row(rows - 1).startswith(" lobby: 2"))
-    assert said().count("number 29") == 1 and ann.screen.row(rows - 2).endswith("half a line")
+    ann.until(
+        lambda: (
+            said().endswith("number 29")
+            and ann.screen.row(rows - 1).startswith(" lobby: 2")
+        )
+    )
+    assert said().count("number 29") == 1 and ann.screen.row(rows - 2).endswith(
+        "half a line"
+    )
     bob.say("message", content="and then?")
     ann.until(lambda: "then?" in ann.screen.row(rows - 3))
     assert ann.screen.row(rows - 2).endswith("half a line")
@@ -264,7 +353,10 @@ def test_a_resized_window_is_drawn_anew(ann: Terminal, bob: LineClient, columns:
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])
 def test_a_very_low_window_still_works(server: ChatServer, rows: int) -> None:
-    with chat(server.port, "ann", rows=rows, columns=40) as ann, LineClient(server.port) as bob:
+    with (
+        chat(server.port, "ann", rows=rows, columns=40) as ann,
+        LineClient(server.port) as bob,
+    ):
         wait_until(lambda: server.users == ["ann"])
         bob.join("bob")
         ann.type("hello\r")
@@ -277,7 +369,9 @@ def test_a_very_low_window_still_works(server: ChatServer, rows: int) -> None:
         assert ann.end("\x15/quit\r") == 0 and ann.as_found()
 
 
-def test_the_application_stays_at_the_bottom_when_it_grows_and_shrinks(ann: Terminal, bob: LineClient) -> None:
+def test_the_application_stays_at_the_bottom_when_it_grows_and_shrinks(
+    ann: Terminal, bob: LineClient
+) -> None:
     for turn in range(3):
         ann.type("\x1b[200~a\nb\nc\nd\x1b[201~")
         ann.until(lambda: ann.screen.rows()[-5:-1] == ["lobby> a", "  b", "  c", "  d"])
@@ -287,10 +381,18 @@ def test_the_application_stays_at_the_bottom_when_it_grows_and_shrinks(ann: Term
         ann.until(lambda: ann.screen.row(22) == "lobby>")
         bob.say("message", content=f"second {turn}")
         ann.until(f"second {turn}")
-        assert ann.screen.row(22) == "lobby>" and ann.screen.row(23).startswith(" lobby: 2")
-    assert "\n\n" not in "\n".join(ann.screen.rows()[:22]).strip("\n"), "an empty row between the lines"
+        assert ann.screen.row(22) == "lobby>" and ann.screen.row(23).startswith(
+            " lobby: 2"
+        )
+    assert "\n\n" not in "\n".join(ann.screen.rows()[:22]).strip("\n"), (
+        "an empty row between the lines"
+    )
     said = [row for row in without_time(ann.screen.everything()) if "bob: " in row]
-    assert said == [f"   lobby bob: {word} {turn}" for turn in range(3) for word in ("first", "second")]
+    assert said == [
+        f"   lobby bob: {word} {turn}"
+        for turn in range(3)
+        for word in ("first", "second")
+    ]
 
 
 def test_what_stood_on_the_screen_before_is_still_there(server: ChatServer) -> None:
@@ -300,7 +402,10 @@ def test_what_stood_on_the_screen_before_is_still_there(server: ChatServer) -> N
         assert shell.screen.everything()[:3] == ["one", "two", "three"]
         assert shell.end("/quit\r") == 0
         rows = [row for row in shell.screen.everything() if row]
-        assert rows[:3] == ["one", "two", "three"] and rows[-2:] == ["Goodbye!", "after"]
+        assert rows[:3] == ["one", "two", "three"] and rows[-2:] == [
+            "Goodbye!",
+            "after",
+        ]
 
 
 def test_colours_are_there_unless_nobody_wants_them(server: ChatServer) -> None:
@@ -310,7 +415,9 @@ def test_colours_are_there_unless_nobody_wants_them(server: ChatServer) -> None:
             ann.type("hello\t\r/r\t")
             ann.until("ann: hello")
             ann.until("/rooms")
-            found = {cell.fg for row in ann.screen.buffer.values() for cell in row.values()} | {cell.bg for row in ann.screen.buffer.values() for cell in row.values()}
+            found = {
+                cell.fg for row in ann.screen.buffer.values() for cell in row.values()
+            } | {cell.bg for row in ann.screen.buffer.values() for cell in row.values()}
             assert ann.end("\x03") == 0
             return found
 
@@ -321,8 +428,13 @@ def test_colours_are_there_unless_nobody_wants_them(server: ChatServer) -> None:
 # --- starting and ending ------------------------------------------------------------------------------------------
 
 
-def test_it_asks_for_a_name_and_for_another_if_that_is_taken(server: ChatServer) -> None:
-    with LineClient(server.port).join("ann"), chat(server.port, None, "--room", "dev") as terminal:
+def test_it_asks_for_a_name_and_for_another_if_that_is_taken(
+    server: ChatServer,
+) -> None:
+    with (
+        LineClient(server.port).join("ann"),
+        chat(server.port, None, "--room", "dev") as terminal,
+    ):
         terminal.until("Your name:")
         terminal.type("\rann\r")
         terminal.until("Another name:")
@@ -343,10 +455,14 @@ def test_ctrl_c_while_it_asks(server: ChatServer) -> None:
             assert terminal.end(key) == 0 and terminal.as_found()
 
 
-@pytest.mark.parametrize("key", ["/quit\r", "/exit\r", "\x03", "\x04", "half a line\x03"], ids=repr)
+@pytest.mark.parametrize(
+    "key", ["/quit\r", "/exit\r", "\x03", "\x04", "half a line\x03"], ids=repr
+)
 def test_leaving(ann: Terminal, server: ChatServer, key: str) -> None:
     assert ann.end(key) == 0 and ann.as_found()
-    assert [row for row in ann.screen.rows() if row][-1] == "Goodbye!" and not any("here" in row for row in ann.screen.rows())
+    assert [row for row in ann.screen.rows() if row][-1] == "Goodbye!" and not any(
+        "here" in row for row in ann.screen.rows()
+    )
     wait_until(lambda: server.users == [])
 
 
@@ -355,11 +471,15 @@ def test_ctrl_d_in_a_line_deletes_a_character(ann: Terminal) -> None:
     ann.until("lobby> bc")
 
 
-@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="needs a shell with job control")
+@pytest.mark.skipif(
+    not Path("/bin/bash").exists(), reason="needs a shell with job control"
+)
 def test_ctrl_z_and_fg(server: ChatServer) -> None:
     with Terminal("/bin/bash", "--norc", "--noprofile", "-i", PS1="shell: ") as shell:
         shell.until("shell:")
-        shell.type(f"'{sys.executable}' -c '{CLIENT}' 127.0.0.1 {server.port} --username ann\r")
+        shell.type(
+            f"'{sys.executable}' -c '{CLIENT}' 127.0.0.1 {server.port} --username ann\r"
+        )
         shell.until("in lobby: ann")
         shell.type("half a line\x1a")
         shell.until("Stopped")
@@ -374,7 +494,12 @@ def test_ctrl_z_and_fg(server: ChatServer) -> None:
             shell.until("are you there?")
         assert shell.screen.row(22) == "lobby> half a line"
         shell.type("\x15/quit\r")
-        shell.until(lambda: shell.screen.rows()[-1].endswith("shell:") or "shell:" in [row for row in shell.screen.rows() if row][-1])
+        shell.until(
+            lambda: (
+                shell.screen.rows()[-1].endswith("shell:")
+                or "shell:" in [row for row in shell.screen.rows() if row][-1]
+            )
+        )
         assert not any("here" in row and "people" in row for row in shell.screen.rows())
 
 
@@ -407,7 +532,9 @@ def test_errors_at_the_start_are_one_line() -> None:
     assert "refused" in error_of("127.0.0.1", port, "--username", "ann")
     assert "can't find" in error_of("no.such.host.invalid", 8000, "--username", "ann")
     with ChatServer() as server:
-        assert "1 to 64 letters" in error_of("127.0.0.1", server.port, "--username", "ann", "--room", "a b")
+        assert "1 to 64 letters" in error_of(
+            "127.0.0.1", server.port, "--username", "ann", "--room", "a b"
+        )
     with ChatServer(limits=Limits(connections=0)) as server:
         assert "full" in error_of("127.0.0.1", server.port, "--username", "ann")
 
@@ -415,11 +542,15 @@ def test_errors_at_the_start_are_one_line() -> None:
 def test_wrong_arguments_are_one_line_and_status_2() -> None:
     with Terminal(sys.executable, "-c", CLIENT, "localhost", "no-port") as terminal:
         assert terminal.end() == 2
-        assert [row for row in terminal.screen.rows() if row] == ["chat_client: argument port: a port is a number from 0 to 65535, not 'no-port'"]
+        assert [row for row in terminal.screen.rows() if row] == [
+            "chat_client: argument port: a port is a number from 0 to 65535, not 'no-port'"
+        ]
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])
-def test_a_terminal_that_can_do_nothing_gets_plain_lines(server: ChatServer, term: str) -> None:
+def test_a_terminal_that_can_do_nothing_gets_plain_lines(
+    server: ChatServer, term: str
+) -> None:
     with chat(server.port, "ann", TERM=term) as ann:
         ann.until("* in lobby: ann")
         ann.type("hello\n")

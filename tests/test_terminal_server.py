@@ -1,4 +1,5 @@
 """`chat_server` as people and programs see it: who comes and goes, figures, lines or JSON, or nothing."""
+
 import json
 import re
 import signal
@@ -19,7 +20,11 @@ from screen import SERVER, Terminal  # noqa: E402
 def on_a_terminal(*arguments: object) -> Iterator[tuple[Terminal, int]]:
     with Terminal(sys.executable, "-c", SERVER, "--port", 0, *arguments) as server:
         server.until("Ctrl-C ends it")
-        (port,) = [match[1] for row in server.screen.rows() if (match := re.search(r"chat server on 127\.0\.0\.1:(\d+);", row))]
+        (port,) = [
+            match[1]
+            for row in server.screen.rows()
+            if (match := re.search(r"chat server on 127\.0\.0\.1:(\d+);", row))
+        ]
         yield server, int(port)
 
 
@@ -28,7 +33,11 @@ def lines(server: Terminal) -> list[str]:
 
 
 def test_it_shows_who_comes_and_goes_and_figures_when_asked() -> None:
-    with on_a_terminal() as (server, port), LineClient(port) as ann, LineClient(port) as bob:
+    with (
+        on_a_terminal() as (server, port),
+        LineClient(port) as ann,
+        LineClient(port) as bob,
+    ):
         ann.join("ann")
         server.until("ann joined lobby")
         bob.join("bob", "dev")
@@ -48,7 +57,9 @@ def test_it_shows_who_comes_and_goes_and_figures_when_asked() -> None:
         assert not any("Traceback" in row for row in server.screen.everything())
 
 
-def output_of(process: subprocess.Popen, number: int = signal.SIGTERM) -> tuple[str, str]:
+def output_of(
+    process: subprocess.Popen, number: int = signal.SIGTERM
+) -> tuple[str, str]:
     process.send_signal(number)
     output, errors = process.communicate(timeout=LIMIT)
     assert process.returncode == 0
@@ -58,7 +69,13 @@ def output_of(process: subprocess.Popen, number: int = signal.SIGTERM) -> tuple[
 @contextmanager
 def on_a_pipe(*arguments: object) -> Iterator[subprocess.Popen]:
     command = [sys.executable, "-c", SERVER, *map(str, arguments)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         try:
             yield process
         finally:
@@ -68,18 +85,33 @@ def on_a_pipe(*arguments: object) -> Iterator[subprocess.Popen]:
 def test_json_is_one_object_a_line() -> None:
     with on_a_pipe("--port", 0, "--log-format", "json") as process:
         start = json.loads(process.stdout.readline())
-        assert start["event"] == "start" and start["host"] == "127.0.0.1" and start["level"] == "info" and start["time"] > 1.7e9
+        assert (
+            start["event"] == "start"
+            and start["host"] == "127.0.0.1"
+            and start["level"] == "info"
+            and start["time"] > 1.7e9
+        )
         with LineClient(start["port"]) as ann:
             ann.join("ann")
             joined = json.loads(process.stdout.readline())
-            assert (joined["event"], joined["username"], joined["room"]) == ("join", "ann", "lobby")
+            assert (joined["event"], joined["username"], joined["room"]) == (
+                "join",
+                "ann",
+                "lobby",
+            )
         left = json.loads(process.stdout.readline())
-        assert (left["event"], left["username"], left["room"], left["message"]) == ("leave", "ann", "lobby", "ann left lobby")
+        assert (left["event"], left["username"], left["room"], left["message"]) == (
+            "leave",
+            "ann",
+            "lobby",
+            "ann left lobby",
+        )
         assert output_of(process) == ("", "")
 
 
 def test_quiet_says_nothing(free_port: int) -> None:
     with on_a_pipe("--port", free_port, "--quiet") as process:
+
         def connected() -> LineClient | None:
             try:
                 return LineClient(free_port)
@@ -103,15 +135,28 @@ def free_port() -> int:
 def test_a_port_in_use_is_said_in_one_line_also_if_quiet(arguments: list[str]) -> None:
     import socket
 
-    with socket.create_server(("127.0.0.1", 0)) as listener, on_a_pipe("--port", listener.getsockname()[1], *arguments) as process:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        on_a_pipe("--port", listener.getsockname()[1], *arguments) as process,
+    ):
         output, errors = process.communicate(timeout=LIMIT)
-        assert process.returncode == 1 and output == "" and errors.count("\n") == 1 and "in use" in errors
+        assert (
+            process.returncode == 1
+            and output == ""
+            and errors.count("\n") == 1
+            and "in use" in errors
+        )
 
 
 def test_wrong_arguments() -> None:
     with on_a_pipe("--log-format", "xml") as process:
         output, errors = process.communicate(timeout=LIMIT)
-        assert process.returncode == 2 and output == "" and errors.count("\n") == 1 and "xml" in errors
+        assert (
+            process.returncode == 2
+            and output == ""
+            and errors.count("\n") == 1
+            and "xml" in errors
+        )
 
 
 def test_a_full_pipe_does_not_stop_the_chat() -> None:
@@ -121,7 +166,13 @@ def test_a_full_pipe_does_not_stop_the_chat() -> None:
             ann.join("ann", "elsewhere")
             for number in range(150):
                 with LineClient(port) as client:
-                    client.send(b"".join(b'{"type":"join","username":"x%d","room":"%d%s"}\n' % (number, room, b"y" * 60) for room in range(15)))
+                    client.send(
+                        b"".join(
+                            b'{"type":"join","username":"x%d","room":"%d%s"}\n'
+                            % (number, room, b"y" * 60)
+                            for room in range(15)
+                        )
+                    )
                     client.read_until("users", room="14" + "y" * 60)
             ann.say("message", content="still here")
             assert ann.read_until("message")["content"] == "still here"

@@ -1,4 +1,5 @@
 """`python_tcp.trace`: what is drawn is what was sent, the same on each run; and a proxy that changes nothing of what it records."""
+
 import contextlib
 import itertools
 import re
@@ -18,7 +19,15 @@ from hypothesis import strategies as st
 from sockets import nothing_left_over, read_all, read_exactly, reset, tcp_pair  # noqa: F401 (a fixture)
 
 from python_tcp import trace as module
-from python_tcp.trace import Event, Recorder, Trace, by_chunk, by_line, by_turn, printable
+from python_tcp.trace import (
+    Event,
+    Recorder,
+    Trace,
+    by_chunk,
+    by_line,
+    by_turn,
+    printable,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 pytestmark = pytest.mark.usefixtures("nothing_left_over")
@@ -57,14 +66,20 @@ def image(trace: Trace) -> ElementTree.Element:
 
 
 def contents(trace: Trace, source: str) -> list[bytes | str]:
-    return [event.content for event in trace.events if event.kind == "frame" and event.source == source]
+    return [
+        event.content
+        for event in trace.events
+        if event.kind == "frame" and event.source == source
+    ]
 
 
 # What is shown
 
 
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=300)), st.integers(1, 60))
-def test_anything_is_shown_as_one_line_that_can_be_seen(content: bytes | str, most: int) -> None:
+def test_anything_is_shown_as_one_line_that_can_be_seen(
+    content: bytes | str, most: int
+) -> None:
     text = printable(content, most)
     assert text.isprintable()
     if printable(content, 10_000) == text:
@@ -78,7 +93,17 @@ def test_a_long_frame_is_cut_and_what_is_not_seen_is_escaped() -> None:
     assert printable("a\u202eb\x1b\ud800\n") == "a\\u202eb\\x1b\\ud800\\n"
 
 
-@given(st.lists(st.tuples(st.sampled_from(["note", "label", "step"]), st.text(max_size=5), st.text(max_size=5), st.one_of(st.binary(), st.text())), max_size=8))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["note", "label", "step"]),
+            st.text(max_size=5),
+            st.text(max_size=5),
+            st.one_of(st.binary(), st.text()),
+        ),
+        max_size=8,
+    )
+)
 def test_any_drawing_is_valid_and_holds_only_what_it_should(calls: list) -> None:
     trace = Trace("a", "b")
     for kind, source, target, content in calls:
@@ -111,10 +136,15 @@ def test_an_image_says_what_it_is_to_those_who_cannot_see_it() -> None:
     root = image(trace)
     ids = {element.get("id"): element.text for element in root if element.get("id")}
     assert root.get("role") == "img"
-    assert [ids[name] for name in root.get("aria-labelledby").split()] == ["A talk", "ann to bob: hello\nbob: smiles"]
+    assert [ids[name] for name in root.get("aria-labelledby").split()] == [
+        "A talk",
+        "ann to bob: hello\nbob: smiles",
+    ]
 
 
-def test_two_images_on_one_page_have_different_ids_and_the_same_one_is_the_same() -> None:
+def test_two_images_on_one_page_have_different_ids_and_the_same_one_is_the_same() -> (
+    None
+):
     def one(word: str) -> str:
         trace = Trace()
         trace.note("ann", "bob", word)
@@ -137,10 +167,15 @@ def test_everything_is_inside_the_image() -> None:
     assert root.get("viewBox") == f"0 0 {root.get('width')} {root.get('height')}"
     for rect in root.iter(SVG + "rect"):
         if rect.get("x"):
-            assert 0 <= float(rect.get("x")) and float(rect.get("x")) + float(rect.get("width")) <= width
+            assert (
+                0 <= float(rect.get("x"))
+                and float(rect.get("x")) + float(rect.get("width")) <= width
+            )
     for text in root.iter(SVG + "text"):
         half = len(text.text) * 7.3 / 2
-        assert half <= float(text.get("x")) <= width - half and float(text.get("y")) < float(root.get("height"))
+        assert half <= float(text.get("x")) <= width - half and float(
+            text.get("y")
+        ) < float(root.get("height"))
 
 
 def test_a_headline_is_as_wide_as_it_must_be() -> None:
@@ -175,9 +210,14 @@ def test_states_stand_side_by_side_and_come_from_the_kernel() -> None:
     trace.state("client", listener)
     trace.state("client", None)
     trace.state("client", "TIME_WAIT")
-    assert [e.content for e in trace.events] == [state for state in (told, "CLOSED", "TIME_WAIT") if state]
+    assert [e.content for e in trace.events] == [
+        state for state in (told, "CLOSED", "TIME_WAIT") if state
+    ]
     if told:
-        assert str(trace).splitlines()[1:] == ["  [CLOSED]    [LISTEN]", " [TIME_WAIT]      |"]
+        assert str(trace).splitlines()[1:] == [
+            "  [CLOSED]    [LISTEN]",
+            " [TIME_WAIT]      |",
+        ]
 
 
 def test_a_recording_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,8 +228,16 @@ def test_a_recording_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         many.note("a", "b", str(number))
     big.note("a", "b", b"x" * 60)
     big.note("a", "b", b"x" * 60)
-    assert (len(many.events), many.dropped, len(big.events), big.dropped) == (3, 2, 1, 1)
-    assert str(many).endswith("== 2 more events, which were not recorded ==") and "2 more events" in many._repr_svg_()
+    assert (len(many.events), many.dropped, len(big.events), big.dropped) == (
+        3,
+        2,
+        1,
+        1,
+    )
+    assert (
+        str(many).endswith("== 2 more events, which were not recorded ==")
+        and "2 more events" in many._repr_svg_()
+    )
 
 
 def test_an_empty_trace_can_be_drawn() -> None:
@@ -218,7 +266,9 @@ def test_a_watched_socket_records_what_was_really_sent() -> None:
         ann = trace.watch(left, "ann", "bob")
         ann.setblocking(False)
         count = ann.send(b"x" * 10_000_000)
-        assert 0 < count < 10_000_000 and len(contents(trace, "ann")[0]) == min(count, 10_000_000)
+        assert 0 < count < 10_000_000 and len(contents(trace, "ann")[0]) == min(
+            count, 10_000_000
+        )
         with pytest.raises(BlockingIOError):
             ann.send(b"more")
         ann.shutdown(socket.SHUT_RD)
@@ -248,30 +298,43 @@ EVENTS = st.lists(
 def test_the_order_of_each_connection_is_kept(events: list[Event]) -> None:
     ordered = module._in_order(events, ["a", "b", "s", "c"], "s")
     for lane in "abc":
-        assert [e for e in ordered if lane_of(e) == lane] == [e for e in events if lane_of(e) == lane]
+        assert [e for e in ordered if lane_of(e) == lane] == [
+            e for e in events if lane_of(e) == lane
+        ]
     said = [e for e in events if e.kind == "frame" and e.target == "s"]
     assert [e for e in ordered if e in said] == [e for e in events if e in said]
     assert module._in_order(ordered, ["a", "b", "s", "c"], "s") == ordered
 
 
 @given(st.permutations([("a", 1), ("a", 2), ("b", 1), ("c", 1)]))
-def test_what_goes_out_at_the_same_time_is_always_drawn_the_same_way(order: list) -> None:
+def test_what_goes_out_at_the_same_time_is_always_drawn_the_same_way(
+    order: list,
+) -> None:
     events = [Event("frame", "s", lane, b"%d" % n) for lane, n in order]
     if [e.content for e in events if e.target == "a"] == [b"1", b"2"]:
-        assert [(e.target, e.content) for e in module._in_order(events, ["a", "b", "c"], "s")] == [("a", b"1"), ("a", b"2"), ("b", b"1"), ("c", b"1")]
+        assert [
+            (e.target, e.content)
+            for e in module._in_order(events, ["a", "b", "c"], "s")
+        ] == [("a", b"1"), ("a", b"2"), ("b", b"1"), ("c", b"1")]
 
 
 def test_nothing_is_moved_over_what_a_client_says() -> None:
     out = [Event("frame", "s", lane, b"x") for lane in "ba"]
     said = Event("frame", "a", "s", b"y")
-    assert module._in_order([out[0], said, out[1]], ["a", "b"], "s") == [out[0], said, out[1]]
+    assert module._in_order([out[0], said, out[1]], ["a", "b"], "s") == [
+        out[0],
+        said,
+        out[1],
+    ]
 
 
 # How it is cut
 
 
 @given(st.lists(st.binary(max_size=9)), st.data())
-def test_a_diagram_of_lines_does_not_depend_on_the_chunks(lines: list[bytes], data: st.DataObject) -> None:
+def test_a_diagram_of_lines_does_not_depend_on_the_chunks(
+    lines: list[bytes], data: st.DataObject
+) -> None:
     stream = b"\n".join(lines)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
     heard: list[list[Event]] = [[], []]
@@ -337,14 +400,25 @@ def test_two_clients_give_the_same_drawing_each_time(attempt: int) -> None:
     both = [("server", "ann"), ("server", "bob")]
     assert talk == [("bob", "server"), *both, ("ann", "server"), *both]
     ends = [(e.source, e.target) for e in trace.events][-4:]
-    assert ends == [("ann", "server"), ("server", "ann"), ("bob", "server"), ("server", "bob")]
+    assert ends == [
+        ("ann", "server"),
+        ("server", "ann"),
+        ("bob", "server"),
+        ("server", "bob"),
+    ]
     assert trace.drawing().lanes == ["ann", "server", "bob"]
 
 
 def test_megabytes_go_through_unharmed_in_both_directions() -> None:
     data = bytes(range(256)) * 20_000
-    with serving(echo) as address, Recorder(*address, cut=by_chunk) as trace, trace.connect("ann") as ann:
-        sender = threading.Thread(target=lambda: (ann.sendall(data), ann.shutdown(socket.SHUT_WR)))
+    with (
+        serving(echo) as address,
+        Recorder(*address, cut=by_chunk) as trace,
+        trace.connect("ann") as ann,
+    ):
+        sender = threading.Thread(
+            target=lambda: (ann.sendall(data), ann.shutdown(socket.SHUT_WR))
+        )
         sender.start()
         assert read_all(ann) == data
         sender.join(LIMIT)
@@ -358,7 +432,11 @@ def test_a_slow_reader_slows_the_sender_and_memory_is_bounded() -> None:
         go.wait(LIMIT)
         read_all(sock)
 
-    with serving(deaf) as address, Recorder(*address) as trace, trace.connect("ann") as ann:
+    with (
+        serving(deaf) as address,
+        Recorder(*address) as trace,
+        trace.connect("ann") as ann,
+    ):
         ann.settimeout(0.3)
         with pytest.raises(TimeoutError):
             for _ in range(1000):
@@ -378,11 +456,19 @@ def test_a_half_close_is_passed_on_in_both_directions() -> None:
         late.append(read_all(sock))
 
     late: list[bytes] = []
-    with serving(after_the_end) as address, Recorder(*address) as trace, trace.connect("ann") as ann:
+    with (
+        serving(after_the_end) as address,
+        Recorder(*address) as trace,
+        trace.connect("ann") as ann,
+    ):
         ann.sendall(b"you")
         ann.shutdown(socket.SHUT_WR)
         assert read_all(ann) == b"heard you"
-    with serving(ends_first) as address, Recorder(*address) as trace, trace.connect("ann") as ann:
+    with (
+        serving(ends_first) as address,
+        Recorder(*address) as trace,
+        trace.connect("ann") as ann,
+    ):
         assert read_all(ann) == b""
         ann.sendall(b"still here")
         ann.shutdown(socket.SHUT_WR)
@@ -397,20 +483,31 @@ def test_a_reset_by_the_server_reaches_the_client_after_what_came_before() -> No
         trace.wait_for("ann", b"no")
         reset(sock)
 
-    with serving(angry) as address, Recorder(*address) as trace, trace.connect("ann") as ann:
+    with (
+        serving(angry) as address,
+        Recorder(*address) as trace,
+        trace.connect("ann") as ann,
+    ):
         ann.sendall(b"hello\n")
         assert read_exactly(ann, 3) == b"no\n"
         with pytest.raises(ConnectionResetError):
             ann.recv(1)
-    assert [(e.kind, e.source) for e in trace.events[-2:]] == [("frame", "server"), ("RST", "server")]
+    assert [(e.kind, e.source) for e in trace.events[-2:]] == [
+        ("frame", "server"),
+        ("RST", "server"),
+    ]
 
 
-def test_what_the_server_said_before_its_reset_is_passed_on_even_if_writing_fails_first() -> None:
+def test_what_the_server_said_before_its_reset_is_passed_on_even_if_writing_fails_first() -> (
+    None
+):
     (ann, ours), (back, server) = tcp_pair(), tcp_pair()
     for sock in (ours, back):
         sock.setblocking(False)
     heard: list[bytes | None] = []
-    link = module._Link(module._Flow(ours, back, heard.append), module._Flow(back, ours, heard.append))
+    link = module._Link(
+        module._Flow(ours, back, heard.append), module._Flow(back, ours, heard.append)
+    )
     server.sendall(b"no")
     reset(server)
     ann.sendall(b"hello")
@@ -435,11 +532,17 @@ def test_a_reset_by_the_client_reaches_the_server() -> None:
         ann = trace.connect("ann")
         ann.sendall(b"half a li")
         trace.wait_until(lambda e: True, 1, "", 1)
-        wait_until(lambda: trace._proxy.links and trace._proxy.links[0].flows[0].record.rest)
+        wait_until(
+            lambda: trace._proxy.links and trace._proxy.links[0].flows[0].record.rest
+        )
         reset(ann)
         wait_until(lambda: felt)
     assert felt == ["ConnectionResetError"]
-    assert [(e.kind, e.content) for e in trace.events] == [("connect", "connect"), ("frame", b"half a li"), ("RST", "RST")]
+    assert [(e.kind, e.content) for e in trace.events] == [
+        ("connect", "connect"),
+        ("frame", b"half a li"),
+        ("RST", "RST"),
+    ]
 
 
 def test_a_server_that_is_not_there_resets_the_client() -> None:
@@ -453,7 +556,11 @@ def test_a_server_that_is_not_there_resets_the_client() -> None:
 
 def test_there_is_a_limit_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module._Proxy, "LINKS", 1)
-    with serving(echo) as address, Recorder(*address) as trace, trace.connect("ann") as ann:
+    with (
+        serving(echo) as address,
+        Recorder(*address) as trace,
+        trace.connect("ann") as ann,
+    ):
         with pytest.raises(ConnectionError), trace.connect("bob") as bob:
             assert not bob.recv(1)
         ann.sendall(b"x")
@@ -469,7 +576,9 @@ def test_clients_without_a_name_are_counted() -> None:
     with serving(echo) as address, Recorder(*address) as trace:
         assert trace.port == trace.port
         for _ in range(2):
-            with socket.create_connection(("127.0.0.1", trace.port), timeout=LIMIT) as client:
+            with socket.create_connection(
+                ("127.0.0.1", trace.port), timeout=LIMIT
+            ) as client:
                 client.sendall(b"x")
                 assert client.recv(1) == b"x"
     assert trace.drawing().lanes == ["client", "server", "client 2"]
@@ -483,7 +592,9 @@ def test_a_name_that_comes_again_has_the_same_lane() -> None:
                 assert read_all(ann) == b""
         assert trace.port_for("ann") == trace.port_for("ann") != trace.port_for("bob")
         with trace.connect("ann"):
-            assert sum(e.kind == "connect" for e in trace.events) == 3  # it is in the recording as soon as it is here
+            assert (
+                sum(e.kind == "connect" for e in trace.events) == 3
+            )  # it is in the recording as soon as it is here
     assert trace.drawing().lanes == ["ann", "server", "bob"]
     assert [e.kind for e in trace.events] == ["connect", "FIN", "FIN"] * 3
 
@@ -496,7 +607,11 @@ def test_ends_can_be_left_out_and_turns_joined() -> None:
             sock.sendall(word)
             trace.wait_for("ann", word)
 
-    with serving(answer) as address, Recorder(*address, cut=by_turn, ends=False) as trace, trace.connect("ann") as ann:
+    with (
+        serving(answer) as address,
+        Recorder(*address, cut=by_turn, ends=False) as trace,
+        trace.connect("ann") as ann,
+    ):
         for piece in (b"1", b"23", b"."):
             ann.sendall(piece)
             trace.wait_for("ann", piece)
@@ -532,7 +647,11 @@ def test_a_cut_that_fails_is_heard_of() -> None:
         raise ZeroDivisionError("in the cut")
 
     with pytest.raises(ZeroDivisionError, match="in the cut"):
-        with serving(echo) as address, Recorder(*address, cut=broken) as trace, trace.connect("ann") as ann:
+        with (
+            serving(echo) as address,
+            Recorder(*address, cut=broken) as trace,
+            trace.connect("ann") as ann,
+        ):
             ann.sendall(b"x")
             with contextlib.suppress(ConnectionError):
                 ann.recv(1)

@@ -1,4 +1,5 @@
 """What a user installs: a wheel, built from the sdist, in an environment that has nothing else."""
+
 import subprocess
 import sys
 import venv
@@ -7,31 +8,65 @@ from pathlib import Path
 
 import pytest
 
-DEVELOPMENT_ONLY = ["nbdev", "IPython", "jupyter_core", "ipykernel", "fastcore", "execnb", "pytest"]
+DEVELOPMENT_ONLY = [
+    "nbdev",
+    "IPython",
+    "jupyter_core",
+    "ipykernel",
+    "fastcore",
+    "execnb",
+    "pytest",
+]
 
 
 @pytest.fixture
 def wheel(tree: Path, tmp_path: Path) -> Path:
-    subprocess.run([sys.executable, "-m", "build", "--outdir", tmp_path / "dist", tree], check=True, capture_output=True, timeout=180)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", tmp_path / "dist", tree],
+        check=True,
+        capture_output=True,
+        timeout=180,
+    )
     (built,) = (tmp_path / "dist").glob("*.whl")
     return built
 
 
 def test_wheel(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Needs the package index, for the one requirement of the package."""
-    monkeypatch.delenv("PYTHONPATH", raising=False)  # nothing from here may be seen there
+    monkeypatch.delenv(
+        "PYTHONPATH", raising=False
+    )  # nothing from here may be seen there
     with zipfile.ZipFile(wheel) as archive:
-        (entry_points,) = [archive.read(name).decode() for name in archive.namelist() if name.endswith("/entry_points.txt")]
+        (entry_points,) = [
+            archive.read(name).decode()
+            for name in archive.namelist()
+            if name.endswith("/entry_points.txt")
+        ]
         top_level = {name.split("/")[0] for name in archive.namelist()}
     assert "[nbdev]\npython_tcp = python_tcp._modidx:d\n" in entry_points
-    assert {name for name in top_level if not name.endswith(".dist-info")} == {"python_tcp"}
+    assert {name for name in top_level if not name.endswith(".dist-info")} == {
+        "python_tcp"
+    }
 
     venv.create(tmp_path / "empty", with_pip=True)
     bin = tmp_path / "empty" / "bin"
-    subprocess.run([bin / "python", "-m", "pip", "install", "--quiet", wheel], check=True, timeout=180)
+    subprocess.run(
+        [bin / "python", "-m", "pip", "install", "--quiet", wheel],
+        check=True,
+        timeout=180,
+    )
     for command in ("chat_server", "chat_client"):
-        shown = subprocess.run([bin / command, "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
-        assert (shown.returncode, shown.stderr) == (0, "") and f"usage: {command}" in shown.stdout
+        shown = subprocess.run(
+            [bin / command, "--help"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert (shown.returncode, shown.stderr) == (
+            0,
+            "",
+        ) and f"usage: {command}" in shown.stdout
     assert loaded(bin / "python", "python_tcp.chat_app", tmp_path) == []
 
 
@@ -43,5 +78,14 @@ def test_importing_the_chat_loads_nothing_of_the_toolchain(tmp_path: Path) -> No
 
 def loaded(python: Path, module: str, folder: Path) -> list[str]:
     """Which packages of the toolchain an import of `module` loads."""
-    program = f"import sys, {module}; print(*(set({DEVELOPMENT_ONLY}) & set(sys.modules)))"
-    return subprocess.run([python, "-c", program], cwd=folder, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    program = (
+        f"import sys, {module}; print(*(set({DEVELOPMENT_ONLY}) & set(sys.modules)))"
+    )
+    return subprocess.run(
+        [python, "-c", program],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.split()

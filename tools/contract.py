@@ -1,4 +1,5 @@
 """Writes protocol/, the contract for clients in other languages: `python tools/contract.py`, or with --check says whether it is up to date."""
+
 import itertools
 import json
 import sys
@@ -6,7 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from python_tcp.protocol import Error, Goodbye, Limits, Ping, decode, encode, goodbye, schema
+from python_tcp.protocol import (
+    Error,
+    Goodbye,
+    Limits,
+    Ping,
+    decode,
+    encode,
+    goodbye,
+    schema,
+)
 from python_tcp.rooms import Delivery, MemoryLog, Rooms
 
 FOLDER = Path(__file__).resolve().parent.parent / "protocol"
@@ -207,7 +217,9 @@ class Stage:
         numbers = itertools.count(1)
         self.limits = script.limits
         log = MemoryLog(script.limits.history_messages, epoch=EPOCH)
-        self.rooms = Rooms(script.limits, log, lambda: f"the-first-token-{next(numbers)}")
+        self.rooms = Rooms(
+            script.limits, log, lambda: f"the-first-token-{next(numbers)}"
+        )
         self.clients: dict[str, int] = {}  # by the name of the connection
         self.bad_lines: dict[str, int] = {}
         self.asked: set[str] = set()
@@ -224,7 +236,9 @@ class Stage:
             for each in to:
                 yield f"{names[each]} < {encode(event).decode().rstrip()}"
 
-    def deliveries(self, name: str, client: int, sign: str, text: str, now: float) -> list[Delivery]:
+    def deliveries(
+        self, name: str, client: int, sign: str, text: str, now: float
+    ) -> list[Delivery]:
         if sign == "x":
             return self.rooms.disconnect(client, now)
         if sign == "~":
@@ -237,7 +251,11 @@ class Stage:
             self.bad_lines[name] = 0
             return self.rooms.handle(client, command, now)
         self.bad_lines[name] = self.bad_lines.get(name, 0) + 1
-        last = [Delivery((client,), goodbye("bad_message"))] if self.bad_lines[name] == self.limits.bad_lines else []
+        last = (
+            [Delivery((client,), goodbye("bad_message"))]
+            if self.bad_lines[name] == self.limits.bad_lines
+            else []
+        )
         return [Delivery((client,), command), *last]
 
 
@@ -256,7 +274,10 @@ def transcript(script: Script) -> str:
 def files() -> dict[Path, str]:
     """What is to be written, and where."""
     made = {FOLDER / "schema.json": json.dumps(schema(), indent=2) + "\n"}
-    return made | {FOLDER / "transcripts" / f"{name.replace(' ', '_')}.txt": transcript(script) for name, script in SCRIPTS.items()}
+    return made | {
+        FOLDER / "transcripts" / f"{name.replace(' ', '_')}.txt": transcript(script)
+        for name, script in SCRIPTS.items()
+    }
 
 
 def main() -> int:
@@ -269,9 +290,16 @@ def main() -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
         return 0
-    wrong = sorted(path.name for path in made.keys() | there if not path.exists() or made.get(path) != path.read_text(encoding="utf-8"))
+    wrong = sorted(
+        path.name
+        for path in made.keys() | there
+        if not path.exists() or made.get(path) != path.read_text(encoding="utf-8")
+    )
     if wrong:
-        print(f"protocol/ differs from what the package says ({', '.join(wrong)}); run: make export", file=sys.stderr)
+        print(
+            f"protocol/ differs from what the package says ({', '.join(wrong)}); run: make export",
+            file=sys.stderr,
+        )
     return 1 if wrong else 0
 
 

@@ -2,6 +2,7 @@
 
 A figure that misses its aim has a `!` after it. The aims are a compass: a chapter may have its reasons.
 """
+
 import argparse
 import ast
 import math
@@ -59,27 +60,45 @@ class Figures:
     @property
     def minutes(self) -> int:
         """How long it takes to tell and to run, in a lecture: to the next five minutes."""
-        return 5 * math.ceil((self.words / WORDS_PER_MINUTE + sum(self.lines) / LINES_PER_MINUTE) / 5)
+        return 5 * math.ceil(
+            (self.words / WORDS_PER_MINUTE + sum(self.lines) / LINES_PER_MINUTE) / 5
+        )
 
 
 def count(path: Path) -> Figures:
     cells = nbformat.read(path, as_version=4).cells
-    shown = [cell for cell in cells if cell.cell_type == "code" and not HIDDEN.search(cell.source) and code_lines(cell.source)]
+    shown = [
+        cell
+        for cell in cells
+        if cell.cell_type == "code"
+        and not HIDDEN.search(cell.source)
+        and code_lines(cell.source)
+    ]
     texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
     return Figures(
         name=path.stem,
         lines=[len(code_lines(cell.source)) for cell in shown],
         texts=len(texts),
         words=sum(map(prose_words, texts)),
-        checks=sum(len(CHECK.findall(cell.source)) for cell in cells if cell.cell_type == "code"),
-        exports=sum(exported_names(cell.source) for cell in cells if cell.cell_type == "code"),
+        checks=sum(
+            len(CHECK.findall(cell.source))
+            for cell in cells
+            if cell.cell_type == "code"
+        ),
+        exports=sum(
+            exported_names(cell.source) for cell in cells if cell.cell_type == "code"
+        ),
         exercises=list(exercises(cells)),
     )
 
 
 def code_lines(source: str) -> list[str]:
     """Without blank lines and directives."""
-    return [line for line in source.splitlines() if line.strip() and not line.startswith("#|")]
+    return [
+        line
+        for line in source.splitlines()
+        if line.strip() and not line.startswith("#|")
+    ]
 
 
 def prose_words(text: str) -> int:
@@ -92,7 +111,11 @@ def exported_names(source: str) -> int:
     """How many public functions and classes a cell exports."""
     if not re.match(r"#\| *exports?\b", source):
         return 0
-    defined = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))
+    defined = (
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    )
     return sum(not node.name.startswith("_") for node in defined)
 
 
@@ -103,22 +126,65 @@ def exercises(cells: list[nbformat.NotebookNode]) -> Iterable[Exercise]:
     for cell in cells:
         if cell.cell_type == "markdown":
             if inside := inside or "## Exercises" in cell.source:
-                titles = re.findall(r"^#+ +(Exercise \d+.*)$", cell.source, re.MULTILINE)
-                titles = titles or re.findall(r"^\d+\. +(.*)$", cell.source, re.MULTILINE)
+                titles = re.findall(
+                    r"^#+ +(Exercise \d+.*)$", cell.source, re.MULTILINE
+                )
+                titles = titles or re.findall(
+                    r"^\d+\. +(.*)$", cell.source, re.MULTILINE
+                )
                 found += [Exercise(title, False, False) for title in titles]
         elif inside and found:
-            summary = re.search(r"^#\| *code-summary: *[\"']?([^\"'\n]*)", cell.source, re.MULTILINE)
-            found[-1].has_check |= re.search(r"^@check\b", cell.source, re.MULTILINE) is not None
-            found[-1].has_solution |= summary is not None and "solution" in summary[1].lower()
+            summary = re.search(
+                r"^#\| *code-summary: *[\"']?([^\"'\n]*)", cell.source, re.MULTILINE
+            )
+            found[-1].has_check |= (
+                re.search(r"^@check\b", cell.source, re.MULTILINE) is not None
+            )
+            found[-1].has_solution |= (
+                summary is not None and "solution" in summary[1].lower()
+            )
     return found
 
 
 def table(chapters: list[Figures]) -> str:
     """The figures of the chapters, the aims below."""
-    rows = [["chapter", "code cells", "median lines", "90 % within", "longest", "texts/cell", "words/line", "checks/export", "exercises"], *map(row, chapters)]
-    rows.append(["aim", "", "3 to 5", "under 12", "at most 30", "0.8 to 1.3", "4 to 8", "at least 1", "2 to 5, whole"])
+    rows = [
+        [
+            "chapter",
+            "code cells",
+            "median lines",
+            "90 % within",
+            "longest",
+            "texts/cell",
+            "words/line",
+            "checks/export",
+            "exercises",
+        ],
+        *map(row, chapters),
+    ]
+    rows.append(
+        [
+            "aim",
+            "",
+            "3 to 5",
+            "under 12",
+            "at most 30",
+            "0.8 to 1.3",
+            "4 to 8",
+            "at least 1",
+            "2 to 5, whole",
+        ]
+    )
     widths = [max(len(each[column]) for each in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join([each[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(each[1:], widths[1:]))]) for each in rows)
+    return "\n".join(
+        "  ".join(
+            [
+                each[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(each[1:], widths[1:])),
+            ]
+        )
+        for each in rows
+    )
 
 
 def row(it: Figures) -> list[str]:
@@ -132,8 +198,11 @@ def row(it: Figures) -> list[str]:
         judged(max(it.lines), max(it.lines) <= 30),
         judged(texts, 0.8 <= texts <= 1.3, ".1f"),
         judged(words, 4 <= words <= 8, ".1f"),
-        judged(it.checks / it.exports, it.checks >= it.exports, ".1f") if it.exports else f"{it.checks}/0",
-        f"{whole} of {len(it.exercises)}" + "!" * (not 2 <= len(it.exercises) == whole <= 5),
+        judged(it.checks / it.exports, it.checks >= it.exports, ".1f")
+        if it.exports
+        else f"{it.checks}/0",
+        f"{whole} of {len(it.exercises)}"
+        + "!" * (not 2 <= len(it.exercises) == whole <= 5),
     ]
 
 
@@ -147,9 +216,17 @@ def chapter_paths() -> list[Path]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Count what can be counted of each chapter.")
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all chapters and appendices")
-    print(table([count(path) for path in parser.parse_args().notebooks or chapter_paths()]))
+    parser = argparse.ArgumentParser(
+        description="Count what can be counted of each chapter."
+    )
+    parser.add_argument(
+        "notebooks", nargs="*", type=Path, help="default: all chapters and appendices"
+    )
+    print(
+        table(
+            [count(path) for path in parser.parse_args().notebooks or chapter_paths()]
+        )
+    )
     return 0
 
 

@@ -4,6 +4,7 @@
 - the table on the teachers' page: what there is to tell in each chapter.
 - the links of the glossary: each to the chapter where the term is taught.
 """
+
 import re
 import sys
 from collections.abc import Callable
@@ -14,12 +15,17 @@ from figures import NBS, chapter_paths, count
 
 MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
 LECTURES = re.compile(r"^\| chapter \| words \|.*(?:\n\|.*)*$", re.MULTILINE)
-TERM = re.compile(r"^- \*\*(?P<term>[^*]+)\*\*(?: \((?P<others>[^)]+)\))?: (?P<text>.*?)(?P<link> → \[.*\]\(.*\))?$", re.MULTILINE)
+TERM = re.compile(
+    r"^- \*\*(?P<term>[^*]+)\*\*(?: \((?P<others>[^)]+)\))?: (?P<text>.*?)(?P<link> → \[.*\]\(.*\))?$",
+    re.MULTILINE,
+)
 
 
 def head(path: Path) -> tuple[str, str]:
     """A notebook's title and lead."""
-    title, _, lead = nbformat.read(path, as_version=4).cells[0].source.partition("\n\n> ")
+    title, _, lead = (
+        nbformat.read(path, as_version=4).cells[0].source.partition("\n\n> ")
+    )
     return title.removeprefix("# "), lead.strip()
 
 
@@ -29,20 +35,30 @@ def number(path: Path) -> str:
 
 
 def new_map(old: re.Match) -> str:
-    said = {match[1]: match[2] for match in re.finditer(r"\((\w+\.ipynb)\) \| (.*) \|$", old[0], re.MULTILINE)}
+    said = {
+        match[1]: match[2]
+        for match in re.finditer(r"\((\w+\.ipynb)\) \| (.*) \|$", old[0], re.MULTILINE)
+    }
     rows = ["| | chapter | what you can do afterwards |", "|---|---|---|"]
     for path in chapter_paths():
         title, lead = head(path)
-        rows.append(f"| {number(path)} | [{title}]({path.name}) | {said.get(path.name, lead)} |")
+        rows.append(
+            f"| {number(path)} | [{title}]({path.name}) | {said.get(path.name, lead)} |"
+        )
     return "\n".join(rows)
 
 
 def new_lectures(old: re.Match) -> str:
-    rows = ["| chapter | words | code cells | lines of code | exercises | minutes |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| chapter | words | code cells | lines of code | exercises | minutes |",
+        "|---|---|---|---|---|---|",
+    ]
     for path in chapter_paths():
         it = count(path)
         title = f"{number(path)}. {head(path)[0]}".removeprefix(". ")
-        rows.append(f"| [{title}]({path.name}) | {it.words} | {len(it.lines)} | {sum(it.lines)} | {len(it.exercises)} | {it.minutes} |")
+        rows.append(
+            f"| [{title}]({path.name}) | {it.words} | {len(it.lines)} | {sum(it.lines)} | {len(it.exercises)} | {it.minutes} |"
+        )
     return "\n".join(rows)
 
 
@@ -60,20 +76,35 @@ def taught_in(forms: list[str]) -> Path | None:
         for path, text in texts.items():
             if re.search(place, text, re.IGNORECASE | re.MULTILINE):
                 return path
-    uses = {path: len(re.findall(pattern, text, re.IGNORECASE)) for path, text in texts.items()}
-    best = max(uses, key=lambda path: (min(uses[path], 1), path.name < "90", uses[path]))  # an appendix only where no chapter has it
+    uses = {
+        path: len(re.findall(pattern, text, re.IGNORECASE))
+        for path, text in texts.items()
+    }
+    best = max(
+        uses, key=lambda path: (min(uses[path], 1), path.name < "90", uses[path])
+    )  # an appendix only where no chapter has it
     return best if uses[best] else None
 
 
 def said(forms: list[str]) -> str:
     """A pattern for a term in running text: also in the plural, with a hyphen or an underscore for a blank."""
-    words = (re.sub(r"[ _-]", "[ _-]", re.escape(form).replace("\\ ", " ").replace("\\-", "-")) for form in forms if form)
+    words = (
+        re.sub(
+            r"[ _-]", "[ _-]", re.escape(form).replace("\\ ", " ").replace("\\-", "-")
+        )
+        for form in forms
+        if form
+    )
     return rf"(?<!\w)(?:{'|'.join(words)})(?:e?s)?(?!\w)"
 
 
 def prose(path: Path) -> str:
     cells = nbformat.read(path, as_version=4).cells
-    return "\n\n".join(re.sub(r"^```.*?^```", "", cell.source, flags=re.DOTALL | re.MULTILINE) for cell in cells if cell.cell_type == "markdown")
+    return "\n\n".join(
+        re.sub(r"^```.*?^```", "", cell.source, flags=re.DOTALL | re.MULTILINE)
+        for cell in cells
+        if cell.cell_type == "markdown"
+    )
 
 
 PARTS: list[tuple[str, re.Pattern, Callable[[re.Match], str]]] = [
@@ -96,7 +127,10 @@ def main() -> int:
             if "--check" not in sys.argv:
                 nbformat.write(notebook, NBS / name)
     if stale and "--check" in sys.argv:
-        print(f"{', '.join(stale)}: not in step with the chapters; run: make export", file=sys.stderr)
+        print(
+            f"{', '.join(stale)}: not in step with the chapters; run: make export",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

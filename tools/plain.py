@@ -1,20 +1,34 @@
 """Plain Markdown of a notebook, as a reader of the site sees it: for README.md, for the page beside each page, for llms.txt."""
+
 import re
 
 import nbformat
 from nbconvert import MarkdownExporter
 
-NOT_SHOWN = re.compile(r"^#\| *(hide|default_exp|export|exporti)\b|^#\| *include: *false", re.M)
+NOT_SHOWN = re.compile(
+    r"^#\| *(hide|default_exp|export|exporti)\b|^#\| *include: *false", re.M
+)
 NO_OUTPUT = re.compile(r"^#\| *output: *false", re.M)
-KINDS = ["image/svg+xml", "image/png", "text/markdown", "text/plain"]  # which of an output's forms is taken
+KINDS = [
+    "image/svg+xml",
+    "image/png",
+    "text/markdown",
+    "text/plain",
+]  # which of an output's forms is taken
 
 
 def slugs(text: str) -> str:
     """Links to headings: Jupyter writes `#Exercise-3:-a-limit`, everybody else `#exercise-3-a-limit`."""
-    return re.sub(r"(?<=\]\()([\w.]*#)([^)\s]+)", lambda link: link[1] + re.sub(r"[^\w-]", "", link[2]).lower(), text)
+    return re.sub(
+        r"(?<=\]\()([\w.]*#)([^)\s]+)",
+        lambda link: link[1] + re.sub(r"[^\w-]", "", link[2]).lower(),
+        text,
+    )
 
 
-def to_markdown(notebook: nbformat.NotebookNode, name: str) -> tuple[str, dict[str, bytes]]:
+def to_markdown(
+    notebook: nbformat.NotebookNode, name: str
+) -> tuple[str, dict[str, bytes]]:
     """The text, and the pictures that it shows: each lies in the folder `NAME_files`."""
     shown = nbformat.v4.new_notebook(metadata={"language_info": {"name": "python"}})
     for cell in notebook.cells:
@@ -22,7 +36,13 @@ def to_markdown(notebook: nbformat.NotebookNode, name: str) -> tuple[str, dict[s
             shown.cells.append(cell)
         elif cell.cell_type == "code" and not NOT_SHOWN.search(cell.source):
             outputs = [] if NO_OUTPUT.search(cell.source) else cell.outputs
-            shown.cells.append(nbformat.v4.new_code_cell(re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M), outputs=outputs))
+            shown.cells.append(
+                nbformat.v4.new_code_cell(
+                    re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M), outputs=outputs
+                )
+            )
     exporter = MarkdownExporter(display_data_priority=KINDS)
-    text, resources = exporter.from_notebook_node(shown, {"unique_key": name, "output_files_dir": f"{name}_files"})
+    text, resources = exporter.from_notebook_node(
+        shown, {"unique_key": name, "output_files_dir": f"{name}_files"}
+    )
     return re.sub(r"\n{3,}", "\n\n", slugs(text)).strip() + "\n", resources["outputs"]

@@ -1,4 +1,5 @@
 """Writes README.md from nbs/index.ipynb: `python tools/readme.py`, or with --check says whether it is up to date."""
+
 import re
 import sys
 from pathlib import Path
@@ -21,7 +22,9 @@ def main() -> int:
     if "--check" not in sys.argv:
         readme.write_text(text, encoding="utf-8")
     elif readme.read_text(encoding="utf-8") != text:
-        print("README.md differs from nbs/index.ipynb; run: make readme", file=sys.stderr)
+        print(
+            "README.md differs from nbs/index.ipynb; run: make readme", file=sys.stderr
+        )
         return 1
     return 0
 

@@ -1,4 +1,5 @@
 """Serves the tutorial site and runs a chat server, until Ctrl-C or SIGTERM. `make run` calls it."""
+
 import argparse
 import errno
 import signal
@@ -21,16 +22,27 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Serve the tutorial site and run a chat server.")
-    parser.add_argument("--site", type=Path, default=ROOT / "_docs", help="the built site (default: _docs)")
+    parser = argparse.ArgumentParser(
+        description="Serve the tutorial site and run a chat server."
+    )
+    parser.add_argument(
+        "--site",
+        type=Path,
+        default=ROOT / "_docs",
+        help="the built site (default: _docs)",
+    )
     parser.add_argument("--site-port", type=int, default=8080, help="default: 8080")
-    parser.add_argument("--chat-port", type=int, default=DEFAULT_CHAT_PORT, help="default: 8000")
+    parser.add_argument(
+        "--chat-port", type=int, default=DEFAULT_CHAT_PORT, help="default: 8000"
+    )
     options = parser.parse_args()
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     try:
-        site = ThreadingHTTPServer((HOST, options.site_port), partial(Quiet, directory=options.site))
+        site = ThreadingHTTPServer(
+            (HOST, options.site_port), partial(Quiet, directory=options.site)
+        )
     except OSError as error:
         return complain(error, options.site_port, "site", "--site-port")
     with site:
@@ -43,7 +55,9 @@ def main() -> int:
         try:
             print(f"The book: http://{HOST}:{site.server_port}")
             address = "" if chat_port == DEFAULT_CHAT_PORT else f"{HOST} {chat_port} "
-            print(f"The chat: {HOST}:{chat_port}. To join, in another terminal: .venv/bin/chat_client {address}--username YOU")
+            print(
+                f"The chat: {HOST}:{chat_port}. To join, in another terminal: .venv/bin/chat_client {address}--username YOU"
+            )
             print("Ctrl-C ends both.", flush=True)
             over.wait()
         finally:
@@ -55,8 +69,11 @@ def main() -> int:
 
 def complain(error: OSError, port: int, what: str, option: str) -> int:
     if error.errno == errno.EADDRINUSE:
-        print(f"Port {port} is in use: end the program that has it, or choose another for the {what}: "
-              f".venv/bin/python tools/run.py {option} PORT", file=sys.stderr)
+        print(
+            f"Port {port} is in use: end the program that has it, or choose another for the {what}: "
+            f".venv/bin/python tools/run.py {option} PORT",
+            file=sys.stderr,
+        )
     else:
         print(f"The {what} can't be served on port {port}: {error}", file=sys.stderr)
     return 1

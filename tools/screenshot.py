@@ -3,6 +3,7 @@
 A person types one character at a time while 200 messages come in. After each character tmux is asked what is on its screen,
 and the line typed so far has to stand whole at the bottom. The picture in the chapter on the terminal is the last of these screens.
 """
+
 import os
 import re
 import subprocess
@@ -21,12 +22,27 @@ COLUMNS, ROWS = 72, 16
 WIDTH, HEIGHT = 8.4, 18  # of a character
 PAPER, INK = "#1c1c1c", "#d0d0d0"
 SENTENCE = "@bob fine, 日本 it is, I am still typing "
-TALK = [("bob", "Hello everybody"), ("cy", "hi bob"), ("ann", "Good morning 👋"), ("cy", "/me waves"), ("bob", "Ann, are you coming along to Japan?")]
+TALK = [
+    ("bob", "Hello everybody"),
+    ("cy", "hi bob"),
+    ("ann", "Good morning 👋"),
+    ("cy", "/me waves"),
+    ("bob", "Ann, are you coming along to Japan?"),
+]
 
 
 def tmux(*arguments: object) -> str:
-    command = ["tmux", "-L", f"screenshot-{os.getpid()}", "-f", "/dev/null", *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8", timeout=10).stdout
+    command = [
+        "tmux",
+        "-L",
+        f"screenshot-{os.getpid()}",
+        "-f",
+        "/dev/null",
+        *map(str, arguments),
+    ]
+    return subprocess.run(
+        command, check=True, capture_output=True, encoding="utf-8", timeout=10
+    ).stdout
 
 
 def rows() -> list[str]:
@@ -43,14 +59,19 @@ def wait_for(text: str) -> None:
 def screen() -> pyte.Screen:
     """What tmux holds, with its colours and its cursor."""
     held = pyte.Screen(COLUMNS, ROWS)
-    pyte.Stream(held).feed(tmux("capture-pane", "-p", "-e", "-N").rstrip("\n").replace("\n", "\r\n"))
+    pyte.Stream(held).feed(
+        tmux("capture-pane", "-p", "-e", "-N").rstrip("\n").replace("\n", "\r\n")
+    )
     x, y = map(int, tmux("display-message", "-p", "#{cursor_x} #{cursor_y}").split())
     held.cursor.x, held.cursor.y = x, y
     return held
 
 
 def colours(cell: pyte.screens.Char) -> tuple[str, str]:
-    fore, back = (None if colour == "default" else colour if not is_hex(colour) else f"#{colour}" for colour in (cell.fg, cell.bg))
+    fore, back = (
+        None if colour == "default" else colour if not is_hex(colour) else f"#{colour}"
+        for colour in (cell.fg, cell.bg)
+    )
     pair = fore or INK, back or PAPER
     return pair[::-1] if cell.reverse else pair
 
@@ -71,27 +92,44 @@ def svg(screen: pyte.Screen) -> str:
             cursor = (x, y) == (screen.cursor.x, screen.cursor.y)
             if cursor:
                 fore, back = back, fore
-            left, top, wide = x * WIDTH + 10, y * HEIGHT + 10, 2 if x + 1 < screen.columns and not screen.buffer[y][x + 1].data else 1
+            left, top, wide = (
+                x * WIDTH + 10,
+                y * HEIGHT + 10,
+                2 if x + 1 < screen.columns and not screen.buffer[y][x + 1].data else 1,
+            )
             if back != PAPER:
-                drawn.insert(0, f'<rect x="{left:.1f}" y="{top}" width="{WIDTH * wide + 0.2:.1f}" height="{HEIGHT}" fill="{back}" shape-rendering="crispEdges"/>')
+                drawn.insert(
+                    0,
+                    f'<rect x="{left:.1f}" y="{top}" width="{WIDTH * wide + 0.2:.1f}" height="{HEIGHT}" fill="{back}" shape-rendering="crispEdges"/>',
+                )
             if cell.data != " ":
                 bold = ' font-weight="bold"' if cell.bold else ""
-                drawn.append(f'<text x="{left:.1f}" y="{top + 13}" fill="{fore}"{bold}>{escape(cell.data)}</text>')
+                drawn.append(
+                    f'<text x="{left:.1f}" y="{top + 13}" fill="{fore}"{bold}>{escape(cell.data)}</text>'
+                )
     width, height = screen.columns * WIDTH + 20, screen.lines * HEIGHT + 20
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" height="{height}" '
         f'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14" role="img">\n'
         f"<title>A chat in a terminal, drawn from what the screen held</title>\n"
-        f'<rect width="100%" height="100%" rx="8" fill="{PAPER}"/>\n' + "\n".join(drawn) + "\n</svg>\n"
+        f'<rect width="100%" height="100%" rx="8" fill="{PAPER}"/>\n'
+        + "\n".join(drawn)
+        + "\n</svg>\n"
     )
 
 
 def main() -> int:
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "nbs" / "images" / "terminal.svg"
+    target = (
+        Path(sys.argv[1])
+        if len(sys.argv) > 1
+        else ROOT / "nbs" / "images" / "terminal.svg"
+    )
     with ChatServer(limits=Limits(flood_burst=0)) as server:
         code = "import sys; from python_tcp.terminal import start_client as main; sys.exit(main())"
         people = {name: ChatClient(name) for name in ("ann", "bob", "cy")}
-        command = f"'{sys.executable}' -c '{code}' 127.0.0.1 {server.port} --username dan"
+        command = (
+            f"'{sys.executable}' -c '{code}' 127.0.0.1 {server.port} --username dan"
+        )
         tmux("new-session", "-d", "-x", COLUMNS, "-y", ROWS, command)
         try:
             wait_for("in lobby: dan")
@@ -102,7 +140,10 @@ def main() -> int:
             looks = type_while_they_talk(people)
             wait_for("number 199")
             everything = tmux("capture-pane", "-p", "-S", "-")
-            if any(len(re.findall(rf"number {number}$", everything, re.M)) != 1 for number in range(200)):
+            if any(
+                len(re.findall(rf"number {number}$", everything, re.M)) != 1
+                for number in range(200)
+            ):
                 sys.exit("a message is missing above the line, or is there twice")
             for name, text in TALK:
                 people[name].send_message(text)
@@ -126,7 +167,9 @@ def main() -> int:
             tmux("kill-server")
             for client in people.values():
                 client.leave(timeout=1)
-    print(f"200 messages came while a line was typed; tmux was looked at {looks} times, and each time the line was whole. {target} is drawn.")
+    print(
+        f"200 messages came while a line was typed; tmux was looked at {looks} times, and each time the line was whole. {target} is drawn."
+    )
     return 0
 
 
@@ -139,11 +182,20 @@ def type_while_they_talk(people: dict[str, ChatClient]) -> int:
             said += 1
         tmux("send-keys", "-l", character)
         end = time.monotonic() + 10
-        while True:  # until the new character is there, the line without it is the right one
+        while (
+            True
+        ):  # until the new character is there, the line without it is the right one
             line, looks = rows()[ROWS - 2], looks + 1
-            if line.rstrip() == f"lobby> {SENTENCE[:place]}".rstrip() and looks >= 10 * place:
+            if (
+                line.rstrip() == f"lobby> {SENTENCE[:place]}".rstrip()
+                and looks >= 10 * place
+            ):
                 break
-            if line.rstrip() != f"lobby> {SENTENCE[: place - 1]}".rstrip() and line.rstrip() != f"lobby> {SENTENCE[:place]}".rstrip() or time.monotonic() > end:
+            if (
+                line.rstrip() != f"lobby> {SENTENCE[: place - 1]}".rstrip()
+                and line.rstrip() != f"lobby> {SENTENCE[:place]}".rstrip()
+                or time.monotonic() > end
+            ):
                 sys.exit("\n".join(["the line is not whole:", *rows()]))
     return looks
 

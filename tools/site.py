@@ -7,6 +7,7 @@ nbdev prepares the notebooks: it drops hidden cells, links names to their defini
 them where it is installed, else Sphinx does. Examples are not run again: a page shows the outputs that are stored in its notebook.
 All of it happens in a temporary copy, because nbdev writes into the tree that it reads.
 """
+
 import argparse
 import os
 import re
@@ -35,14 +36,29 @@ ROOT = Path(__file__).resolve().parent.parent
 INPUTS = ["settings.ini", "_quarto.yml", "README.md", "nbs", "python_tcp"]
 
 # What stands where in the sidebar. The first figures of a notebook's name say what it is.
-HOME, CHAPTERS, APPENDICES, AROUND, REFERENCE = "Home", "Chapters", "Appendices", "Around the book", "Reference"
+HOME, CHAPTERS, APPENDICES, AROUND, REFERENCE = (
+    "Home",
+    "Chapters",
+    "Appendices",
+    "Around the book",
+    "Reference",
+)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the tutorial site.")
-    parser.add_argument("--output", type=Path, default=ROOT / "_docs", help="the folder to build, replaced as a whole (default: _docs)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "_docs",
+        help="the folder to build, replaced as a whole (default: _docs)",
+    )
     output = parser.parse_args().output.resolve()
-    if output.exists() and any(output.iterdir()) and not (output / "index.html").exists():
+    if (
+        output.exists()
+        and any(output.iterdir())
+        and not (output / "index.html").exists()
+    ):
         parser.error(f"{output} holds something else than a site; it is not replaced")
     with tempfile.TemporaryDirectory(prefix="python_tcp_site_") as folder:
         tree = Path(folder, "tree").resolve()
@@ -59,7 +75,11 @@ def copy_inputs(tree: Path) -> None:
     """Copy what a build reads to `tree`."""
     for name in INPUTS:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+            shutil.copytree(
+                ROOT / name,
+                tree / name,
+                ignore=shutil.ignore_patterns(".*", "__pycache__"),
+            )
         else:
             tree.mkdir(exist_ok=True)
             shutil.copy2(ROOT / name, tree)
@@ -93,11 +113,23 @@ def pages_of(tree: Path) -> list[Page]:
     """All pages in the order of the book."""
     found = []
     for path in sorted(tree.glob("nbs/*.ipynb")):
-        title, _, lead = nbformat.read(path, as_version=4).cells[0].source.partition("\n\n> ")
-        found.append(Page(path.name, section_of(path.name), title.removeprefix("# "), lead.strip()))
+        title, _, lead = (
+            nbformat.read(path, as_version=4).cells[0].source.partition("\n\n> ")
+        )
+        found.append(
+            Page(
+                path.name, section_of(path.name), title.removeprefix("# "), lead.strip()
+            )
+        )
     order = [HOME, CHAPTERS, APPENDICES, AROUND, REFERENCE]
     modules = [f"api_{page.name}.ipynb" for page in found]
-    return sorted(found, key=lambda page: (order.index(page.section), modules.index(page.file) if page.section == REFERENCE else page.file))
+    return sorted(
+        found,
+        key=lambda page: (
+            order.index(page.section),
+            modules.index(page.file) if page.section == REFERENCE else page.file,
+        ),
+    )
 
 
 def section_of(file: str) -> str:
@@ -115,19 +147,29 @@ def prepare(tree: Path) -> list[Page]:
     for path in (tree / "nbs").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
-            if cell.cell_type == "markdown":  # a link out of nbs/ leads to a file of the repository
-                cell.source = slugs(cell.source.replace("](../", f"]({repository_file('')}"))
+            if (
+                cell.cell_type == "markdown"
+            ):  # a link out of nbs/ leads to a file of the repository
+                cell.source = slugs(
+                    cell.source.replace("](../", f"]({repository_file('')}")
+                )
         nbformat.write(notebook, path)
     for name, page in pages(tree, repository_file("")).items():
         nbformat.write(page, tree / "nbs" / name)
     book = pages_of(tree)
-    shutil.copytree(tree / "nbs", tree / "plain")  # before nbdev and the links to other forms
+    shutil.copytree(
+        tree / "nbs", tree / "plain"
+    )  # before nbdev and the links to other forms
     for page in book:
         notebook = nbformat.read(tree / "nbs" / page.file, as_version=4)
         notebook.cells.insert(1, new_markdown_cell(other_forms(page, notebook)))
         nbformat.write(notebook, tree / "nbs" / page.file)
     refresh_quarto_yml()
-    (tree / "nbs" / "sidebar.yml").write_text(yaml.safe_dump({"website": {"sidebar": {"contents": sidebar(book)}}}, sort_keys=False))
+    (tree / "nbs" / "sidebar.yml").write_text(
+        yaml.safe_dump(
+            {"website": {"sidebar": {"contents": sidebar(book)}}}, sort_keys=False
+        )
+    )
     proc_nbs()
     mend_symbol_links(tree, book)
     return book
@@ -136,25 +178,44 @@ def prepare(tree: Path) -> list[Page]:
 def mend_symbol_links(tree: Path, book: list[Page]) -> None:
     """nbdev links every name of ours in backquotes, also private ones and methods. Only what a page shows with an anchor can be linked to."""
     config = get_config()
-    notebooks = {page: nbformat.read(tree / "_proc" / page.file, as_version=4) for page in book}
-    shown = {f"{page.name}.html#{name.lower()}" for page, notebook in notebooks.items() for name in documented(notebook)}
+    notebooks = {
+        page: nbformat.read(tree / "_proc" / page.file, as_version=4) for page in book
+    }
+    shown = {
+        f"{page.name}.html#{name.lower()}"
+        for page, notebook in notebooks.items()
+        for name in documented(notebook)
+    }
     base = re.escape(f"{config.doc_host}{config.doc_baseurl}/")
 
     def mend(link: re.Match) -> str:
-        page, name = link["page"], link["name"].partition(".")[0].lower()  # a method: to its class
-        return f"{link['text']}({link['base']}{page}#{name})" if f"{page}#{name}" in shown else link["text"][1:-1]
+        page, name = (
+            link["page"],
+            link["name"].partition(".")[0].lower(),
+        )  # a method: to its class
+        return (
+            f"{link['text']}({link['base']}{page}#{name})"
+            if f"{page}#{name}" in shown
+            else link["text"][1:-1]
+        )
 
     for page, notebook in notebooks.items():
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                cell.source = re.sub(rf"(?P<text>\[`[^`\n]+`\])\((?P<base>{base})(?P<page>\w+\.html)#(?P<name>[\w.]+)\)", mend, cell.source)
+                cell.source = re.sub(
+                    rf"(?P<text>\[`[^`\n]+`\])\((?P<base>{base})(?P<page>\w+\.html)#(?P<name>[\w.]+)\)",
+                    mend,
+                    cell.source,
+                )
         nbformat.write(notebook, tree / "_proc" / page.file)
 
 
 def documented(notebook: nbformat.NotebookNode) -> Iterator[str]:
     """The names that a page has an anchor for: nbdev has put a call of `show_doc` before or in place of each."""
     for cell in notebook.cells:
-        if cell.cell_type == "code" and re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M).startswith("show_doc("):
+        if cell.cell_type == "code" and re.sub(
+            r"^#\|.*\n?", "", cell.source, flags=re.M
+        ).startswith("show_doc("):
             yield definition_parts(cell)[1]
 
 
@@ -163,7 +224,9 @@ def sidebar(book: list[Page]) -> list[dict]:
     contents = []
     for section, members in groupby(book, key=lambda page: page.section):
         entries = [{"text": page.label, "href": page.file} for page in members]
-        contents += entries if section == HOME else [{"section": section, "contents": entries}]
+        contents += (
+            entries if section == HOME else [{"section": section, "contents": entries}]
+        )
     return contents
 
 
@@ -197,8 +260,12 @@ def add_plain_files(tree: Path, book: list[Page], site: Path) -> None:
     addresses = {page.file: f"{page.name}.md" for page in book}
     (site / "notebooks").mkdir()
     for page in book:
-        text, pictures = to_markdown(nbformat.read(tree / "plain" / page.file, as_version=4), page.name)
-        (site / f"{page.name}.md").write_text(local_links(text, addresses), encoding="utf-8")
+        text, pictures = to_markdown(
+            nbformat.read(tree / "plain" / page.file, as_version=4), page.name
+        )
+        (site / f"{page.name}.md").write_text(
+            local_links(text, addresses), encoding="utf-8"
+        )
         for name, data in pictures.items():
             (site / name).parent.mkdir(exist_ok=True)
             (site / name).write_bytes(data)
@@ -212,9 +279,19 @@ def llms(book: list[Page]) -> str:
     """The list of the pages for a language model, in the form of llmstxt.org."""
     home = book[0]
     lines = [f"# {home.title}", "", f"> {home.lead}", ""]
-    lines += ["Each page is a notebook that runs; here are their plain Markdown forms, with the code and its outputs."]
+    lines += [
+        "Each page is a notebook that runs; here are their plain Markdown forms, with the code and its outputs."
+    ]
     for section, members in groupby(book, key=lambda page: page.section):
-        lines += ["", f"## {section}", "", *(f"- [{page.label if section == CHAPTERS else page.title}]({page.name}.md): {page.lead}" for page in members)]
+        lines += [
+            "",
+            f"## {section}",
+            "",
+            *(
+                f"- [{page.label if section == CHAPTERS else page.title}]({page.name}.md): {page.lead}"
+                for page in members
+            ),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -235,13 +312,19 @@ def with_sphinx(tree: Path, book: list[Page]) -> Path:
     addresses = {page.file: f"{page.name}.html" for page in book}
     for page in book:
         notebook = nbformat.read(tree / "_proc" / page.file, as_version=4)
-        front = yaml.safe_load(notebook.cells[0].source.strip().strip("-"))  # nbdev has put it in place of the heading
-        cells = [new_markdown_cell(f"# {front['title']}\n\n{front.get('description', '')}")]
+        front = yaml.safe_load(
+            notebook.cells[0].source.strip().strip("-")
+        )  # nbdev has put it in place of the heading
+        cells = [
+            new_markdown_cell(f"# {front['title']}\n\n{front.get('description', '')}")
+        ]
         cells += [for_sphinx(cell, notebook, addresses) for cell in notebook.cells[1:]]
         if page.section == HOME:
             cells += [new_markdown_cell(table) for table in contents_tables(book)]
         metadata = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
-        nbformat.write(new_notebook(cells=cells, metadata=metadata), source / f"{page.name}.ipynb")
+        nbformat.write(
+            new_notebook(cells=cells, metadata=metadata), source / f"{page.name}.ipynb"
+        )
 
     config = get_config()
     settings = {
@@ -267,8 +350,19 @@ def with_sphinx(tree: Path, book: list[Page]) -> Path:
         "html_copy_source": False,
         "html_show_sphinx": False,
     }
-    (source / "conf.py").write_text("".join(f"{name} = {value!r}\n" for name, value in settings.items()), encoding="utf-8")
-    app = Sphinx(source, source, output, tree / "doctrees", "html", status=None, warning=sys.stderr)
+    (source / "conf.py").write_text(
+        "".join(f"{name} = {value!r}\n" for name, value in settings.items()),
+        encoding="utf-8",
+    )
+    app = Sphinx(
+        source,
+        source,
+        output,
+        tree / "doctrees",
+        "html",
+        status=None,
+        warning=sys.stderr,
+    )
     app.build()
     return output
 
@@ -280,7 +374,9 @@ def contents_tables(book: list[Page]) -> Iterator[str]:
         yield f"```{{toctree}}\n:hidden:\n:caption: {section}\n\n{entries}\n```"
 
 
-def for_sphinx(cell: nbformat.NotebookNode, page: nbformat.NotebookNode, addresses: dict[str, str]) -> nbformat.NotebookNode:
+def for_sphinx(
+    cell: nbformat.NotebookNode, page: nbformat.NotebookNode, addresses: dict[str, str]
+) -> nbformat.NotebookNode:
     """A cell that Quarto understands as one that myst-nb understands."""
     if cell.cell_type != "code":
         return new_markdown_cell(local_links(cell.source, addresses))
@@ -294,7 +390,10 @@ def for_sphinx(cell: nbformat.NotebookNode, page: nbformat.NotebookNode, address
         "remove-cell": options.get("include") == "false",
         "hide-input": options.get("code-fold") == "true",
     }
-    metadata = {"tags": [tag for tag, wanted in tags.items() if wanted], "mystnb": {"image": {"alt": alternative(cell)}}}
+    metadata = {
+        "tags": [tag for tag, wanted in tags.items() if wanted],
+        "mystnb": {"image": {"alt": alternative(cell)}},
+    }
     if tags["hide-input"]:
         summary = options.get("code-summary", "Code").strip("\"'")
         metadata["mystnb"] |= {"code_prompt_show": summary, "code_prompt_hide": summary}
@@ -303,23 +402,44 @@ def for_sphinx(cell: nbformat.NotebookNode, page: nbformat.NotebookNode, address
 
 def alternative(cell: nbformat.NotebookNode) -> str:
     """What is read out in place of a drawing that a cell shows: the title and the description in it."""
-    drawings = [output.data.get("image/svg+xml", "") for output in cell.outputs if "data" in output]
-    said = [part for drawing in drawings for part in re.findall(r"<(?:title|desc)[^>]*>(.*?)</", drawing, re.S)]
-    return " ".join(" ".join(map(unescape, said)).split()) or "What the cell above has drawn"
+    drawings = [
+        output.data.get("image/svg+xml", "")
+        for output in cell.outputs
+        if "data" in output
+    ]
+    said = [
+        part
+        for drawing in drawings
+        for part in re.findall(r"<(?:title|desc)[^>]*>(.*?)</", drawing, re.S)
+    ]
+    return (
+        " ".join(" ".join(map(unescape, said)).split())
+        or "What the cell above has drawn"
+    )
 
 
 def local_links(text: str, addresses: dict[str, str]) -> str:
     """Links to notebooks, and nbdev's to our own names, lead to the pages beside this one."""
     config = get_config()
     text = text.replace(f"]({config.doc_host}{config.doc_baseurl}/", "](")
-    text = re.sub(r"(?<=\]\()([\w.]*#)([^)\s]+-[^)\s]+)", lambda link: link[1] + make_id(link[2]), text)  # a heading, as Sphinx calls it
-    return re.sub(r"\]\((\w+\.ipynb)", lambda link: f"]({addresses.get(link[1], link[1])}", text)
+    text = re.sub(
+        r"(?<=\]\()([\w.]*#)([^)\s]+-[^)\s]+)",
+        lambda link: link[1] + make_id(link[2]),
+        text,
+    )  # a heading, as Sphinx calls it
+    return re.sub(
+        r"\]\((\w+\.ipynb)", lambda link: f"]({addresses.get(link[1], link[1])}", text
+    )
 
 
 def definition_parts(cell: nbformat.NotebookNode) -> tuple[str | None, str, str]:
     """The address of the source, the name and the signature that `show_doc` gives."""
-    (text,) = [output.data["text/markdown"] for output in cell.outputs if "data" in output]
-    return re.fullmatch(r".*?(?:\[source\]\((\S+?)\).*?)?### (\S+)\n(.*)", text, re.S).groups()
+    (text,) = [
+        output.data["text/markdown"] for output in cell.outputs if "data" in output
+    ]
+    return re.fullmatch(
+        r".*?(?:\[source\]\((\S+?)\).*?)?### (\S+)\n(.*)", text, re.S
+    ).groups()
 
 
 def definition(cell: nbformat.NotebookNode, page: nbformat.NotebookNode) -> str:
@@ -327,10 +447,16 @@ def definition(cell: nbformat.NotebookNode, page: nbformat.NotebookNode) -> str:
     source, name, signature = definition_parts(cell)
     line = f'<div class="api" id="{name.lower()}"><code>{name}</code>'
     if source:  # not there before the first export
-        file, _, number = source.partition("/blob/")[2].partition("/")[2].partition("#L")
+        file, _, number = (
+            source.partition("/blob/")[2].partition("/")[2].partition("#L")
+        )
         line += f': <a href="{source}">{file}, line {number}</a>'
     line += "</div>"
-    shown = any(re.search(rf"^(def|class) {name}\b", other.source, re.M) for other in page.cells if other.cell_type == "code")
+    shown = any(
+        re.search(rf"^(def|class) {name}\b", other.source, re.M)
+        for other in page.cells
+        if other.cell_type == "code"
+    )
     return line if shown else f"{line}\n\n{signature}"
 
 

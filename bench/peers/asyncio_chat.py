@@ -2,6 +2,7 @@
 
 `--uvloop` runs the same program on uvloop. `--echo` is the plain echo server.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -10,7 +11,7 @@ import sys
 
 from .rooms import Deliveries, Rooms, User
 
-SLOW = 4 * 1024 * 1024          # bytes queued for one that does not read, before it is dropped
+SLOW = 4 * 1024 * 1024  # bytes queued for one that does not read, before it is dropped
 
 
 def deliver(deliveries: Deliveries) -> None:
@@ -24,14 +25,16 @@ def deliver(deliveries: Deliveries) -> None:
                 transport.abort()
 
 
-async def chat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rooms: Rooms) -> None:
+async def chat(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rooms: Rooms
+) -> None:
     user = User(writer)
     try:
         while line := await reader.readline():
             deliver(rooms.line(user, line))
-            await writer.drain()        # who does not read what he gets may not say more
+            await writer.drain()  # who does not read what he gets may not say more
     except (ConnectionError, ValueError):
-        pass                            # gone, or a line without end
+        pass  # gone, or a line without end
     finally:
         deliver(rooms.leave(user))
         writer.close()
@@ -53,7 +56,9 @@ async def serve(host: str, port: int, only_echo: bool) -> None:
     handler = echo if only_echo else lambda reader, writer: chat(reader, writer, rooms)
     server = await asyncio.start_server(handler, host, port, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)     # until whoever started us is gone
+    await asyncio.get_running_loop().run_in_executor(
+        None, sys.stdin.read
+    )  # until whoever started us is gone
 
 
 def main() -> None:
@@ -66,6 +71,7 @@ def main() -> None:
     factory = None
     if args.uvloop:
         import uvloop
+
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(serve(args.host, args.port, args.echo))

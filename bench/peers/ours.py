@@ -1,4 +1,5 @@
 """Our own server as anybody would start it, flood control off. `--echo` is `EventDrivenTCPServer` with no handler."""
+
 from __future__ import annotations
 
 import argparse
@@ -14,24 +15,34 @@ def main() -> None:
     args = parser.parse_args()
     if args.echo:
         from python_tcp.server import EventDrivenTCPServer
+
         server = EventDrivenTCPServer(args.host, args.port)
         server.start()
         port = server.port
     else:
         from python_tcp.chat_app import ChatServer
         from python_tcp.protocol import Limits
-        wanted = {"connections": 20000, "flood_burst": 0}       # 0: no flood control
-        limits = Limits(**{name: value for name, value in wanted.items() if name in Limits.__struct_fields__})
+
+        wanted = {"connections": 20000, "flood_burst": 0}  # 0: no flood control
+        limits = Limits(
+            **{
+                name: value
+                for name, value in wanted.items()
+                if name in Limits.__struct_fields__
+            }
+        )
         if args.history:
             try:
-                server = ChatServer(args.host, args.port, limits=limits, history=args.history)
+                server = ChatServer(
+                    args.host, args.port, limits=limits, history=args.history
+                )
             except TypeError:
                 sys.exit("not supported: this ChatServer keeps no history yet")
         else:
             server = ChatServer(args.host, args.port, limits=limits)
         port = server.start()
     print(port, flush=True)
-    sys.stdin.read()                        # until whoever started us is gone
+    sys.stdin.read()  # until whoever started us is gone
     server.stop()
 
 

@@ -2,10 +2,12 @@
 
 `Rooms.line` takes one line from one user and answers who gets what. Each event is encoded once.
 """
+
 from __future__ import annotations
 
 import time
-from typing import Any, Iterable
+from typing import Any
+from collections.abc import Iterable
 
 import msgspec
 
@@ -49,11 +51,24 @@ class Rooms:
         if line.type == "join" and not user.room:
             return self.join(user, line.username, line.room)
         if not user.room:
-            return [([user], event(type="error", code="not_joined", content="join first"))]
+            return [
+                ([user], event(type="error", code="not_joined", content="join first"))
+            ]
         if line.type == "message":
             seq = self.seq[user.room] = self.seq.get(user.room, 0) + 1
-            return [(self.members[user.room], event(type="message", room=user.room, seq=seq, username=user.name,
-                                                    content=line.content, timestamp=time.time()))]
+            return [
+                (
+                    self.members[user.room],
+                    event(
+                        type="message",
+                        room=user.room,
+                        seq=seq,
+                        username=user.name,
+                        content=line.content,
+                        timestamp=time.time(),
+                    ),
+                )
+            ]
         if line.type == "users":
             return [([user], self.users(user.room))]
         if line.type == "ping":
@@ -67,15 +82,22 @@ class Rooms:
         told = list(others)
         others.append(user)
         user.name, user.room = name, room
-        return [([user], event(type="welcome", username=name, room=room, protocol=1)), ([user], self.users(room)),
-                (told, event(type="join", room=room, username=name))]
+        return [
+            ([user], event(type="welcome", username=name, room=room, protocol=1)),
+            ([user], self.users(room)),
+            (told, event(type="join", room=room, username=name)),
+        ]
 
     def users(self, room: str) -> bytes:
-        return event(type="users", room=room, users=[u.name for u in self.members[room]])
+        return event(
+            type="users", room=room, users=[u.name for u in self.members[room]]
+        )
 
     def leave(self, user: User) -> Deliveries:
         if not user.room:
             return []
         room, user.room = user.room, ""
         self.members[room].remove(user)
-        return [(self.members[room], event(type="leave", room=room, username=user.name))]
+        return [
+            (self.members[room], event(type="leave", room=room, username=user.name))
+        ]

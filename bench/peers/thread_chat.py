@@ -2,6 +2,7 @@
 
 `--echo` is the plain echo server, a thread for each client too.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -17,9 +18,11 @@ def deliver(deliveries: Deliveries) -> None:
     for users, data in deliveries:
         for user in users:
             try:
-                user.port.sendall(data)     # waits for one that does not read, and everybody waits with it
+                user.port.sendall(
+                    data
+                )  # waits for one that does not read, and everybody waits with it
             except OSError:
-                pass                        # his own thread will see that he is gone
+                pass  # his own thread will see that he is gone
 
 
 def chat(sock: socket.socket, rooms: Rooms, lock: threading.Lock) -> None:
@@ -27,7 +30,7 @@ def chat(sock: socket.socket, rooms: Rooms, lock: threading.Lock) -> None:
     try:
         with sock, sock.makefile("rb") as lines:
             for line in lines:
-                with lock:                  # one message after the other, the same order for everybody
+                with lock:  # one message after the other, the same order for everybody
                     deliver(rooms.line(user, line))
     except OSError:
         pass
@@ -52,7 +55,9 @@ def accept(listener: socket.socket, only_echo: bool) -> None:
         sock, _ = listener.accept()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         args = (sock,) if only_echo else (sock, rooms, lock)
-        threading.Thread(target=echo if only_echo else chat, args=args, daemon=True).start()
+        threading.Thread(
+            target=echo if only_echo else chat, args=args, daemon=True
+        ).start()
 
 
 def main() -> None:
@@ -64,8 +69,8 @@ def main() -> None:
     listener = socket.create_server((args.host, args.port), backlog=1024)
     threading.Thread(target=accept, args=(listener, args.echo), daemon=True).start()
     print(listener.getsockname()[1], flush=True)
-    sys.stdin.read()                        # until whoever started us is gone
-    os._exit(0)                             # a thread may wait for ever in sendall; nothing here is worth saving
+    sys.stdin.read()  # until whoever started us is gone
+    os._exit(0)  # a thread may wait for ever in sendall; nothing here is worth saving
 
 
 if __name__ == "__main__":
