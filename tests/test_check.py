@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from python_tcp.check import NotYet, check, expect, show
+from python_tcp.check import NotYet, Source, check, expect, shorten, source
 
 
 @check
@@ -24,7 +24,7 @@ def test_a_right_answer_is_told_so() -> None:
 def test_a_wrong_one_is_told_what_was_done_what_was_expected_and_what_came() -> None:
     assert (
         check_double(lambda x: x + x if x == 1 else x)
-        == "Not yet. double(b'ab'): expected b'abab', but b'ab' came."
+        == "Not yet. double(b'ab'): expected b'abab', but got b'ab'."
     )
 
 
@@ -43,7 +43,23 @@ def test_an_exception_is_told_by_name_and_message(
     def answer(x):
         raise error
 
-    assert check_double(answer) == f"Not yet. An exception ended it: {words}"
+    assert check_double(answer) == (
+        f"Not yet. An exception ended it, in `raise error`: {words}"
+    )
+
+
+def test_what_raises_in_the_check_itself_is_told_without_a_line_of_the_answer() -> None:
+    @check
+    def check_sum(answer):
+        int("one")
+
+    assert check_sum(len).startswith("Not yet. An exception ended it: ValueError: ")
+
+
+@pytest.mark.parametrize("value", [None, 2, b"ab"])
+def test_a_result_in_the_place_of_the_function_is_told(value: object) -> None:
+    verdict = f"Not yet. The check got {value!r} and wanted a function or a class."
+    assert check_double(value) == verdict
 
 
 def test_a_long_message_is_shortened() -> None:
@@ -104,9 +120,9 @@ def test_the_check_keeps_its_name_and_what_it_says_of_itself() -> None:
 def test_long_bytes_and_text_are_shortened_and_counted(
     value: bytes | str, unit: str
 ) -> None:
-    assert show(value).endswith(f" (100000 {unit})") and len(show(value)) < 100
-    assert show([value] * 1000).count("...") and len(show([value] * 1000)) < 1500
-    assert show(value[:10]) == repr(value[:10])
+    assert shorten(value).endswith(f" (100000 {unit})") and len(shorten(value)) < 100
+    assert shorten([value] * 1000).count("...") and len(shorten([value] * 1000)) < 1500
+    assert shorten(value[:10]) == repr(value[:10])
 
 
 def test_what_is_not_long_is_shown_whole() -> None:
@@ -118,8 +134,8 @@ def test_what_is_not_long_is_shown_whole() -> None:
         set(range(12)),
         {n: n for n in range(12)},
     ):
-        assert show(value) == repr(value)
-    assert show(list(range(13))) == f"[{', '.join(map(str, range(12)))}, ...]"
+        assert shorten(value) == repr(value)
+    assert shorten(list(range(13))) == f"[{', '.join(map(str, range(12)))}, ...]"
 
 
 def test_where_long_values_begin_to_differ_is_told() -> None:
@@ -131,3 +147,35 @@ def test_where_long_values_begin_to_differ_is_told() -> None:
 
 def test_what_is_equal_passes() -> None:
     assert expect("nothing", [b"", None, {"a": 1}], [b"", None, {"a": 1}]) is None
+
+
+class Cat:
+    """A class with methods of each kind."""
+
+    @property
+    def name(self) -> str:
+        return "Tom"
+
+    @staticmethod
+    def sound() -> str:
+        """```meow```"""
+        return "meow"
+
+
+def test_the_source_of_a_function_a_method_a_property_and_a_class_is_shown() -> None:
+    name = '@property\ndef name(self) -> str:\n    return "Tom"'
+    assert str(source(Cat.name)) == repr(source(Cat.name)) == name
+    assert source(Cat.name)._repr_markdown_() == f"```python\n{name}\n```"
+    assert str(source(Cat)).startswith("class Cat:")
+    assert str(source(check_double)).startswith("@check\ndef check_double(answer):")
+    assert str(source(Source.__str__)).startswith("def __str__(self)")  # imported
+
+
+def test_a_fence_in_a_source_does_not_end_the_block_that_shows_it() -> None:
+    block = source(Cat.sound)._repr_markdown_()
+    assert block.startswith("````python\n@staticmethod") and block.endswith("\n````")
+
+
+def test_what_has_no_source_is_said() -> None:
+    with pytest.raises((TypeError, OSError)):
+        source(len)
