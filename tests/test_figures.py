@@ -72,8 +72,22 @@ def test_what_misses_its_aim_is_marked(figures: ModuleType, small: Path) -> None
         line.split("  ") for line in figures.table([figures.count(small)]).splitlines()
     )
     cells = [cell.strip() for cell in row if cell.strip()]
-    assert cells == ["00_small", "5", "2!", "4", "4", "1.0", "1.8!", "3.0", "1 of 2!"]
-    assert "at most 30" in [cell.strip() for cell in aims]
+    assert " ".join(cells) == "00_small 5 2! 4 0 4 1.0 1.8! 3.0 1 of 2!"
+    assert {"at most 30", "at most 120"} <= {cell.strip() for cell in aims}
+
+
+@pytest.mark.parametrize(
+    ("lines", "alone", "expected"),
+    [(120, True, "120 1"), (121, True, "121! 1"), (30, False, "0 32!")],
+)
+def test_a_class_may_be_long_if_it_stands_alone(
+    figures: ModuleType, tmp_path: Path, lines: int, alone: bool, expected: str
+) -> None:
+    source = "#| exports\nclass Long:\n" + "    x = 1\n" * (lines - 1)
+    cells = [new_code_cell(source + "y = 1\nz = 2" * (not alone)), new_code_cell("1")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "00_long.ipynb")
+    it = figures.count(tmp_path / "00_long.ipynb")
+    assert " ".join(figures.row(it)[4:6]) == expected
 
 
 def test_older_exercises_are_counted(figures: ModuleType) -> None:

@@ -1,10 +1,12 @@
 """The notebooks, the package, the README and the settings are in step, and keep the rules that the site and the reader depend on."""
 
 import ast
+import importlib
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -19,17 +21,22 @@ MODULES = sorted(
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 
-# An import only goes down. What isn't listed is a face, on the top floor.
-FLOORS = {
-    "core": 0,
-    "framing": 1, "protocol": 1, "trace": 1,
-    "echo": 2, "broadcast": 2, "loop": 2, "rooms": 2, "history": 2,
-    "server": 3, "client": 3,
-    "chat_app": 4,
-}  # fmt: skip
-TOP = 5
-SANS_IO = {"framing", "protocol", "rooms"}
+# The floors of the house, from the ground. An import only goes to a floor below, or further to the left on the same one.
+FLOORS = [
+    ["core", "framing", "protocol", "text", "diagram", "check"],
+    ["echo", "broadcast", "loop", "rooms", "delivery", "history", "trace"],
+    ["stream", "server", "client"],
+    ["chat_session", "chat_view", "chat_server", "chat_client"],
+    ["terminal"],
+    ["chat_app", "demo"],
+]
+ORDER = [module for floor in FLOORS for module in floor]
+NO_NETWORK = ["framing", "protocol", "text", "rooms", "delivery", "chat_session", "chat_view"]  # fmt: skip
+NO_CHAT = ["loop", "stream", "server", "client"]
+CHAT = {"protocol", "rooms", "chat_server", "chat_client"}
 IO = {"socket", "threading", "time", "selectors", "asyncio"}
+MOST_LINES = 350  # of a module
+LONGER: dict[str, str] = {}  # the modules that have more, and why
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -223,14 +230,147 @@ def test_stored_outputs_have_no_ports_and_no_memory_addresses(path: Path) -> Non
         ), cell.source
 
 
+def ours(path: Path) -> set[str]:
+    """The modules of this package that the one at `path` imports."""
+    return {
+        name.split(".")[1] for name in imports(path) if name.startswith("python_tcp.")
+    }
+
+
+def test_every_module_has_its_floor() -> None:
+    assert sorted(ORDER) == [path.stem for path in MODULES]
+
+
 @each_module
 def test_imports_go_down_only(path: Path) -> None:
-    floor = FLOORS.get(path.stem, TOP)
-    imported = imports(path)
-    ours = {name.split(".")[1] for name in imported if name.startswith("python_tcp.")}
-    assert {name for name in ours if FLOORS.get(name, TOP) >= floor} == set()
-    if path.stem in SANS_IO:
-        assert {name.split(".")[0] for name in imported} & IO == set()
+    below = ORDER[: ORDER.index(path.stem)]
+    assert ours(path) - set(below) == set()
+
+
+@pytest.mark.parametrize("module", NO_NETWORK)
+def test_what_knows_no_network_imports_none(module: str) -> None:
+    path = ROOT / "python_tcp" / f"{module}.py"
+    assert {name.split(".")[0] for name in imports(path)} & IO == set()
+    assert ours(path) <= {*NO_NETWORK}
+
+
+@pytest.mark.parametrize("module", NO_CHAT)
+def test_the_engine_knows_no_chat(module: str) -> None:
+    assert ours(ROOT / "python_tcp" / f"{module}.py") & CHAT == set()
+
+
+@each_module
+def test_our_imports_are_all_of_one_manner(path: Path) -> None:
+    """nbdev makes an import relative only where it stands on one line."""
+    assert "from python_tcp" not in code_without_strings(path)
+
+
+def code_without_strings(path: Path) -> str:
+    """The code of a module; texts in it, such as docstrings, are left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = ""
+    return ast.unparse(tree)
+
+
+@each_module
+def test_a_module_is_not_too_long(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert (lines > MOST_LINES) == (path.stem in LONGER), lines
+
+
+def classes_of(path: Path) -> list[type]:
+    module = importlib.import_module(f"python_tcp.{path.stem}")
+    return [
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and each.__module__ == module.__name__
+    ]
+
+
+@each_module
+def test_no_class_stands_on_more_than_one_of_ours(path: Path) -> None:
+    for each in classes_of(path):
+        chain = [
+            base.__name__
+            for base in each.__mro__
+            if base.__module__.startswith("python_tcp.") and not is_protocol(base)
+        ]
+        assert len(chain) <= 2, chain
+
+
+def is_protocol(kind: type) -> bool:
+    return getattr(kind, "_is_protocol", False)
+
+
+@each_module
+def test_an_object_sets_attributes_of_its_own_only(path: Path) -> None:
+    """The exceptions: callbacks, which are there to be assigned (`on_...`), and what a function has just made or was given as a plain record."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert list(set_from_outside(tree)) == []
+
+
+def set_from_outside(tree: ast.AST) -> Iterator[str]:
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef | ast.Lambda):
+            continue
+        own = {"self", "cls", "sys"} | names_made_in(function)
+        for node in ast.walk(function):
+            if not isinstance(node, ast.Attribute | ast.Call):
+                continue
+            if isinstance(node, ast.Call):
+                if isinstance(node.func, ast.Name) and node.func.id == "setattr":
+                    target = node.args[0]
+                    if isinstance(target, ast.Name) and target.id not in own:
+                        yield f"line {node.lineno}: {ast.unparse(node)}"
+                continue
+            stored = isinstance(node.ctx, ast.Store | ast.Del)
+            if not stored or node.attr.startswith("on_"):
+                continue
+            if not (isinstance(node.value, ast.Name) and node.value.id in own):
+                yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
+def names_made_in(function: ast.AST) -> set[str]:
+    """The names to which a function gives what a call has just returned."""
+    return {
+        target.id
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def test_that_an_attribute_set_from_outside_is_noticed() -> None:
+    code = "def f(stream):\n  stream.batch = 1\n  stream.on_data = 2\n  own = Own()\n  own.x = 1\n  stream.a.b += 1"
+    found = list(set_from_outside(ast.parse(code)))
+    assert found == ["line 2: stream.batch", "line 6: stream.a.b"]
+
+
+def test_a_public_name_means_one_thing() -> None:
+    """`log` is each module's own; a module may offer again what it has from another."""
+    meaning: dict[str, object] = {}
+    for path in MODULES:
+        module = importlib.import_module(f"python_tcp.{path.stem}")
+        for name in set(module.__all__) - {"log"}:
+            thing = getattr(module, name)
+            assert meaning.setdefault(name, thing) is thing, f"{name} in {path.stem}"
+
+
+def test_types_are_checked_strictly() -> None:
+    assert (ROOT / "python_tcp" / "py.typed").exists()
+    command = [sys.executable, "-m", "mypy", "--strict"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_the_code_has_the_projects_style(command: list[str]) -> None:
+    command = [sys.executable, "-m", "ruff", *command, "."]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def imports(path: Path) -> set[str]:

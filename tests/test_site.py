@@ -343,6 +343,8 @@ def test_the_sidebar_has_sections_for_both_renderers(
     files = [
         "index.ipynb",
         "00_core.ipynb",
+        "05_stream.ipynb",
+        "18_chat_app.ipynb",
         "91_trace.ipynb",
         "95_glossary.ipynb",
         "api_core.ipynb",
@@ -350,6 +352,8 @@ def test_the_sidebar_has_sections_for_both_renderers(
     titles = [
         "python_tcp",
         "Sockets",
+        "Streams",
+        "Commands",
         "Appendix: drawings",
         "Glossary",
         "python_tcp.core",
@@ -361,14 +365,23 @@ def test_the_sidebar_has_sections_for_both_renderers(
     home, *sections = tools.sidebar(book)
     assert home == {"text": "python_tcp", "href": "index.ipynb"}
     assert [section["section"] for section in sections] == [
-        "Chapters",
+        "I Bytes",
+        "II One thread for all",
+        "III A chat",
         "Appendices",
         "Around the book",
         "Reference",
     ]
     labels = [entry["text"] for section in sections for entry in section["contents"]]
-    assert labels == ["0. Sockets", "Drawings", "Glossary", "core"]
-    for caption in ("Chapters", "Appendices", "Reference"):
+    assert labels == [
+        "0. Sockets",
+        "5. Streams",
+        "18. Commands",
+        "Drawings",
+        "Glossary",
+        "core",
+    ]
+    for caption in ("II One thread for all", "Appendices", "Reference"):
         assert all(caption in page.text for page in site.values())
 
 

@@ -13,6 +13,9 @@ from pathlib import Path
 import nbformat
 from figures import NBS, chapter_paths, count
 
+# The parts of the book: the number of the first chapter of each.
+PARTS = {0: "I Bytes", 4: "II One thread for all", 8: "III A chat"}
+
 MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
 LECTURES = re.compile(r"^\| chapter \| words \|.*(?:\n\|.*)*$", re.MULTILINE)
 TERM = re.compile(
@@ -34,14 +37,26 @@ def number(path: Path) -> str:
     return str(int(path.name[:2])) if path.name < "90" else ""
 
 
+def part(file: str) -> str:
+    """The part to which a chapter belongs. An appendix is in none."""
+    if file >= "90":
+        return ""
+    return PARTS[max(first for first in PARTS if first <= int(file[:2]))]
+
+
 def new_map(old: re.Match) -> str:
     said = {
         match[1]: match[2]
         for match in re.finditer(r"\((\w+\.ipynb)\) \| (.*) \|$", old[0], re.MULTILINE)
     }
     rows = ["| | chapter | what you can do afterwards |", "|---|---|---|"]
+    last = ""
     for path in chapter_paths():
         title, lead = head(path)
+        now = part(path.name) or "Appendices"
+        if now != last:
+            rows.append(f"| | **{now}** | |")
+        last = now
         rows.append(
             f"| {number(path)} | [{title}]({path.name}) | {said.get(path.name, lead)} |"
         )
@@ -107,7 +122,7 @@ def prose(path: Path) -> str:
     )
 
 
-PARTS: list[tuple[str, re.Pattern, Callable[[re.Match], str]]] = [
+PLACES: list[tuple[str, re.Pattern, Callable[[re.Match], str]]] = [
     ("index.ipynb", MAP, new_map),
     ("96_teaching.ipynb", LECTURES, new_lectures),
     ("95_glossary.ipynb", TERM, new_link),
@@ -116,7 +131,7 @@ PARTS: list[tuple[str, re.Pattern, Callable[[re.Match], str]]] = [
 
 def main() -> int:
     stale = []
-    for name, pattern, new in PARTS:
+    for name, pattern, new in PLACES:
         notebook = nbformat.read(NBS / name, as_version=4)
         before = [cell.source for cell in notebook.cells]
         for cell in notebook.cells:

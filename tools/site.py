@@ -25,6 +25,7 @@ from urllib.parse import quote
 import nbformat
 import yaml
 from docutils.nodes import make_id
+from fill import PARTS, part
 from nbdev.config import get_config
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
@@ -36,9 +37,8 @@ ROOT = Path(__file__).resolve().parent.parent
 INPUTS = ["settings.ini", "_quarto.yml", "README.md", "nbs", "python_tcp"]
 
 # What stands where in the sidebar. The first figures of a notebook's name say what it is.
-HOME, CHAPTERS, APPENDICES, AROUND, REFERENCE = (
+HOME, APPENDICES, AROUND, REFERENCE = (
     "Home",
-    "Chapters",
     "Appendices",
     "Around the book",
     "Reference",
@@ -102,7 +102,7 @@ class Page:
     @property
     def label(self) -> str:
         """As the sidebar calls it."""
-        if self.section == CHAPTERS:
+        if self.section in PARTS.values():
             return f"{int(self.file.partition('_')[0])}. {self.title}"
         if self.section == REFERENCE:
             return self.title.partition(".")[2]
@@ -121,7 +121,7 @@ def pages_of(tree: Path) -> list[Page]:
                 path.name, section_of(path.name), title.removeprefix("# "), lead.strip()
             )
         )
-    order = [HOME, CHAPTERS, APPENDICES, AROUND, REFERENCE]
+    order = [HOME, *PARTS.values(), APPENDICES, AROUND, REFERENCE]
     modules = [f"api_{page.name}.ipynb" for page in found]
     return sorted(
         found,
@@ -137,7 +137,7 @@ def section_of(file: str) -> str:
         return HOME
     if file.startswith("api_"):
         return REFERENCE
-    return CHAPTERS if file < "90" else APPENDICES if file < "95" else AROUND
+    return part(file) or (APPENDICES if file < "95" else AROUND)
 
 
 def prepare(tree: Path) -> list[Page]:
@@ -288,7 +288,7 @@ def llms(book: list[Page]) -> str:
             f"## {section}",
             "",
             *(
-                f"- [{page.label if section == CHAPTERS else page.title}]({page.name}.md): {page.lead}"
+                f"- [{page.label if section in PARTS.values() else page.title}]({page.name}.md): {page.lead}"
                 for page in members
             ),
         ]
