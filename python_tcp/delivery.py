@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ReorderBuffer', 'TokenBucket', 'SendQueue', 'backoff_delays']
 
-# %% ../nbs/11_delivery.ipynb #4d332c0a
+# %% ../nbs/11_delivery.ipynb #ed48ad45
 import heapq
 import math
 import random
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .protocol import Command, Message, MessageId
 
-# %% ../nbs/11_delivery.ipynb #aff5c1b3
+# %% ../nbs/11_delivery.ipynb #3bcc7cbf
 class ReorderBuffer:
     """A room's messages in order, each once, however they arrive.
 
@@ -38,7 +38,7 @@ class ReorderBuffer:
     def skip_to(self, last: int) -> list[Message]:
         """Wait no more for messages up to this number. Returns those whose turn has come."""
         self.last = max(self.last, last)
-        return self.feed(self._early.pop(seq) for seq in sorted(self._early))
+        return self.feed([self._early.pop(seq) for seq in sorted(self._early)])
 
     @property
     def missing(self) -> bool:
@@ -50,7 +50,7 @@ class ReorderBuffer:
         """The number of the message behind the gap. Only where something is `missing`."""
         return min(self._early)
 
-# %% ../nbs/11_delivery.ipynb #d1f90b7d
+# %% ../nbs/11_delivery.ipynb #606fea12
 class TokenBucket:
     """Flood control: `burst` commands at once, then `rate` a second.
 
@@ -74,7 +74,7 @@ class TokenBucket:
         self.refused += 1
         return math.ceil((1 - self.tokens) / rate * 1000) / 1000
 
-# %% ../nbs/11_delivery.ipynb #c38f2b70
+# %% ../nbs/11_delivery.ipynb #58cafd99
 class _Entry(NamedTuple):
     """A command in the order in which it is to be sent."""
 
@@ -82,7 +82,7 @@ class _Entry(NamedTuple):
     number: int
     command: Command
 
-# %% ../nbs/11_delivery.ipynb #9b8ec0c1
+# %% ../nbs/11_delivery.ipynb #f1beefb7
 class SendQueue:
     """What is to be sent, in order, until the server has it. Times are in seconds.
 
@@ -167,7 +167,7 @@ class SendQueue:
         self._unanswered.clear()
         self._not_before = 0.0
 
-# %% ../nbs/11_delivery.ipynb #b5c99cad
+# %% ../nbs/11_delivery.ipynb #1801d5c5
 def backoff_delays(
     shortest: float = 0.25,
     longest: float = 30.0,
@@ -175,8 +175,7 @@ def backoff_delays(
 ) -> Iterator[float]:
     """How long to wait before each attempt, in seconds: exponential backoff, equal jitter.
 
-    Each delay doubles up to `longest`; half of it is random. Source: Marc Brooker,
-    *Exponential Backoff And Jitter* (2015).
+    They double up to `longest`. Source: Brooker, *Exponential Backoff And Jitter*, 2015.
     """
     delay = shortest
     while True:
