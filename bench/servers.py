@@ -19,7 +19,7 @@ from pathlib import Path
 from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAMS = ROOT / "bench" / "programs"  # of PyPI: see README.md
+PROGRAMS = Path(sys.prefix) / "bench"  # of PyPI: see README.md
 HOST = "127.0.0.1"
 
 
