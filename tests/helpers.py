@@ -10,17 +10,7 @@ from collections.abc import Callable
 from typing import IO
 
 from python_tcp.chat_app import ChatClient, ClientEvent
-
-LIMIT = 10.0  # seconds: far more than anything here takes; a wait that reaches it has failed
-
-
-def wait_until(condition: Callable[[], object], limit: float = LIMIT) -> object:
-    """Wait until `condition()` is true, and return what it gave. Fails after `limit` seconds."""
-    end = time.monotonic() + limit
-    while not (result := condition()):
-        assert time.monotonic() < end, f"not true within {limit:g} s"
-        time.sleep(0.002)
-    return result
+from waiting import LIMIT, wait_until
 
 
 class LineClient:

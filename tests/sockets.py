@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from helpers import LIMIT, wait_until
+from waiting import LIMIT, wait_until
 
 
 def dial(port: int, host: str = "127.0.0.1") -> socket.socket:
