@@ -6,21 +6,22 @@
 __all__ = ['PRESENCE_TRANSITIONS', 'ClientLike', 'Presence', 'UnreadLines', 'IgnoreList', 'ChatView', 'ChatController',
            'parts_of_bar', 'connection']
 
-# %% ../nbs/16_chat_controller.ipynb #7f96f7d1
+# %% ../nbs/16_chat_controller.ipynb #968c4ddd
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from typing import Protocol
 
-from .chat_view import COMMANDS, Line, Typed, history_lines, line_of
-from .chat_view import mention_elsewhere, message_line, notice, same_name
 from .chat_session import ClientEvent, Disconnected, Reconnected
+from .chat_view import Line, Typed, help_lines, history_lines, line_of
+from .chat_view import mention_elsewhere, message_line, notice, same_name
 from .protocol import Error, History, Message, RoomList, StatusChanged
-from .protocol import UserJoined, UserLeft, UserList, Welcome, WhisperReceived
+from .protocol import UserJoined, UserLeft, UserList, Welcome
+from .protocol import WhisperReceived
 from .text import one_row
 
-# %% ../nbs/16_chat_controller.ipynb #f1b85664
+# %% ../nbs/16_chat_controller.ipynb #53874a05
 class ClientLike(Protocol):
     """What the classes below need of a client. `ChatClient` is one; a test makes another."""
 
@@ -43,7 +44,7 @@ class ClientLike(Protocol):
     def ask_history(self, limit: int) -> bool: ...
     def set_status(self, status: str) -> bool: ...
 
-# %% ../nbs/16_chat_controller.ipynb #91beb1db
+# %% ../nbs/16_chat_controller.ipynb #e16c5068
 class Presence(StrEnum):
     """How the connection looks to a person."""
 
@@ -58,7 +59,7 @@ PRESENCE_TRANSITIONS: dict[Presence, dict[str, Presence]] = {
     Presence.LOST: {"connected": Presence.HERE, "disconnected": Presence.LOST},
 }
 
-# %% ../nbs/16_chat_controller.ipynb #96d74c42
+# %% ../nbs/16_chat_controller.ipynb #68a43b32
 class UnreadLines:
     """Lines of rooms where we don't talk at the moment, until we go there."""
 
@@ -78,7 +79,7 @@ class UnreadLines:
         """How many there are, by room."""
         return {room: len(lines) for room, lines in sorted(self._lines.items())}
 
-# %% ../nbs/16_chat_controller.ipynb #9656351e
+# %% ../nbs/16_chat_controller.ipynb #2ce0a99f
 class IgnoreList:
     """Names of those from whom nothing is shown."""
 
@@ -93,7 +94,7 @@ class IgnoreList:
         self._names ^= {name.lower()}
         return name in self
 
-# %% ../nbs/16_chat_controller.ipynb #c5474996
+# %% ../nbs/16_chat_controller.ipynb #49779091
 class ChatView:
     """What a person sees of a chat: events go in, and lines to show come out.
 
@@ -212,7 +213,7 @@ class ChatView:
         before, self.presence = self.presence, PRESENCE_TRANSITIONS[self.presence][what]
         return self.presence is not before
 
-# %% ../nbs/16_chat_controller.ipynb #a56d00f1
+# %% ../nbs/16_chat_controller.ipynb #73af24fc
 class ChatController:
     """One person's side of a chat: what events and typed lines do. It knows no screen.
 
@@ -297,7 +298,7 @@ class ChatController:
             case Typed("ignore", (name,)):
                 return self._ignore(name)
             case Typed("help"):
-                return _help(view.hold)
+                return help_lines(on_a_screen=view.hold)
         return []
 
     def _ignore(self, name: str) -> list[Line]:
@@ -313,24 +314,13 @@ class ChatController:
             return [notice(f"{name} is ignored now. The same once more ends that.")]
         return [notice(f"{name} is not ignored any more.")]
 
-# %% ../nbs/16_chat_controller.ipynb #041c4dfd
+# %% ../nbs/16_chat_controller.ipynb #4159f479
 def _stamped(lines: list[Line], now: float) -> list[Line]:
     return [
         line if line.time is not None else line._replace(time=now) for line in lines
     ]
 
-
-def _help(hold: bool) -> list[Line]:
-    wide = max(len(usage) for usage, _ in COMMANDS.values())
-    table = {usage: meaning for usage, meaning in COMMANDS.values()}
-    if not hold:
-        del table["/clear"]
-    table["//TEXT"] = "say TEXT with a slash before it"
-    lines = [notice(f"{usage:{wide}}  {meaning}") for usage, meaning in table.items()]
-    keys = "Alt-Enter begins a new row, Tab completes, the arrow keys bring back what you said."
-    return [*lines, notice(keys)] if hold else lines
-
-# %% ../nbs/16_chat_controller.ipynb #ffb732ab
+# %% ../nbs/16_chat_controller.ipynb #79f6f0aa
 def parts_of_bar(chat: ChatController, now: float) -> list[str]:
     """What the bar says, the first and the last being the most important. `now` is Unix time."""
     view, client = chat.view, chat.client

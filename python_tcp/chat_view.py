@@ -4,28 +4,22 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'ALIASES', 'MOST_CHARACTERS', 'Line', 'notice', 'mentions', 'same_name', 'message_line', 'line_of',
-           'mention_elsewhere', 'history_lines', 'Typed', 'Mistake', 'parse', 'candidates']
+           'mention_elsewhere', 'history_lines', 'help_lines', 'Typed', 'Mistake', 'parse', 'candidates']
 
-# %% ../nbs/15_chat_view.ipynb #c7c39bdf
+# %% ../nbs/15_chat_view.ipynb #fd8f969f
 import re
 from collections.abc import Collection
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from .chat_session import ClientEvent, Disconnected, HistoryGap, Reconnected
-from python_tcp.protocol import (
-    Error,
-    Goodbye,
-    History,
-    Message,
-    RoomList,
-    StatusChanged,
-)
-from .protocol import UserJoined, UserLeft, UserList, Welcome, WhisperReceived
-from .protocol import forbidden_character
+from .chat_session import ClientEvent, Disconnected, HistoryGap
+from .chat_session import Reconnected
+from .protocol import Error, Goodbye, History, Message, RoomList
+from .protocol import StatusChanged, UserJoined, UserLeft, UserList, Welcome
+from .protocol import WhisperReceived, forbidden_character
 from .text import GREY, RED, Span, colour_of, one_row, sanitize
 
-# %% ../nbs/15_chat_view.ipynb #e5c0cce9
+# %% ../nbs/15_chat_view.ipynb #458c36ab
 _PLAIN_MARKS = {"--": "* ", "!!": "! ", " *": "** "}
 
 
@@ -45,18 +39,18 @@ class Line(NamedTuple):
         text = "".join(span.text for span in self.spans)
         return _PLAIN_MARKS.get(self.mark, "") + text.replace("\n", "\n    ")
 
-# %% ../nbs/15_chat_view.ipynb #c350f174
+# %% ../nbs/15_chat_view.ipynb #ba839d39
 def notice(text: str, mark: str = "--", when: float | None = None) -> Line:
     """A line of the chat itself. `mark` is `--`, or `!!` if something went wrong."""
     return Line(when, mark, (Span(sanitize(text), RED if mark == "!!" else GREY),))
 
-# %% ../nbs/15_chat_view.ipynb #589c0d6d
+# %% ../nbs/15_chat_view.ipynb #e495e7b1
 def mentions(text: str, name: str) -> bool:
     """Does `text` have this name in it, as a word of its own?"""
     word = rf"(?<!\w)(?<!\w[.-]){re.escape(name)}(?!\w)(?![.-]\w)"
     return bool(name) and re.search(word, text, re.IGNORECASE) is not None
 
-# %% ../nbs/15_chat_view.ipynb #4341a068
+# %% ../nbs/15_chat_view.ipynb #6c19bfe9
 def same_name(name: str, other: str) -> bool:
     """Names are compared without case."""
     return name.lower() == other.lower()
@@ -69,7 +63,7 @@ def _name(name: str, bold: bool = False, reversed: bool = False) -> Span:
 def _about(who: str, what: str, when: float | None) -> Line:
     return Line(when, "--", (_name(who), Span(one_row(what), GREY)))
 
-# %% ../nbs/15_chat_view.ipynb #53006806
+# %% ../nbs/15_chat_view.ipynb #e431c8dd
 def message_line(message: Message, me: str) -> Line:
     """What somebody says in a room; with `/me` before it, what somebody does."""
     who, text = message.username, sanitize(message.content)
@@ -98,7 +92,7 @@ def _whisper_line(whisper: WhisperReceived, me: str) -> Line:
         spans = (Span("(", GREY), name, Span(" whispers) ", GREY), Span(text))
     return Line(whisper.timestamp, " ~", spans, bell=not own and mentions(text, me))
 
-# %% ../nbs/15_chat_view.ipynb #5132a586
+# %% ../nbs/15_chat_view.ipynb #7c5d2e55
 def line_of(event: ClientEvent, me: str = "") -> Line | None:
     """The line that shows `event` to `me`; None if there is nothing to see."""
     match event:
@@ -125,7 +119,7 @@ def line_of(event: ClientEvent, me: str = "") -> Line | None:
             return notice(*_of_the_connection(event))
     return None
 
-# %% ../nbs/15_chat_view.ipynb #eb5b3b93
+# %% ../nbs/15_chat_view.ipynb #878fb833
 def _answer(event: UserList | RoomList | History) -> str:
     """The answer to a question, as a text."""
     match event:
@@ -166,7 +160,7 @@ def _of_the_connection(
         "!!",
     )
 
-# %% ../nbs/15_chat_view.ipynb #f9557595
+# %% ../nbs/15_chat_view.ipynb #4587f4b2
 def mention_elsewhere(message: Message) -> Line:
     """The notice that somebody mentions us in a room where we don't talk."""
     where = f" mentions you in {message.room}: /room {message.room}"
@@ -179,7 +173,7 @@ def history_lines(room: str, messages: list[Message], me: str) -> list[Line]:
     end = [notice("That was the history.")] if lines else []
     return [notice(_title(room, len(lines))), *lines, *end]
 
-# %% ../nbs/15_chat_view.ipynb #06301b86
+# %% ../nbs/15_chat_view.ipynb #72c15aff
 COMMANDS = {
     "help": ("/help", "this list"),
     "users": ("/users", "who is in the room"),
@@ -203,7 +197,19 @@ COMMANDS = {
 ALIASES = {"w": "whisper", "msg": "whisper", "exit": "quit"}
 MOST_CHARACTERS = {"say": 4000, "whisper": 4000, "reply": 4000, "me": 3996, "away": 80}
 
-# %% ../nbs/15_chat_view.ipynb #b309c9bd
+# %% ../nbs/15_chat_view.ipynb #638e35ac
+def help_lines(on_a_screen: bool) -> list[Line]:
+    """The list of the commands; on a screen of our own, with what else it can do."""
+    wide = max(len(usage) for usage, _ in COMMANDS.values())
+    table = {usage: meaning for usage, meaning in COMMANDS.values()}
+    if not on_a_screen:
+        del table["/clear"]
+    table["//TEXT"] = "say TEXT with a slash before it"
+    lines = [notice(f"{usage:{wide}}  {meaning}") for usage, meaning in table.items()]
+    keys = "Alt-Enter begins a new row, Tab completes, the arrow keys bring back what you said."
+    return [*lines, notice(keys)] if on_a_screen else lines
+
+# %% ../nbs/15_chat_view.ipynb #60d93b39
 class Typed(NamedTuple):
     """What a typed line asks for: a command, or `say`."""
 
@@ -216,7 +222,7 @@ class Mistake(NamedTuple):
 
     why: str
 
-# %% ../nbs/15_chat_view.ipynb #8a8d4a7d
+# %% ../nbs/15_chat_view.ipynb #89cc3a02
 def _arguments(usage: str, rest: str) -> tuple[str, ...] | None:
     """The arguments in the rest of a line; None if they are too few or too many."""
     wanted = usage.split()[1:]
@@ -225,7 +231,7 @@ def _arguments(usage: str, rest: str) -> tuple[str, ...] | None:
     least = sum(not word.startswith("[") for word in wanted)
     return tuple(words) if least <= len(words) <= len(wanted) else None
 
-# %% ../nbs/15_chat_view.ipynb #c58d5860
+# %% ../nbs/15_chat_view.ipynb #4df98bfe
 def parse(line: str) -> Typed | Mistake:
     """What a typed line asks for, or what is wrong with it.
 
@@ -254,7 +260,7 @@ def parse(line: str) -> Typed | Mistake:
         return Mistake("/history takes a number from 1 to 999")
     return _checked(Typed(name, arguments))
 
-# %% ../nbs/15_chat_view.ipynb #f52362d5
+# %% ../nbs/15_chat_view.ipynb #45c7aa5b
 def _unknown(word: str) -> str:
     known = [*COMMANDS, *ALIASES]
     near = [name for name in known if word and name.startswith(word.lower())][:3]
@@ -279,7 +285,7 @@ def _checked(typed: Typed) -> Typed | Mistake:
         return Mistake(f"the control character {character} can't be sent")
     return typed
 
-# %% ../nbs/15_chat_view.ipynb #0479372e
+# %% ../nbs/15_chat_view.ipynb #7df6c20f
 def candidates(
     before: str,
     names: Collection[str] = (),

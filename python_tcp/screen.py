@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MOST_ROWS', 'scroll_above', 'paint', 'stamp', 'rows_of', 'bar', 'Screen', 'LineBatch', 'InputLine', 'application']
 
-# %% ../nbs/17_screen.ipynb #0092dd04
+# %% ../nbs/17_screen.ipynb #c07e4b0f
 import asyncio
 import os
 import sys
@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .chat_view import Line, candidates
 from .chat_controller import ChatController
+from .chat_view import Line, candidates
 from .text import GREY, RED, Row, Span, cut, one_row, wrap
 
 if (
@@ -30,7 +30,7 @@ else:
         Any  # for tools that look at annotations
     )
 
-# %% ../nbs/17_screen.ipynb #e93c1e57
+# %% ../nbs/17_screen.ipynb #acb889c0
 def scroll_above(rows: list[str], bottom: int, gap: int = 0) -> str:
     """What tells a terminal to print `rows` above the part of the screen that stays.
 
@@ -39,7 +39,7 @@ def scroll_above(rows: list[str], bottom: int, gap: int = 0) -> str:
     start = f"\x1b7\x1b[?7l\x1b[1;{bottom}r\x1b[{bottom - gap};1H"
     return start + "".join("\r\n" + row for row in rows) + "\x1b[r\x1b[?7h\x1b8"
 
-# %% ../nbs/17_screen.ipynb #0aef1e79
+# %% ../nbs/17_screen.ipynb #a4cebc4e
 def paint(row: Row, colours: bool = True) -> str:
     """What makes a terminal show this row."""
     painted = []
@@ -51,7 +51,7 @@ def paint(row: Row, colours: bool = True) -> str:
         painted.append(look + span.text + "\x1b[m" * bool(look))
     return "".join(painted)
 
-# %% ../nbs/17_screen.ipynb #efa1e3b1
+# %% ../nbs/17_screen.ipynb #6d422cef
 def stamp(seconds: float, today: str = "") -> str:
     """The time of day; with the date before it, if that is not `today` (like 2026-11-21)."""
     try:
@@ -61,7 +61,7 @@ def stamp(seconds: float, today: str = "") -> str:
     day = time.strftime("%Y-%m-%d", when)
     return time.strftime("%H:%M" if today in ("", day) else "%Y-%m-%d %H:%M", when)
 
-# %% ../nbs/17_screen.ipynb #8be4d59b
+# %% ../nbs/17_screen.ipynb #1bec0bcf
 MOST_ROWS = 200  # of one line
 
 
@@ -82,7 +82,7 @@ def rows_of(line: Line, width: int, today: str = "") -> list[Row]:
         rows[MOST_ROWS:] = [[Span(f"({len(rows) - MOST_ROWS} more rows)", GREY)]]
     return rows[:1] + [[Span(" " * indent), *row] for row in rows[1:]]
 
-# %% ../nbs/17_screen.ipynb #5dae687c
+# %% ../nbs/17_screen.ipynb #730d8aa8
 def bar(width: int, *parts: str) -> str:
     """One row of exactly this width. `parts` come in their order on the screen; the first and
     the last stay longest.
@@ -95,7 +95,7 @@ def bar(width: int, *parts: str) -> str:
     text = " | ".join(filter(None, left))
     return f" {text} "[:width].ljust(width)
 
-# %% ../nbs/17_screen.ipynb #fe481e4d
+# %% ../nbs/17_screen.ipynb #cc8f2c4d
 class Screen:
     """The upper rows of a terminal, where lines scroll. The lower ones are the application's."""
 
@@ -107,7 +107,7 @@ class Screen:
         self._gap = 0  # empty rows above the application
         self._size = app.output.get_size()
         self._stale = False
-        app.before_render += self._settle
+        app.before_render.add_handler(self._settle)
 
     def begin(self) -> None:
         """Make room for the application: two rows at the bottom."""
@@ -188,7 +188,7 @@ class Screen:
         self.app.output.write_raw(text)
         self.app.output.flush()
 
-# %% ../nbs/17_screen.ipynb #23645b35
+# %% ../nbs/17_screen.ipynb #159a6040
 class LineBatch:
     """Lines that wait to be shown together: for ten milliseconds, and with one write."""
 
@@ -219,7 +219,7 @@ class LineBatch:
             self.screen.add(lines)
         self.app.invalidate()
 
-# %% ../nbs/17_screen.ipynb #27a1de4f
+# %% ../nbs/17_screen.ipynb #462503a7
 class InputLine:
     """The line being typed: what stands before it, and what Tab does."""
 
@@ -276,7 +276,7 @@ class InputLine:
         if len(words) > 1:
             self.buffer.start_completion()
 
-# %% ../nbs/17_screen.ipynb #1028b39d
+# %% ../nbs/17_screen.ipynb #f8c839a8
 def _buffer(words: Callable[[], list[str]]) -> Buffer:
     from prompt_toolkit.buffer import Buffer
     from prompt_toolkit.completion import WordCompleter
@@ -284,7 +284,7 @@ def _buffer(words: Callable[[], list[str]]) -> Buffer:
     completer = WordCompleter(words, ignore_case=True, WORD=True)
     return Buffer(completer=completer, multiline=True)
 
-# %% ../nbs/17_screen.ipynb #a634bafd
+# %% ../nbs/17_screen.ipynb #c90d9526
 def application(
     line: InputLine, bar: Callable[[], str], keys: KeyBindings, colours: bool
 ) -> "Application[None]":
@@ -331,7 +331,7 @@ _STYLE = {
     "completion-toolbar.completion.current": "noinherit bold noreverse",
 }
 
-# %% ../nbs/17_screen.ipynb #65e34305
+# %% ../nbs/17_screen.ipynb #0da895e7
 def _output(colours: bool) -> Output:
     from prompt_toolkit.data_structures import Size
     from prompt_toolkit.output import ColorDepth

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CallQueue', 'Login', 'TerminalApp', 'on_a_terminal', 'run_chat_terminal']
 
-# %% ../nbs/17_terminal.ipynb #2cd6f736
+# %% ../nbs/17_terminal.ipynb #a0ecbb0c
 import asyncio
 import os
 import queue
@@ -18,9 +18,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .chat_client import ChatClient
-from .chat_view import Line, Mistake, Typed, notice, parse
-from .chat_session import ClientEvent, Disconnected
 from .chat_controller import ChatController, Presence, parts_of_bar
+from .chat_session import ClientEvent, Disconnected
+from .chat_view import Line, Mistake, Typed, notice, parse
 from .core import LOCALHOST
 from .protocol import DEFAULT_PORT, Error, Goodbye
 from .screen import InputLine, LineBatch, Screen, application, bar
@@ -33,7 +33,7 @@ if (
 else:
     KeyBindings = Any  # for tools that look at annotations
 
-# %% ../nbs/17_terminal.ipynb #fa6e54e1
+# %% ../nbs/17_terminal.ipynb #521a4023
 class CallQueue:
     """Makes calls that may wait, one after the other, on a thread of its own.
 
@@ -65,7 +65,7 @@ class CallQueue:
                 result = Error("bug", f"a bug in this program: {bug!r}")
             self._post(then, result)
 
-# %% ../nbs/17_terminal.ipynb #bbc8797c
+# %% ../nbs/17_terminal.ipynb #3e1d2708
 def _keys(face: "TerminalApp") -> KeyBindings:
     from prompt_toolkit.filters import Condition
     from prompt_toolkit.key_binding import KeyBindings
@@ -86,7 +86,7 @@ def _keys(face: "TerminalApp") -> KeyBindings:
     keys.add("c-z")(lambda event: face.suspend())
     return keys
 
-# %% ../nbs/17_terminal.ipynb #f9b24d99
+# %% ../nbs/17_terminal.ipynb #c96a7c35
 def _terminal_gone() -> tuple[type[BaseException], ...]:
     """What is raised when the terminal has been closed."""
     try:
@@ -99,7 +99,7 @@ def _terminal_gone() -> tuple[type[BaseException], ...]:
 
 _TERMINAL_GONE = _terminal_gone()
 
-# %% ../nbs/17_terminal.ipynb #00d16e7d
+# %% ../nbs/17_terminal.ipynb #2aaee132
 class Login:
     """One try to be in the chat under one name: a client and its controller.
 
@@ -185,7 +185,7 @@ class Login:
         if not self._given_up:
             self._app.show(self.chat.refused(error, time.time()))
 
-# %% ../nbs/17_terminal.ipynb #cd34b619
+# %% ../nbs/17_terminal.ipynb #96c44b20
 class TerminalApp:
     """A chat client on a terminal. `run` returns the exit status.
 
@@ -302,7 +302,7 @@ class TerminalApp:
         else:
             self.show([notice(f"a bug in this program: {what!r}", "!!")])
 
-# %% ../nbs/17_terminal.ipynb #7b4bf86b
+# %% ../nbs/17_terminal.ipynb #c003ff60
 def _say_last(status: int, last_words: str, unsent: int) -> None:
     """What stands on the terminal when the application has gone."""
     with suppress(OSError):
@@ -321,7 +321,7 @@ def _say_last(status: int, last_words: str, unsent: int) -> None:
         except (OSError, ValueError):  # of a terminal that is gone
             setattr(sys, name, None)
 
-# %% ../nbs/17_terminal.ipynb #586050a6
+# %% ../nbs/17_terminal.ipynb #2a4f5369
 def on_a_terminal() -> bool:
     """Can we draw where we read and write?"""
     if os.name != "posix" or os.environ.get("TERM", "dumb") == "dumb":

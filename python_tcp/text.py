@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MOST_MARKS', 'Row', 'PALETTE', 'GREY', 'RED', 'sanitize', 'one_row', 'Span', 'colour_of', 'fitting', 'wrap', 'cut']
 
-# %% ../nbs/14_text.ipynb #1be73389
+# %% ../nbs/14_text.ipynb #c3a521cb
 import re
 import zlib
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from wcwidth import wcwidth
 
 from .protocol import UNSAFE
 
-# %% ../nbs/14_text.ipynb #8d8359a8
+# %% ../nbs/14_text.ipynb #34d10ce2
 _REPLACED = re.compile(f"{UNSAFE.pattern}|[\ud800-\udfff]")
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u2065\u206a-\u206f\u3164"
@@ -35,7 +35,7 @@ def sanitize(text: str) -> str:
     text = _INVISIBLE.sub("", _REPLACED.sub("\N{REPLACEMENT CHARACTER}", text))
     return "\n".join(_close_isolates(_limit_marks(row)) for row in text.split("\n"))
 
-# %% ../nbs/14_text.ipynb #647d07ee
+# %% ../nbs/14_text.ipynb #6c009eb1
 MOST_MARKS = 4  # combining marks and joiners on one character
 _DIRECTIONS = "\u200e\u200f\u061c\u2066\u2067\u2068\u2069"
 
@@ -53,7 +53,7 @@ def _limit_marks(row: str) -> str:
         kept.append(character)
     return "".join(kept)
 
-# %% ../nbs/14_text.ipynb #73fe4072
+# %% ../nbs/14_text.ipynb #40c9166f
 _ISOLATES, _POP = "\u2066\u2067\u2068", "\u2069"
 
 
@@ -71,12 +71,12 @@ def _close_isolates(row: str) -> str:
         kept.append(character)
     return "".join(kept) + _POP * depth
 
-# %% ../nbs/14_text.ipynb #8530eab1
+# %% ../nbs/14_text.ipynb #f062464b
 def one_row(text: str) -> str:
     """`text` sanitized for a place of one row, as a name is: newlines become blanks."""
     return sanitize(text).replace("\n", " ")
 
-# %% ../nbs/14_text.ipynb #1421826f
+# %% ../nbs/14_text.ipynb #1e356b8a
 class Span(NamedTuple):
     """Text of one look: `bold`, or `reversed`, or in a `colour` of the palette of 256."""
 
@@ -88,7 +88,7 @@ class Span(NamedTuple):
 
 Row = list[Span]
 
-# %% ../nbs/14_text.ipynb #fe3ad4ad
+# %% ../nbs/14_text.ipynb #1830824a
 PALETTE = (29, 63, 98, 131, 163)
 GREY = 243
 RED = 131
@@ -98,7 +98,7 @@ def colour_of(name: str) -> int:
     """The colour of this name, always the same."""
     return PALETTE[zlib.crc32(name.lower().encode("utf-8", "replace")) % len(PALETTE)]
 
-# %% ../nbs/14_text.ipynb #fc5a7b8f
+# %% ../nbs/14_text.ipynb #0e320ad5
 def fitting(text: str, columns: int) -> int:
     """How many characters of `text` fit into so many columns."""
     if text.isascii():
@@ -109,7 +109,7 @@ def fitting(text: str, columns: int) -> int:
             return place
     return len(text)
 
-# %% ../nbs/14_text.ipynb #5e92d25a
+# %% ../nbs/14_text.ipynb #915acd19
 def wrap(text: str, columns: int, indent: int) -> list[tuple[int, int]]:
     """Where each row of `text` begins and ends. The first row has so many columns, and the
     others `indent` less.
@@ -131,7 +131,7 @@ def wrap(text: str, columns: int, indent: int) -> list[tuple[int, int]]:
         start = end + 1
     return found
 
-# %% ../nbs/14_text.ipynb #4b44af00
+# %% ../nbs/14_text.ipynb #f67a8a4f
 def cut(row: Row, start: int, end: int) -> Row:
     """The spans between two places in the text of a row."""
     spans, place = [], 0
