@@ -24,7 +24,6 @@ from python_tcp.chat_app import ChatServer
 from python_tcp.core import DEFAULT_BACKLOG, DEFAULT_BUFFER_SIZE, LOCALHOST
 from python_tcp.protocol import Limits
 from python_tcp.server import (
-    BaseServer,
     EnhancedTCPServer,
     EventDrivenTCPServer,
     TCPServer,
@@ -95,7 +94,7 @@ class Quiet(Recorder):
         self.events.append(("data", connection_id, data))
 
 
-def on_loop(server: BaseServer, function: Callable[[], object]) -> object:
+def on_loop(server: EventDrivenTCPServer, function: Callable[[], object]) -> object:
     """Run `function` on the server's thread, in one go, and return what it returned."""
     answer: queue.Queue = queue.Queue()
 
@@ -115,7 +114,7 @@ def on_loop(server: BaseServer, function: Callable[[], object]) -> object:
 class Held:
     """`with Held(server):` keeps the server's thread busy, so that what happens meanwhile meets it at once."""
 
-    def __init__(self, server: BaseServer) -> None:
+    def __init__(self, server: EventDrivenTCPServer) -> None:
         self.server, self.reached, self.go = (
             server,
             threading.Event(),
@@ -509,7 +508,7 @@ def test_a_client_that_connects_while_the_server_stops_troubles_nobody(caplog):
 
 def test_clients_are_told_and_get_what_is_queued_before_the_server_stops(started):
     server = Quiet()
-    server.farewell = lambda reason: f"bye: {reason}".encode()
+    server.farewell = lambda number, reason: f"bye: {reason}".encode()
     server.start()
     number, client = server.add_client()
     server.send(number, b"queued;")
@@ -781,7 +780,7 @@ def test_send_to_a_connection_that_was_closed_is_refused(trio):
 def test_a_close_reason_of_ones_own_is_seen_by_farewell_and_on_disconnect(trio):
     server, clients = trio
     number, client = next(iter(clients.items()))
-    server.farewell = lambda reason: f"({reason})".encode()
+    server.farewell = lambda number, reason: f"({reason})".encode()
     server.close(number, "because")
     assert read_all(client) == b"(because)"
     assert server.seen("disconnect") == ["because"]
@@ -971,7 +970,7 @@ def test_half_close_gets_the_answers_and_the_broadcasts_it_asked_for(started):
         server.send(number, b"answer;"),
         server.broadcast(b"news;"),
     )
-    server.farewell = lambda reason: b"bye"
+    server.farewell = lambda number, reason: b"bye"
     started(server)
     for _ in range(30):
         with dial(server.port) as client:
@@ -1053,7 +1052,7 @@ def test_a_client_that_takes_nothing_for_too_long_is_closed(started):
 
 def test_a_silent_client_is_closed_and_one_that_talks_stays(started):
     server = Recorder(idle_timeout=0.5)
-    server.farewell = lambda reason: reason.encode()
+    server.farewell = lambda number, reason: reason.encode()
     started(server)
     with dial(server.port) as silent, dial(server.port) as talker:
         start = time.monotonic()
