@@ -1,101 +1,53 @@
-"""The loop: outbox, timers, waking, the order of a tick, and streams in good and in bad weather."""
+"""The loop: timers, waking, the order of a tick, what is watched, and who is still alive."""
 
+import gc
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from selectors import EVENT_READ, EVENT_WRITE
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import LIMIT, wait_until
-from python_tcp.loop import (
-    EVENT_READ,
-    EVENT_WRITE,
-    EventLoop,
-    Outbox,
-    Reactor,
-    Stream,
-    Timers,
-    Waker,
-    Watchdog,
-)
-from sockets import nothing_left_over, read_all, read_exactly, reset, tcp_pair  # noqa: F401
+from python_tcp.loop import EventLoop, IdleTimer, KeepAlive, Timer, TimerQueue, Waker
+from python_tcp.loop import as_bytes
+from sockets import nothing_left_over  # noqa: F401
+from waiting import LIMIT, Clock, wait_until
 
 pytestmark = pytest.mark.usefixtures("nothing_left_over")
 
 
-class Clock:
-    """Time that passes when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class World:
-    """A reactor that a test ticks by hand, streams on it, and what they reported."""
+    """A loop that a test ticks by hand, with a clock of its own, and sockets on it."""
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.reactor = Reactor(self.clock)
+        self.loop = EventLoop(self.clock)
         self.start = time.monotonic()
         self.sockets: list[socket.socket] = []
-        self.events: list[tuple] = []  # (what, connection id, data or reason)
 
-    def add(
-        self, connection_id: int = 1, pair=tcp_pair, **options
-    ) -> tuple[Stream, socket.socket]:
-        """A stream that notes what happens to it, and the plain socket at its other end."""
-        peer, ours = pair()
-        peer.settimeout(LIMIT)
-        self.sockets += [peer, ours]
-        note = dict(
-            on_data=lambda stream, data: self.events.append(
-                ("data", stream.connection_id, data)
-            ),
-            on_end=lambda stream: self.events.append(
-                ("end", stream.connection_id, stream.close_reason)
-            ),
-            on_closed=lambda stream: self.events.append(
-                ("closed", stream.connection_id, stream.close_reason)
-            ),
-        )
-        return Stream(
-            self.reactor, ours, ("test", 0), connection_id, **(note | options)
-        ), peer
+    def pair(self) -> tuple[socket.socket, socket.socket]:
+        """Two connected sockets: ours, and the peer's."""
+        pair = socket.socketpair()
+        self.sockets += pair
+        return pair
 
-    def until(self, condition) -> None:
-        """Tick until `condition()` holds."""
-        end = time.monotonic() + LIMIT
-        while not condition():
-            assert time.monotonic() < end, (
-                f"not so after {LIMIT:g} s; seen: {self.events}"
-            )
-            self.reactor.tick(0.01)
+    def ready_socket(self, data: bytes = b"x") -> socket.socket:
+        ours, peer = self.pair()
+        peer.send(data)
+        return ours
 
     def ticks(self, count: int = 5) -> None:
         for _ in range(count):
-            self.reactor.tick(0)
+            self.loop.tick(0)
 
     @property
     def waited(self) -> float:
         """Seconds of real time since the test began."""
         return time.monotonic() - self.start
-
-    def seen(self, what: str, connection_id: int = 1) -> list:
-        return [
-            detail
-            for name, number, detail in self.events
-            if (name, number) == (what, connection_id)
-        ]
-
-    def data(self, connection_id: int = 1) -> bytes:
-        return b"".join(self.seen("data", connection_id))
 
 
 @pytest.fixture
@@ -104,109 +56,32 @@ def world() -> Iterator[World]:
     yield world
     for sock in world.sockets:
         sock.close()
-    world.reactor.close()
+    world.loop.close()
 
 
-def small_buffers(make=socket.socketpair) -> tuple[socket.socket, socket.socket]:
-    """A pair that takes little before it blocks."""
-    peer, ours = make()
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    return peer, ours
-
-
-def small_tcp_buffers() -> tuple[socket.socket, socket.socket]:
-    return small_buffers(tcp_pair)
-
-
-def block(world: World, stream: Stream, size: int = 500_000) -> bytes:
-    """Send more than the kernel takes. Returns what was sent."""
-    data = bytes(range(256)) * (size // 256)
-    stream.send(data)
-    world.ticks()
-    assert stream.queued
-    return data
-
-
-# Outbox
-
-
-class SmallOutbox(Outbox):
-    __slots__ = ()
-    MOST = 8  # so that short data meets the limit
-
-
-OUTBOX_STEPS = st.lists(st.binary(max_size=20) | st.integers(0, 30))
-
-
-@given(OUTBOX_STEPS)
-def test_outbox_gives_what_was_added_in_order_however_much_is_taken_at_a_time(steps):
-    outbox, waiting = SmallOutbox(), bytearray()
-    for step in steps:
-        if isinstance(step, bytes):
-            outbox.add(step)
-            waiting += step
-        elif waiting:
-            head = bytes(outbox.head())
-            assert head and waiting.startswith(head)
-            sent = min(step, len(head))
-            outbox.drop(sent)
-            del waiting[:sent]
-        assert outbox.size == len(waiting)
-    assert bool(outbox.head()) == bool(waiting)
-
-
-@given(OUTBOX_STEPS)
-def test_outbox_keep_head_keeps_a_beginning_that_can_still_be_sent(steps):
-    outbox = SmallOutbox()
-    for step in steps:
-        outbox.add(step) if isinstance(step, bytes) else outbox.drop(
-            min(step, len(outbox.head()))
-        ) if outbox.size else None
-    head = bytes(outbox.head())
-    outbox.keep_head()
-    assert (outbox.size, bytes(outbox.head())) == (len(head), head)
-    outbox.add(b"farewell")
-    assert outbox.size == len(head) + 8
-
-
-def test_outbox_does_not_copy_a_chunk_that_waits_alone():
-    outbox, data = Outbox(), b"x" * 1000
-    outbox.add(data)
-    assert outbox.head() is data
-
-
-def test_outbox_does_not_copy_a_big_chunk_again_for_every_write():
-    outbox, big = Outbox(), b"x" * 4 * Outbox.MOST
-    outbox.add(big)
-    outbox.add(b"more")
-    for _ in range(3):
-        assert memoryview(outbox.head()).obj is big
-        outbox.drop(10)
+# Bytes
 
 
 @pytest.mark.parametrize("wrong", ["text", 5, ["list"]])
-def test_outbox_refuses_what_is_not_bytes_at_the_door(wrong):
-    outbox = Outbox()
+def test_what_has_no_bytes_is_refused(wrong):
     with pytest.raises(TypeError):
-        outbox.add(wrong)
-    outbox.add(b"good")
-    assert (outbox.head(), outbox.size) == (b"good", 4)
+        as_bytes(wrong)
 
 
-def test_outbox_holds_what_a_bytearray_held_when_it_was_added():
-    outbox, data = Outbox(), bytearray(b"before")
-    outbox.add(data)
-    data[:] = b"after"
-    assert (bytes(outbox.head()), outbox.size) == (b"before", 6)
+def test_as_bytes_copies_only_what_could_change():
+    data, changing = b"data", bytearray(b"before")
+    kept = as_bytes(changing)
+    changing[:] = b"after"
+    assert as_bytes(data) is data and (kept, type(kept)) == (b"before", bytes)
+    assert as_bytes(memoryview(data)[1:]) == b"ata"
 
 
-# Timers
+# TimerQueue
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans())), st.integers(0, 9))
 def test_timers_run_those_due_by_time_then_by_age_and_never_the_cancelled(timers, now):
-    clock = Timers()
+    clock = TimerQueue()
     for number, (when, cancelled) in enumerate(timers):
         timer = clock.add(when, lambda number=number: number)
         if cancelled:
@@ -224,19 +99,94 @@ def test_timers_run_those_due_by_time_then_by_age_and_never_the_cancelled(timers
     )
 
 
+STEPS = st.lists(
+    st.tuples(st.just("add"), st.integers(0, 50))
+    | st.tuples(st.just("cancel"), st.integers(0, 200))
+    | st.tuples(st.just("due"), st.integers(0, 50)),
+    max_size=300,
+)
+
+
+@given(STEPS)
+def test_a_queue_of_timers_knows_what_is_left_however_it_is_used(steps):
+    queue, left, timers, now = TimerQueue(), {}, [], 0
+    for step, number in steps:
+        match step:
+            case "add":
+                timers.append(queue.add(now + number, len(timers)))
+                left[len(timers) - 1] = now + number
+            case "cancel" if timers:
+                timers[number % len(timers)].cancel()
+                left.pop(number % len(timers), None)
+            case "due":
+                now += number
+                order = sorted((when, key) for key, when in left.items() if when <= now)
+                assert [each.callback for each in queue.due(now)] == [
+                    key for _, key in order
+                ]
+                for _, key in order:
+                    del left[key]
+        assert len(queue) == len(left)
+        assert queue.next_due() == min(left.values(), default=None)
+
+
+def test_timers_that_are_cancelled_again_and_again_take_no_memory():
+    def timers() -> int:
+        return sum(type(each) is Timer for each in gc.get_objects())
+
+    queue, before = TimerQueue(), timers()
+    kept = [queue.add(number, print) for number in range(100)]
+    for number in range(10_000):
+        queue.add(1000 + number, print).cancel()
+    assert len(queue) == 100 and timers() - before < 500
+    assert queue.due(1000) == kept
+
+
+@pytest.mark.parametrize(
+    "when, longest, expected",
+    [
+        (None, None, None),
+        (None, 3.0, 3.0),
+        (107.0, None, 7.0),
+        (107.0, 3.0, 3.0),
+        (99.0, 3.0, 0.0),
+    ],
+)
+def test_a_queue_of_timers_says_how_long_to_wait(when, longest, expected):
+    queue = TimerQueue()
+    if when is not None:
+        queue.add(when, print)
+    assert queue.time_to_wait(100.0, longest) == expected
+
+
+def test_a_timer_counts_from_now_and_not_from_the_beginning_of_the_tick(world):
+    ran = []
+
+    def long_callback() -> None:
+        world.clock.now += 0.25
+        world.loop.call_later(0.25, lambda: ran.append(world.clock.now))
+
+    world.loop.call_later(0, long_callback)
+    world.ticks()
+    assert not ran
+    world.clock.now += 0.25
+    world.ticks()
+    assert ran == [1000.5]
+
+
 def test_a_timer_cancelled_by_another_one_of_the_same_tick_does_not_run(world, caplog):
     ran = []
-    world.reactor.call_later(1, lambda: second.cancel())
-    second = world.reactor.call_later(1, lambda: ran.append("second"))
-    world.reactor.call_later(1, lambda: ran.append("third"))
+    world.loop.call_later(1, lambda: second.cancel())
+    second = world.loop.call_later(1, lambda: ran.append("second"))
+    world.loop.call_later(1, lambda: ran.append("third"))
     world.clock.now += 1
-    world.reactor.tick(0)
+    world.loop.tick(0)
     assert ran == ["third"] and not caplog.records
 
 
 def test_a_timer_may_be_cancelled_after_it_ran(world):
     ran = []
-    timer = world.reactor.call_later(0, lambda: ran.append(1))
+    timer = world.loop.call_later(0, lambda: ran.append(1))
     world.ticks()
     timer.cancel()
     world.ticks()
@@ -251,74 +201,74 @@ def test_a_timer_that_asks_for_itself_at_once_leaves_room_for_the_rest_of_the_ti
     def again() -> None:
         ran.append(1)
         if len(ran) < 1000:
-            world.reactor.call_later(0, again)
+            world.loop.call_later(0, again)
 
     again()
-    world.reactor.tick(0)
+    world.loop.tick(0)
     assert len(ran) < 10
 
 
-# Watchdog
+# IdleTimer
 
 
-def test_a_watchdog_barks_once_when_it_is_not_fed_in_time(world):
-    barks = []
-    dog = Watchdog(world.reactor, 10, lambda: barks.append(world.clock.now))
-    dog.start()
-    for now in (1008, 1016, 1025.5):  # fed at each: never 10 s without
+def test_an_idle_timer_runs_out_once_when_it_is_not_reset_in_time(world):
+    timeouts = []
+    timer = IdleTimer(world.loop, 10, lambda: timeouts.append(world.clock.now))
+    timer.start()
+    for now in (1008, 1016, 1025.5):  # reset at each: never 10 s without
         world.clock.now = now
         world.ticks()
-        dog.feed()
-    assert not barks
+        timer.reset()
+    assert not timeouts
     world.clock.now = 1035.6
     world.ticks()
     world.clock.now = 1100
     world.ticks()
-    assert barks == [1035.6]
+    assert timeouts == [1035.6]
 
 
-def test_a_watchdog_that_is_stopped_keeps_quiet_until_it_is_started_again(world):
-    barks = []
-    dog = Watchdog(world.reactor, 10, lambda: barks.append(1))
-    dog.start()
-    dog.stop()
+def test_an_idle_timer_that_is_stopped_keeps_quiet_until_it_is_started_again(world):
+    timeouts = []
+    timer = IdleTimer(world.loop, 10, lambda: timeouts.append(1))
+    timer.start()
+    timer.stop()
     world.clock.now += 11
     world.ticks()
-    assert not barks
-    dog.start()
+    assert not timeouts
+    timer.start()
     world.clock.now += 9
     world.ticks()
-    assert not barks
+    assert not timeouts
     world.clock.now += 1
     world.ticks()
-    assert barks == [1]
+    assert timeouts == [1]
 
 
-def test_a_watchdog_stopped_and_started_counts_from_the_second_start(world):
-    barks = []
-    dog = Watchdog(world.reactor, 10, lambda: barks.append(1))
-    dog.start()
+def test_an_idle_timer_stopped_and_started_counts_from_the_second_start(world):
+    timeouts = []
+    timer = IdleTimer(world.loop, 10, lambda: timeouts.append(1))
+    timer.start()
     world.clock.now += 9
     world.ticks()
-    dog.stop()
-    dog.start()
+    timer.stop()
+    timer.start()
     world.clock.now += 9
     world.ticks()
-    assert not barks
+    assert not timeouts
     world.clock.now += 1
     world.ticks()
-    assert barks == [1]
+    assert timeouts == [1]
 
 
-def test_a_watchdog_that_is_closed_never_barks(world):
-    barks = []
-    dog = Watchdog(world.reactor, 10, lambda: barks.append(1))
-    dog.close()
-    dog.start()
-    dog.close()
+def test_an_idle_timer_that_is_closed_never_runs_out(world):
+    timeouts = []
+    timer = IdleTimer(world.loop, 10, lambda: timeouts.append(1))
+    timer.close()
+    timer.start()
+    timer.close()
     world.clock.now += 100
     world.ticks()
-    assert not barks
+    assert not timeouts
 
 
 # Waker and EventLoop
@@ -414,14 +364,7 @@ def test_a_call_that_raises_is_logged_and_the_loop_goes_on(loop, caplog):
     assert "ZeroDivisionError" in caplog.text
 
 
-# Reactor
-
-
-def ready_socket(world: World, data: bytes = b"x") -> socket.socket:
-    ours, peer = socket.socketpair()
-    world.sockets += [ours, peer]
-    peer.send(data)
-    return ours
+# The tick
 
 
 def test_a_tick_runs_callbacks_then_hooks_then_flushes(world):
@@ -429,16 +372,16 @@ def test_a_tick_runs_callbacks_then_hooks_then_flushes(world):
 
     def hook() -> None:
         order.append("hook")
-        world.reactor.at_end_of_tick(lambda: order.append("hook of the hook"))
+        world.loop.at_end_of_tick(lambda: order.append("hook of the hook"))
 
     def callback(events: int) -> None:
         order.append("callback")
-        world.reactor.flush_later(lambda: order.append("flush"))
-        world.reactor.at_end_of_tick(hook)
+        world.loop.flush_later(lambda: order.append("flush"))
+        world.loop.at_end_of_tick(hook)
 
     for _ in range(2):
-        world.reactor.watch(ready_socket(world), EVENT_READ, callback)
-    world.reactor.tick(0)
+        world.loop.watch(world.ready_socket(), EVENT_READ, callback)
+    world.loop.tick(0)
     assert (
         order
         == ["callback"] * 2 + ["hook"] * 2 + ["hook of the hook"] * 2 + ["flush"] * 2
@@ -447,8 +390,8 @@ def test_a_tick_runs_callbacks_then_hooks_then_flushes(world):
 
 def test_hooks_and_flushes_run_once(world):
     ran = []
-    world.reactor.at_end_of_tick(lambda: ran.append("hook"))
-    world.reactor.flush_later(lambda: ran.append("flush"))
+    world.loop.at_end_of_tick(lambda: ran.append("hook"))
+    world.loop.flush_later(lambda: ran.append("flush"))
     world.ticks()
     assert ran == ["hook", "flush"]
 
@@ -456,27 +399,17 @@ def test_hooks_and_flushes_run_once(world):
 @pytest.mark.parametrize("what", ["at_end_of_tick", "flush_later"])
 def test_a_flush_that_asks_for_a_hook_or_a_flush_gets_it_without_waiting(world, what):
     ran = []
-    world.reactor.flush_later(
-        lambda: getattr(world.reactor, what)(lambda: ran.append(what))
-    )
-    world.reactor.tick(0)
-    world.reactor.tick(LIMIT)  # no socket and no timer would end this wait
+    world.loop.flush_later(lambda: getattr(world.loop, what)(lambda: ran.append(what)))
+    world.loop.tick(0)
+    world.loop.tick(LIMIT)  # no socket and no timer would end this wait
     assert ran == [what] and world.waited < LIMIT / 2
 
 
 def test_a_due_timer_ends_the_wait_for_sockets(world):
     ran = []
-    world.reactor.call_later(0, lambda: ran.append(1))
-    world.reactor.tick(None)
+    world.loop.call_later(0, lambda: ran.append(1))
+    world.loop.tick(None)
     assert ran == [1]
-
-
-def test_what_a_timer_sends_goes_out_without_another_event(world):
-    stream, peer = world.add()
-    world.reactor.call_later(1, lambda: stream.send(b"tick"))
-    world.clock.now += 1
-    world.ticks(2)
-    assert read_exactly(peer, 4) == b"tick"
 
 
 @pytest.mark.parametrize(
@@ -487,501 +420,241 @@ def test_what_raises_is_logged_and_what_comes_after_it_runs(world, caplog, where
     for callback in (lambda *events: 1 / 0, lambda *events: ran.append(1)):
         match where:
             case "call_later":
-                world.reactor.call_later(0, callback)
+                world.loop.call_later(0, callback)
             case "watch":
-                world.reactor.watch(ready_socket(world), EVENT_READ, callback)
+                world.loop.watch(world.ready_socket(), EVENT_READ, callback)
             case _:
-                getattr(world.reactor, where)(callback)
-    world.reactor.tick(0)
+                getattr(world.loop, where)(callback)
+    world.loop.tick(0)
     assert ran == [1]
     assert "ZeroDivisionError" in caplog.text
 
 
 def test_watch_can_be_changed_and_ended(world):
     seen = []
-    sock = ready_socket(world)
-    world.reactor.watch(sock, EVENT_READ | EVENT_WRITE, seen.append)
-    world.reactor.tick(0)
-    world.reactor.watch(sock, EVENT_READ, seen.append)
-    world.reactor.tick(0)
-    world.reactor.watch(sock, 0, seen.append)
-    world.reactor.watch(sock, 0, seen.append)  # twice: no harm
-    world.reactor.tick(0)
+    sock = world.ready_socket()
+    world.loop.watch(sock, EVENT_READ | EVENT_WRITE, seen.append)
+    world.loop.tick(0)
+    world.loop.watch(sock, EVENT_READ, seen.append)
+    world.loop.tick(0)
+    world.loop.watch(sock, 0, seen.append)
+    world.loop.watch(sock, 0, seen.append)  # twice: no harm
+    world.loop.tick(0)
     assert seen == [EVENT_READ | EVENT_WRITE, EVENT_READ]
 
 
-# Streams: writing
+def test_a_hook_that_asks_for_itself_does_not_keep_the_tick_from_ending(world):
+    ran = []
+
+    def hook() -> None:
+        ran.append("hook")
+        world.loop.at_end_of_tick(hook)
+
+    world.loop.at_end_of_tick(hook)
+    world.loop.flush_later(lambda: ran.append("flush"))
+    world.loop.tick(0)
+    assert ran.count("hook") < 5 and ran[-1] == "flush"
+    before = len(ran)
+    world.loop.tick(LIMIT)  # no socket and no timer would end this wait
+    assert len(ran) > before and world.waited < LIMIT / 2
 
 
-def test_a_tick_writes_once_however_often_was_sent(world):
-    stream, peer = world.add(
-        pair=lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    )  # keeps writes apart
-    for data in (b"one", b"", b"two", b"three"):
-        assert stream.send(data)
-    assert stream.queued == 11
-    world.reactor.tick(0)
-    assert (peer.recv(100), stream.queued) == (b"onetwothree", 0)
-    stream.send(b"four")
-    world.ticks()
-    assert peer.recv(100) == b"four"
-    peer.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        peer.recv(100)
+# What is watched
 
 
-def test_all_bytes_arrive_in_order_at_a_peer_that_reads_in_small_pieces(world):
-    stream, peer = world.add(pair=small_buffers, max_output=10_000_000)
-    chunks = [bytes([number % 256]) * (number * 97) for number in range(150)]
-    received = bytearray()
-    for chunk in chunks:
-        stream.send(chunk)
-        world.reactor.tick(0)
-    peer.setblocking(False)
+def test_a_callback_may_end_the_watching_of_a_socket_that_is_ready_too(world):
+    pairs = [world.pair() for _ in range(3)]
+    heard = []
 
-    def read_a_little() -> bool:
-        try:
-            received.extend(peer.recv(10_007))
-        except BlockingIOError:
-            pass
-        return len(received) == sum(map(len, chunks))
+    def callback(mine):
+        def ready(events: int) -> None:
+            heard.append(mine)
+            for other, _ in pairs:
+                if other is not mine:
+                    world.loop.watch(other, 0)
 
-    world.until(read_a_little)
-    assert received == b"".join(chunks)
+        return ready
 
-
-class CountingLoop(EventLoop):
-    ticks = 0
-
-    def tick(self, longest: float | None = None) -> None:
-        self.ticks += 1
-        super().tick(longest)
+    for ours, peer in pairs:
+        world.loop.watch(ours, EVENT_READ, callback(ours))
+        peer.send(b"x")
+    world.ticks(1)
+    assert len(heard) == 1
 
 
-@pytest.mark.parametrize(
-    "blocked",
-    [False, True],
-    ids=["with nothing to send", "with a peer that does not read"],
-)
-def test_a_loop_with_nothing_to_do_does_not_turn(blocked):
-    loop = CountingLoop()
-    peer, ours = small_buffers()
-    stream = Stream(loop, ours, (), on_data=print)
-    if blocked:
-        stream.send(bytes(500_000))
-    thread = loop.start_thread("counting")
-    settled, later = threading.Event(), threading.Event()
-    loop.call_threadsafe(
-        lambda: loop.call_later(0.2, settled.set)
-    )  # the kernel has taken what it takes
-    assert settled.wait(LIMIT)
-    before = loop.ticks
-    loop.call_threadsafe(lambda: loop.call_later(0.3, later.set))
-    assert later.wait(LIMIT)
-    assert bool(stream.queued) == blocked
-    assert loop.ticks - before < 10  # one that spins makes thousands
-    loop.call_threadsafe(lambda: stream.abort("test"))
-    loop.stop()
-    thread.join(LIMIT)
+def test_a_callback_may_give_a_ready_socket_another_callback(world):
+    first, second = world.ready_socket(), world.ready_socket()
+    heard = []
+
+    def swap(mine, other):
+        def ready(events: int) -> None:
+            mine.recv(10)
+            world.loop.watch(other, EVENT_READ, lambda events: heard.append("new"))
+
+        return ready
+
+    world.loop.watch(first, EVENT_READ, swap(first, second))
+    world.loop.watch(second, EVENT_READ, swap(second, first))
+    world.ticks(1)
+    assert not heard  # what was ready was ready for the old one
+    world.ticks(1)
+    assert heard == ["new"]
+
+
+def test_a_descriptor_that_is_used_again_is_watched_for_its_new_socket(world):
+    heard = []
+    old, old_peer = world.pair()
+    number = old.fileno()
+    world.loop.watch(old, EVENT_READ, lambda events: heard.append("old"))
+    old.close()
+    new, peer = world.pair()
+    assert new.fileno() == number
+    world.loop.watch(new, EVENT_READ, lambda events: heard.append("new"))
+    peer.send(b"x")
+    world.ticks(1)
+    assert heard == ["new"]
+    world.loop.watch(old, 0)  # must not touch the new one
+    world.ticks(1)
+    assert heard == ["new", "new"]
+
+
+def test_a_socket_that_was_closed_can_be_given_up_in_every_order(world):
+    ours, peer = world.pair()
+    world.loop.watch(ours, EVENT_READ, print)
+    ours.close()
+    for _ in range(2):
+        world.loop.watch(ours, 0)
+    world.loop.watch(peer, 0)  # it never was watched
     peer.close()
-
-
-def test_a_loop_does_not_turn_after_a_blocked_peer_has_read_everything():
-    loop = CountingLoop()
-    peer, ours = small_buffers()
-    stream = Stream(loop, ours, (), on_data=print)
-    stream.send(bytes(500_000))
-    thread = loop.start_thread("counting")
-    assert read_exactly(peer, 500_000) == bytes(500_000)
-    wait_until(lambda: not stream.queued)
-    before, later = loop.ticks, threading.Event()
-    loop.call_threadsafe(lambda: loop.call_later(0.3, later.set))
-    assert later.wait(LIMIT)
-    assert loop.ticks - before < 10
-    loop.call_threadsafe(lambda: stream.abort("test"))
-    loop.stop()
-    thread.join(LIMIT)
-    peer.close()
-
-
-# Streams: slow consumers
-
-
-def test_a_peer_that_lets_too_many_bytes_wait_is_told_so_and_closed(world):
-    stream, peer = world.add(
-        pair=small_buffers,
-        max_output=200_000,
-        farewell=lambda reason: f"bye: {reason}".encode(),
-    )
-    line, sent = b"0123456789" * 1000, 0
-    while stream.send(line):
-        sent += len(line)
-        world.reactor.tick(0)
-    assert stream.close_reason == "slow_consumer"
-    assert stream.queued < 400_000 and sent < 2_000_000
-    assert world.seen("end") == ["slow_consumer"]
-    received: list[bytes] = []
-    reader = threading.Thread(target=lambda: received.append(read_all(peer)))
-    reader.start()
-    world.until(lambda: received)
-    reader.join()
-    whole, farewell, rest = received[0].partition(b"bye: slow_consumer")
-    assert farewell and not rest
-    assert (line * (sent // len(line))).startswith(whole)
-    peer.close()
-    world.until(lambda: world.seen("closed"))
-    assert world.seen("end") == world.seen("closed") == ["slow_consumer"]
-
-
-def test_a_peer_that_was_refused_something_is_closed_even_if_it_reads_before_the_flush(
-    world,
-):
-    stream, peer = world.add(pair=small_buffers, max_output=30_000)
-    assert stream.send(bytes(40_000)) and not stream.send(b"what it will never get")
-    assert (
-        stream.close_reason is None
-    )  # not within `send`: its caller may be in the middle of something
-    peer.recv(20_000)
-    world.reactor.tick(0)
-    assert stream.close_reason == "slow_consumer" and stream.queued <= 30_000
-    assert world.seen("end") == ["slow_consumer"]
-
-
-def test_what_a_slow_peer_will_never_read_is_not_kept(world):
-    stream, peer = world.add(pair=small_buffers, max_output=1_000_000)
-    for _ in range(500):
-        stream.send(bytes(10_000))
-    world.ticks()
-    assert stream.close_reason == "slow_consumer" and stream.queued < 1_000_000
-
-
-def test_a_peer_that_takes_nothing_for_too_long_is_closed(world):
-    stream, peer = world.add(pair=small_buffers, output_timeout=10)
-    block(world, stream)
-    world.clock.now += 9.9
-    world.ticks()
-    assert stream.close_reason is None
-    world.clock.now += 0.2
-    world.ticks()
-    assert stream.close_reason == "slow_consumer"
-    assert world.events == [("end", 1, "slow_consumer"), ("closed", 1, "slow_consumer")]
-
-
-def test_a_peer_that_reads_slowly_but_steadily_stays(world):
-    stream, peer = world.add(pair=small_buffers, output_timeout=10)
-    data = block(world, stream, 50_000)
-    received = bytearray()
-    while stream.queued:
-        before = stream.queued
-        while stream.queued == before:  # a peer that reads makes room, sooner or later
-            received += peer.recv(1000)
-            assert stream.close_reason is None
-            world.reactor.tick(0)
-        world.clock.now += 6
-        world.ticks()
-    stream.send(b"!")
-    world.ticks()
-    assert received + read_exactly(peer, len(data) + 1 - len(received)) == data + b"!"
-    world.clock.now += 60  # nothing waits any more: no deadline
-    world.ticks()
-    assert stream.close_reason is None
-
-
-# Streams: closing
-
-
-def test_finish_sends_what_is_queued_then_farewell_then_closes(world):
-    stream, peer = world.add(farewell=lambda reason: f"({reason})".encode())
-    stream.send(b"queued ")
-    stream.finish("because")
-    assert not stream.send(b"too late")
-    world.ticks()
-    assert read_all(peer) == b"queued (because)"
-    assert world.events == [("end", 1, "because")]
-    peer.close()
-    world.until(lambda: world.seen("closed"))
-    assert world.events == [("end", 1, "because"), ("closed", 1, "because")]
-    assert stream.state == "CLOSED" and stream.sock.fileno() == -1
-
-
-def test_finish_waits_for_a_blocked_peer_and_then_tells_it_everything(world):
-    stream, peer = world.add(pair=small_buffers, farewell=lambda reason: b"the end")
-    data = block(world, stream)
-    stream.finish("because")
-    reader = threading.Thread(target=lambda: received.append(read_all(peer)))
-    received: list[bytes] = []
-    reader.start()
-    world.until(lambda: received)
-    reader.join()
-    assert received == [data + b"the end"]
-
-
-def test_a_peer_that_never_closes_is_waited_for_only_so_long(world):
-    stream, peer = world.add()
-    stream.finish("because")
-    world.ticks()
-    assert not world.seen("closed")
-    world.clock.now += Stream.LINGER + 0.01
-    world.ticks()
-    assert world.seen("closed") == ["because"]
-
-
-def test_the_last_words_arrive_although_we_have_not_read_all_that_the_peer_sent(world):
-    stream, peer = world.add(buffer_size=1024, farewell=lambda reason: b"last words")
-    peer.sendall(bytes(100_000))
-    world.until(lambda: world.seen("data"))
-    stream.finish("enough")
-    got = len(world.data())
-    world.until(lambda: stream.queued == 0)
-    peer.sendall(bytes(50_000))
-    world.ticks(300)
-    assert read_all(peer) == b"last words"  # and no ConnectionResetError
-    assert len(world.data()) == got  # what came after the end is nobody's business
-
-
-def test_abort_closes_at_once_and_drops_what_is_queued(world):
-    stream, peer = world.add()
-    stream.send(b"lost")
-    stream.abort("now")
-    assert world.events == [("end", 1, "now"), ("closed", 1, "now")]
-    world.ticks()
-    assert read_all(peer) == b""
-    assert not stream.send(b"x")
-
-
-@pytest.mark.parametrize("first", ["finish", "abort"])
-def test_a_stream_ends_and_closes_once_however_often_it_is_ended(world, first):
-    stream, peer = world.add(farewell=lambda reason: reason.encode())
-    getattr(stream, first)("first")
-    for _ in range(3):
-        stream.finish("later")
-        stream.finish("later")
-        world.ticks(1)
-    stream.abort("later")
-    stream.abort("later")
-    world.clock.now += 100
-    world.ticks()
-    assert world.events == [("end", 1, "first"), ("closed", 1, "first")]
-    assert read_all(peer) == (b"first" if first == "finish" else b"")
-
-
-def test_a_peer_that_half_closes_gets_its_answer(world):
-    stream, peer = world.add(
-        on_data=lambda stream, data: stream.send(b"answer to " + data)
-    )
-    peer.sendall(b"question")
-    peer.shutdown(socket.SHUT_WR)
-    world.until(lambda: world.seen("closed"))
-    assert read_all(peer) == b"answer to question"
-    assert world.seen("end") == world.seen("closed") == ["closed by peer"]
-
-
-def test_a_peer_that_half_closes_gets_even_an_answer_that_blocks(world):
-    answer = bytes(range(256)) * 2000
-    stream, peer = world.add(
-        pair=small_buffers, on_data=lambda stream, data: stream.send(answer)
-    )
-    peer.sendall(b"question")
-    peer.shutdown(socket.SHUT_WR)
-    world.until(lambda: world.seen("end"))
-    received: list[bytes] = []
-    reader = threading.Thread(target=lambda: received.append(read_all(peer)))
-    reader.start()
-    world.until(lambda: world.seen("closed"))
-    reader.join()
-    assert received == [answer]
-
-
-def test_a_half_closed_peer_that_does_not_read_is_not_waited_for_for_ever(world):
-    stream, peer = world.add(pair=small_buffers, output_timeout=10)
-    block(world, stream)
-    peer.shutdown(socket.SHUT_WR)
-    world.until(lambda: world.seen("end"))
-    world.clock.now += 10.1
-    world.ticks()
-    assert world.seen("closed") == ["closed by peer"]
-
-
-# Streams: RST
-
-
-def reset_while_open(world, stream, peer):
-    pass
-
-
-def reset_while_output_waits_for_the_tick(world, stream, peer):
-    stream.send(b"hello")
-
-
-def reset_while_blocked(world, stream, peer):
-    block(world, stream)
-
-
-def reset_while_finishing_blocked(world, stream, peer):
-    block(world, stream)
-    stream.finish("test")
+    world.loop.watch(peer, 0)
     world.ticks()
 
 
-def reset_after_finish_was_asked_for(world, stream, peer):
-    stream.send(b"hello")
-    stream.finish("test")
+# A crowd
 
 
-def reset_while_lingering(world, stream, peer):
-    stream.finish("test")
-    world.ticks()
-    assert not world.seen("closed")
+class Crowd(World):
+    """Sockets of which each notes when it is served."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.loop.close()
+        self.loop = EventLoop()
+        self.loop.PATIENCE = 5.0  # seconds: enough for any machine
+        self.served: list[int] = []
+        self.peers = [self.member(number) for number in range(size)]
+
+    def member(self, number: int) -> socket.socket:
+        ours, peer = self.pair()
+
+        def serve(events: int) -> None:
+            self.served.append(number)
+            ours.recv(10)
+
+        self.loop.watch(ours, EVENT_READ, serve)
+        return peer
+
+    def speak(self, members: slice, data: bytes = b"x") -> None:
+        for peer in self.peers[members]:
+            peer.send(data)
 
 
-def reset_while_half_closed_and_blocked(world, stream, peer):
-    block(world, stream)
-    peer.shutdown(socket.SHUT_WR)
-    world.until(lambda: world.seen("end"))
+@pytest.fixture
+def crowd() -> Iterator[Crowd]:
+    crowd = Crowd(10)
+    yield crowd
+    for sock in crowd.sockets:
+        sock.close()
+    crowd.loop.close()
 
 
-def reset_with_input_that_was_not_read(world, stream, peer):
-    peer.sendall(b"hello")
+def test_the_rest_of_a_crowd_is_waited_for(crowd):
+    crowd.speak(slice(None))
+    crowd.loop.tick(LIMIT)
+    crowd.speak(slice(5))
+    late = threading.Timer(0.05, crowd.speak, [slice(5, None)])
+    late.start()
+    crowd.loop.tick(LIMIT)
+    late.join()
+    assert sorted(crowd.served) == sorted([*range(10)] * 2)
 
 
-RESETS = [
-    function for name, function in list(globals().items()) if name.startswith("reset_")
-]
+def test_a_few_are_served_at_once(crowd):
+    for _ in range(2):
+        crowd.speak(slice(5))
+        crowd.loop.tick(LIMIT)
+    crowd.speak(slice(1))
+    crowd.loop.tick(LIMIT)
+    assert len(crowd.served) == 11 and crowd.waited < crowd.loop.PATIENCE
 
 
-@pytest.mark.parametrize("situation", RESETS, ids=lambda function: function.__name__)
-def test_a_reset_ends_and_closes_the_stream_once_in_every_state(
-    world, caplog, situation
-):
-    stream, peer = world.add(pair=small_tcp_buffers)
-    other, other_peer = world.add(2)
-    situation(world, stream, peer)
-    reset(peer)
-    world.until(lambda: world.seen("closed"))
-    world.clock.now += 100
-    world.ticks()
-    assert len(world.seen("end")) == len(world.seen("closed")) == 1
-    assert stream.close_reason in (
-        "test",
-        "closed by peer",
-    ) or stream.close_reason.startswith("connection lost: ")
-    assert not stream.send(b"x") and not caplog.records
-    other.send(b"still here")
-    world.ticks()
-    assert read_exactly(other_peer, 10) == b"still here" and not world.seen("end", 2)
+def test_one_that_never_stops_is_served_once_a_tick_and_is_no_crowd(crowd):
+    crowd.speak(slice(None))
+    crowd.loop.tick(LIMIT)
+    crowd.served.clear()
+    crowd.speak(slice(1), bytes(10_000))
+    crowd.loop.tick(LIMIT)
+    assert crowd.served == [0] and crowd.waited < crowd.loop.PATIENCE
 
 
-# Streams: callbacks
+# KeepAlive
 
 
-def explode(*args: object) -> None:
-    raise RuntimeError("oops")
+class Line:
+    """A keepalive of which a test sees what it does."""
+
+    def __init__(self, world: World, after: float = 30, timeout: float = 10) -> None:
+        self.did: list[tuple[str, float]] = []
+        self.world = world
+        self.alive = KeepAlive(
+            world.loop, after, timeout, lambda: self.note("ping"), lambda: self.note("dead")
+        )  # fmt: skip
+        self.alive.start()
+
+    def note(self, what: str) -> None:
+        self.did.append((what, self.world.clock.now - 1000))
+
+    def at(self, *times: float) -> list[tuple[str, float]]:
+        """Let it be that time, one after the other; returns what it has done by then."""
+        for each in times:
+            self.world.clock.now = 1000 + each
+            self.world.ticks(2)
+        return self.did
 
 
-@pytest.mark.parametrize("callback", ["on_data", "on_end", "on_closed", "farewell"])
-def test_a_callback_that_raises_is_logged_and_costs_its_own_connection_only(
-    world, caplog, callback
-):
-    other, other_peer = world.add(8)
-    stream, peer = world.add(7, **{callback: explode})
-    peer.sendall(b"x")
-    other_peer.sendall(b"y")
-    world.until(lambda: world.seen("data", 8))
-    if callback != "on_data":
-        stream.finish("test")
-    world.ticks()
-    world.clock.now += 100
-    world.until(lambda: stream.state == "CLOSED")
-    assert "connection 7" in caplog.text and "RuntimeError: oops" in caplog.text
-    assert len(world.seen("end", 7)) == (callback != "on_end")
-    assert len(world.seen("closed", 7)) == (callback != "on_closed")
-    other.send(b"fine")
-    world.ticks()
-    assert read_exactly(other_peer, 4) == b"fine" and not world.seen("end", 8)
+def test_a_silent_peer_is_asked_and_one_that_does_not_answer_is_dead(world):
+    line = Line(world)
+    assert line.at(29.9) == []
+    assert line.at(30) == [("ping", 30)]
+    assert line.at(39.9) == [("ping", 30)]
+    assert line.at(40, 100, 1000) == [("ping", 30), ("dead", 40)]
 
 
-def test_a_farewell_may_be_none(world):
-    stream, peer = world.add(farewell=lambda reason: None)
-    stream.send(b"all")
-    stream.finish("test")
-    world.ticks()
-    assert read_all(peer) == b"all" and world.events == [("end", 1, "test")]
+def test_a_peer_that_speaks_is_not_asked(world):
+    line = Line(world)
+    for seconds in range(20, 200, 20):
+        assert line.at(seconds) == []
+        line.alive.heard()
+    assert line.at(209.9) == []
+    assert line.at(210) == [("ping", 210)]
 
 
-@pytest.mark.parametrize("ending", ["finish", "abort"])
-def test_a_stream_may_be_ended_in_its_own_callbacks(world, ending):
-    def end(stream, *data) -> None:
-        world.events.append(("called", 1, None))
-        getattr(stream, ending)("in callback")
-
-    stream, peer = world.add(buffer_size=1, on_data=end, on_end=end)
-    peer.sendall(b"many bytes")
-    world.until(lambda: world.seen("called"))
-    world.clock.now += 100
-    world.until(lambda: world.seen("closed"))
-    assert world.seen("closed") == ["in callback"]
-    assert (
-        len(world.seen("called")) == 2
-    )  # one for data, one for the end: nothing after it
+@pytest.mark.parametrize("timeout", [10, 100])
+def test_a_peer_that_answers_is_asked_again_after_as_long_a_silence(world, timeout):
+    line = Line(world, timeout=timeout)
+    line.at(30, 35)
+    line.alive.heard()
+    line.alive.heard()
+    assert line.at(64.9) == [("ping", 30)]
+    assert line.at(65) == [("ping", 30), ("ping", 65)]
+    assert line.at(65 + timeout)[2:] == [("dead", 65 + timeout)]
 
 
-def test_a_stream_closed_by_another_ones_callback_in_the_same_tick_gets_nothing_more(
-    world, caplog
-):
-    streams: list[Stream] = []
-
-    def close_the_others(stream, data) -> None:
-        world.events.append(("data", stream.connection_id, data))
-        for other in streams:
-            if other is not stream:
-                other.abort("by another")
-
-    pairs = [world.add(number, on_data=close_the_others) for number in (1, 2, 3)]
-    streams += [stream for stream, _ in pairs]
-    for _, peer in pairs:
-        peer.sendall(b"x")
-    world.ticks()
-    assert sorted(len(world.seen("data", number)) for number in (1, 2, 3)) == [0, 0, 1]
-    assert sorted(len(world.seen("closed", number)) for number in (1, 2, 3)) == [
-        0,
-        1,
-        1,
-    ]
-    assert not caplog.records
-
-
-def test_a_stream_that_may_be_written_and_read_and_is_closed_between_is_not_read(
-    world, caplog
-):
-    stream, peer = world.add(pair=small_tcp_buffers)
-    block(world, stream)
-    peer.sendall(b"unread")
-    reset(peer)  # readable, writable and broken at the same time
-    world.until(lambda: world.seen("closed"))
-    assert len(world.seen("end")) == 1 and not caplog.records
-
-
-def test_send_in_on_end_is_refused(world):
-    answers = []
-    stream, peer = world.add(on_end=lambda stream: answers.append(stream.send(b"x")))
-    stream.finish("test")
-    world.ticks()
-    assert answers == [False] and read_all(peer) == b""
-
-
-def test_what_a_wrong_send_raises_does_not_stay_in_the_way(world):
-    stream, peer = world.add()
-    with pytest.raises(TypeError):
-        stream.send("text")
-    stream.send(b"bytes")
-    world.ticks()
-    assert read_exactly(peer, 5) == b"bytes"
-
-
-def test_the_state_of_a_stream_follows_the_kernel_when_the_peer_has_finished(world):
-    states = []
-    stream, peer = world.add(on_end=lambda stream: states.append(stream.state))
-    assert stream.state == "ESTABLISHED"
-    peer.shutdown(socket.SHUT_WR)
-    world.ticks()
-    assert states == ["CLOSE_WAIT"] and stream.state == "CLOSED"
+@pytest.mark.parametrize("when", [5, 35], ids=["while it waits", "while it has asked"])
+def test_a_keepalive_that_is_closed_does_nothing_more(world, when):
+    line = Line(world)
+    line.at(*{min(when, 30), when})
+    before = list(line.did)
+    line.alive.close()
+    line.alive.close()
+    assert line.at(100, 1000) == before
