@@ -1,0 +1,768 @@
+"""`ChatServer` over real TCP, and its parts: whoever does whatever, the others go on chatting."""
+
+import itertools
+import json
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from helpers import LineClient, Program, wait_until
+
+from python_tcp.chat_server import ChatServer
+from python_tcp.history import SQLiteStore
+from python_tcp.messages import MemoryStore
+from python_tcp.protocol import Limits, Message
+
+FREE = Limits(flood_burst=0)  # no flood control: for tests about something else
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    with ChatServer(limits=FREE) as server:
+        yield server
+
+
+class Pair:
+    """Ann and Bob, who chat in the lobby, and hear nobody but themselves."""
+
+    def __init__(self, port: int) -> None:
+        self.ann, self.bob = LineClient(port).join("ann"), LineClient(port).join("bob")
+        assert self.ann.read()["type"] == "join"
+        self.texts = map(str, itertools.count())
+
+    def go_on_chatting(self) -> None:
+        """Each says something, and the next thing that both hear is that."""
+        for speaker in (self.ann, self.bob):
+            speaker.say("message", content=(text := next(self.texts)))
+            assert [
+                hearer.read().get("content") for hearer in (self.ann, self.bob)
+            ] == [text, text]
+
+
+@pytest.fixture
+def pair(server: ChatServer) -> Iterator[Pair]:
+    pair = Pair(server.port)
+    with pair.ann, pair.bob:
+        yield pair
+
+
+def without_time(events: list[dict]) -> list[dict]:
+    """The events without what differs from one time to the next: timestamps and tokens."""
+    return [
+        {
+            key: value
+            for key, value in event.items()
+            if key not in ("timestamp", "token")
+        }
+        for event in events
+    ]
+
+
+# --- the way of a message ----------------------------------------------------------------------------------------
+
+
+def test_a_conversation_on_the_wire(server: ChatServer) -> None:
+    with LineClient(server.port) as ann, LineClient(server.port) as bob:
+        ann.say("join", username="Ann")
+        assert (
+            ann.read().items()
+            >= {
+                "type": "welcome",
+                "username": "Ann",
+                "room": "lobby",
+                "protocol": 1,
+                "seq": 0,
+            }.items()
+        )
+        assert ann.read() == {"type": "users", "room": "lobby", "users": ["Ann"]}
+        bob.join("Bob")
+        assert ann.read_until("join", username="Bob", room="lobby")["timestamp"] > 1.7e9
+        bob.say("message", content="grüße 👋", id=5)
+        assert without_time([bob.read(), bob.read(), ann.read()]) == [
+            {"type": "message", "room": "lobby", "seq": 1, "username": "Bob", "content": "grüße 👋"}, {"type": "ok", "id": 5, "seq": 1},
+            {"type": "message", "room": "lobby", "seq": 1, "username": "Bob", "content": "grüße 👋"},
+        ]  # fmt: skip
+        assert server.users == ["Ann", "Bob"]
+        bob.say("leave")
+        assert bob.read_all() == [
+            {
+                "type": "goodbye",
+                "code": "left",
+                "content": "Goodbye!",
+                "reconnect": False,
+            }
+        ]
+        assert without_time([ann.read()]) == [
+            {"type": "leave", "room": "lobby", "username": "Bob"}
+        ]
+        assert server.users == ["Ann"]
+
+
+def test_the_stream_cut_at_every_byte_gives_the_same_as_in_one_piece(
+    server: ChatServer,
+) -> None:
+    stream = (
+        '{"type": "join", "username": "cy", "room": "dev"}\r\n\n{"type": "message", "content": "é👋", "id": 1}\nno JSON\n\r\n'
+        '{"type": "whisper", "to": "cy", "content": "x"}\n{"type": "leave"}\n'
+    ).encode()
+
+    said = itertools.count()  # the numbers of an empty room go on
+
+    def answers(first: bytes, second: bytes) -> list[dict]:
+        with LineClient(server.port) as client:
+            client.send(first)
+            honest.say("ping")
+            assert honest.read() == {
+                "type": "pong"
+            }  # so the first part has been read by now
+            client.send(second)
+            events, before = without_time(client.read_all()), next(said)
+        assert [event.pop("seq") for event in events if "seq" in event] == [
+            before,
+            before + 1,
+            before + 1,
+        ]
+        return events
+
+    with LineClient(server.port) as honest:
+        whole = answers(stream, b"")
+        assert [event["type"] for event in whole] == [
+            "welcome",
+            "users",
+            "message",
+            "ok",
+            "error",
+            "whisper",
+            "goodbye",
+        ]
+        for place in range(1, len(stream)):
+            assert answers(stream[:place], stream[place:]) == whole, f"cut at {place}"
+
+
+def test_the_stream_byte_by_byte_gives_the_same(server: ChatServer) -> None:
+    with LineClient(server.port) as client:
+        client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in '{"type": "join", "username": "cy"}\n{"type": "message", "content": "é👋"}\n{"type": "leave"}\n'.encode():
+            client.send(bytes([byte]))
+        assert [event["type"] for event in client.read_all()] == [
+            "welcome",
+            "users",
+            "message",
+            "goodbye",
+        ]
+
+
+def test_a_thousand_messages_in_one_piece_arrive_complete_and_in_order_at_all(
+    pair: Pair,
+) -> None:
+    lines = [
+        json.dumps({"type": "message", "content": f"m{number}", "id": number}).encode()
+        + b"\n"
+        for number in range(1000)
+    ]
+    pair.ann.send(b"".join(lines))
+    heard = [
+        [reader.read() for _ in range(count)]
+        for reader, count in ((pair.ann, 2000), (pair.bob, 1000))
+    ]
+    for events in heard:
+        messages = [
+            (event["seq"], event["content"])
+            for event in events
+            if event["type"] == "message"
+        ]
+        assert messages == [(number + 1, f"m{number}") for number in range(1000)]
+    oks = [(event["id"], event["seq"]) for event in heard[0] if event["type"] == "ok"]
+    assert oks == [(number, number + 1) for number in range(1000)]
+
+
+def test_who_finishes_sending_still_gets_every_answer(server: ChatServer) -> None:
+    with LineClient(server.port) as client:
+        client.send(
+            b'{"type": "join", "username": "nc"}\n'
+            + b'{"type": "message", "content": "hi"}\n' * 500
+            + b'{"type": "pi'
+        )
+        client.finish()
+        events = client.read_all()
+    assert [event["type"] for event in events] == [
+        "welcome",
+        "users",
+        *["message"] * 500,
+    ]
+    wait_until(lambda: server.users == [])
+
+
+# --- what is wrong, and whom it hurts ----------------------------------------------------------------------------
+
+BAD_LINES = {
+    "not JSON": (b"hello", "bad_json"),
+    "not an object": (b"[1, 2]", "bad_message"),
+    "not UTF-8": (b'{"type": "message", "content": "\xff"}', "bad_utf8"),
+    "no type": (b'{"content": "hi"}', "bad_message"),
+    "an unknown type": (b'{"type": "hack"}', "unknown_type"),
+    "a wrong field type": (b'{"type": "message", "content": 5}', "bad_message"),
+    "a bad name": (b'{"type": "join", "username": "a b"}', "bad_name"),
+    "a bad room": (b'{"type": "join", "username": "cy", "room": "#x"}', "bad_room"),
+    "an escape code": (b'{"type": "message", "content": "\\u001b[2J"}', "bad_message"),
+    "half a character": (b'{"type": "message", "content": "\\ud800"}', "bad_json"),
+    "a line of 20 KiB": (b"x" * 20_480, "too_long"),
+    "a message of 20 KiB": (
+        json.dumps({"type": "message", "content": "x" * 20_480}).encode(),
+        "too_long",
+    ),
+    "a long content": (
+        json.dumps({"type": "message", "content": "x" * 4001}).encode(),
+        "too_long",
+    ),
+    "deep nesting": (b'{"type": "ping", "x": ' + b"[" * 8000, "bad_json"),
+    "a huge number": (b'{"type": "ping", "id": ' + b"9" * 10_000 + b"}", "bad_message"),
+    "zeros": (b"\0" * 100, "bad_json"),
+    "HTTP": (b"GET / HTTP/1.1", "bad_json"),
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "code"), [pytest.param(*case, id=name) for name, case in BAD_LINES.items()]
+)
+def test_a_bad_line_gets_one_error_and_hurts_nobody(
+    server: ChatServer, pair: Pair, line: bytes, code: str
+) -> None:
+    with LineClient(server.port) as client:
+        half = len(line) // 2
+        client.send(line[:half])
+        pair.go_on_chatting()
+        client.send(line[half:] + b'\n{"type": "ping", "id": 7}\n')
+        error = client.read()
+        assert (error["type"], error["code"]) == ("error", code) and error["content"]
+        assert client.read() == {"type": "pong", "id": 7}
+        pair.go_on_chatting()
+    pair.go_on_chatting()
+
+
+def test_a_bad_line_of_a_member_is_heard_by_nobody_else(
+    server: ChatServer, pair: Pair
+) -> None:
+    pair.ann.send(b"nonsense\n")
+    assert pair.ann.read()["code"] == "bad_json"
+    pair.go_on_chatting()
+
+
+def memory(process_id: int) -> int:
+    """The most that the process has had in memory, in MB."""
+    return (
+        int(
+            re.search(
+                r"VmHWM:\s+(\d+)", Path(f"/proc/{process_id}/status").read_text()
+            )[1]
+        )
+        // 1000
+    )
+
+
+@contextmanager
+def server_process(tmp_path: Path) -> Iterator[tuple[Program, int]]:
+    """A real `chat_server` without flood control, and its port."""
+    (config := tmp_path / "chat.toml").write_text("[limits]\nflood_burst = 0\n")
+    with Program("start_server", "--port", 0, "--config", config) as program:
+        wait_until(lambda: program.lines)
+        yield program, int(re.search(r"127\.0\.0\.1:(\d+)", program.lines[0])[1])
+
+
+proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+
+@proc
+def test_100_mb_without_a_newline_take_no_memory_and_get_one_error(
+    tmp_path: Path,
+) -> None:
+    with server_process(tmp_path) as (program, port):
+        pair = Pair(port)
+        pair.go_on_chatting()
+        with pair.ann, pair.bob, LineClient(port) as client:
+            before, block = memory(program.process.pid), b"x" * 1_000_000
+            for _ in range(100):
+                client.send(block)
+                pair.go_on_chatting()
+            client.send(b'\n{"type": "ping"}\n')
+            assert [client.read().get("code"), client.read()["type"]] == [
+                "too_long",
+                "pong",
+            ]
+            assert memory(program.process.pid) < before + 30
+
+
+@proc
+def test_short_questions_with_long_answers_that_nobody_reads_take_no_memory(
+    tmp_path: Path,
+) -> None:
+    with server_process(tmp_path) as (program, port):
+        pair = Pair(port)
+        crowd = [LineClient(port) for _ in range(50)]
+        for number, room in itertools.product(range(50), range(20)):
+            crowd[number].say(
+                "join",
+                username=f"user{number}",
+                room=f"room-{number}-{room}".ljust(64, "x"),
+            )
+        for client in crowd:
+            for room in range(20):
+                client.read_until("users")
+        before = memory(program.process.pid)
+        with pair.ann, pair.bob, LineClient(port).join("greedy", "elsewhere") as greedy:
+            greedy.send(
+                b'{"type":"rooms"}\n' * 3500
+            )  # 60 KB, and 90 KB of answer to each line
+            pair.go_on_chatting()
+            assert memory(program.process.pid) < before + 30
+        for client in crowd:
+            client.close()
+
+
+def test_ten_bad_lines_in_a_row_end_the_connection_with_a_goodbye(
+    server: ChatServer, pair: Pair
+) -> None:
+    with LineClient(server.port) as client:
+        client.send(b"nonsense\n" * 25)
+        events = client.read_all()
+    assert [event.get("code") for event in events] == ["bad_json"] * 10 + [
+        "bad_message"
+    ]
+    assert events[-1]["type"] == "goodbye" and events[-1]["reconnect"] is False
+    pair.go_on_chatting()
+
+
+def test_nine_bad_lines_and_a_good_one_do_not(server: ChatServer) -> None:
+    with LineClient(server.port) as client:
+        client.send((b"nonsense\n" * 9 + b'{"type": "ping"}\n') * 3)
+        assert [client.read()["type"] for _ in range(30)] == (
+            ["error"] * 9 + ["pong"]
+        ) * 3
+
+
+def test_a_forbidden_command_is_no_bad_line(server: ChatServer) -> None:
+    with LineClient(server.port) as client:
+        client.send(
+            b'{"type": "message", "content": "hi"}\n' * 12 + b'{"type": "ping"}\n'
+        )
+        assert [client.read().get("code") for _ in range(12)] == ["not_joined"] * 12
+        assert client.read() == {"type": "pong"}
+
+
+def test_a_name_in_use_is_refused_and_the_connection_stays(
+    server: ChatServer, pair: Pair
+) -> None:
+    with LineClient(server.port) as client:
+        client.say("join", username="ANN")
+        assert client.read()["code"] == "name_taken"
+        client.join("cy", "dev")
+    pair.go_on_chatting()
+
+
+# --- who comes, goes, stays silent or does not read ---------------------------------------------------------------
+
+
+def test_a_full_server_says_so_and_takes_the_next_when_one_has_gone() -> None:
+    with ChatServer(limits=Limits(connections=2)) as server:
+        pair = Pair(server.port)
+        with pair.ann, pair.bob:
+            for _ in range(3):
+                with LineClient(server.port) as third:
+                    third.say("join", username="cy")
+                    [goodbye] = third.read_all()
+                    assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == (
+                        "goodbye",
+                        "server_full",
+                        True,
+                    )
+            pair.go_on_chatting()
+            pair.bob.close()
+            pair.ann.read_until("leave", username="bob")
+            with LineClient(server.port) as third:
+                third.join("cy")
+
+
+def test_who_does_not_join_in_time_is_sent_away() -> None:
+    with (
+        ChatServer(limits=Limits(join_timeout=0.2)) as server,
+        LineClient(server.port) as joined,
+        LineClient(server.port) as silent,
+    ):
+        joined.join("ann")
+        silent.send(b'{"type": "ping"}\n')
+        assert silent.read() == {"type": "pong"}
+        assert [(event["type"], event["code"]) for event in silent.read_all()] == [
+            ("goodbye", "idle")
+        ]
+        joined.say("ping")
+        assert joined.read() == {"type": "pong"}
+
+
+@pytest.mark.parametrize("end", [LineClient.close, LineClient.reset, LineClient.finish])
+def test_a_lost_client_is_announced_and_its_name_is_free(
+    server: ChatServer, pair: Pair, end: Callable
+) -> None:
+    client = LineClient(server.port).join("cy")
+    for reader in (pair.ann, pair.bob):
+        assert reader.read()["type"] == "join"
+    end(client)
+    for reader in (pair.ann, pair.bob):
+        assert (
+            reader.read().items()
+            >= {"type": "leave", "room": "lobby", "username": "cy"}.items()
+        )
+    with LineClient(server.port) as other:
+        other.join("CY", "dev")
+        pair.go_on_chatting()
+    client.close()
+
+
+def flood_until_gone(pair: Pair, name: str) -> int:
+    """Both chat at length until they hear that the third has left. Returns how many messages it took."""
+    told = set()
+    for count in range(1, 20_000):
+        pair.ann.say("message", content="x" * 4000)
+        for reader in (pair.ann, pair.bob):
+            while (event := reader.read())["type"] != "message":
+                assert (event["type"], event["username"]) == ("leave", name)
+                told.add(reader)
+        if len(told) == 2:
+            return count
+    raise AssertionError(f"{name} is still there")
+
+
+def test_who_never_reads_is_closed_with_a_reason_and_the_others_go_on() -> None:
+    with ChatServer(limits=Limits(output_bytes=50_000, flood_burst=0)) as server:
+        pair = Pair(server.port)
+        with pair.ann, pair.bob, LineClient(server.port).join("slow") as slow:
+            assert pair.ann.read()["type"] == pair.bob.read()["type"] == "join"
+            count = flood_until_gone(pair, "slow")
+            pair.go_on_chatting()
+            events = slow.read_all()
+            assert (events[-1]["type"], events[-1]["code"]) == (
+                "goodbye",
+                "slow_consumer",
+            )
+            seen = [event["seq"] for event in events[:-1]]
+            assert seen == list(range(1, len(seen) + 1)) and 0 < len(seen) <= count, (
+                "nothing is missing before the goodbye"
+            )
+
+
+def test_who_takes_nothing_for_too_long_is_closed() -> None:
+    with ChatServer(
+        limits=Limits(output_timeout=0.2, output_bytes=1_000_000_000, flood_burst=0)
+    ) as server:
+        pair = Pair(server.port)
+        with pair.ann, pair.bob, LineClient(server.port).join("slow"):
+            assert pair.ann.read()["type"] == pair.bob.read()["type"] == "join"
+            flood_until_gone(pair, "slow")
+            pair.go_on_chatting()
+
+
+def test_stopping_tells_everybody_and_frees_the_port(
+    server: ChatServer, pair: Pair
+) -> None:
+    with LineClient(server.port) as silent:
+        silent.say("ping")
+        assert silent.read() == {"type": "pong"}
+        server.stop()
+        for client in (pair.ann, pair.bob, silent):
+            [goodbye] = client.read_all()
+            assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == (
+                "goodbye",
+                "server_closing",
+                True,
+            )
+    assert not server.running and server.users == []
+    with pytest.raises(ConnectionRefusedError):
+        LineClient(server.port)
+
+
+def test_starting_and_stopping_twice_is_fine_and_a_stopped_server_starts_again() -> (
+    None
+):
+    server = ChatServer()
+    server.stop()
+    for _ in range(2):
+        assert server.start() == server.start() == server.port
+        with LineClient(server.port) as client:
+            assert client.join("ann")
+        server.stop()
+        server.stop()
+        assert server.users == []
+
+
+def test_a_port_in_use_is_an_oserror(server: ChatServer) -> None:
+    with pytest.raises(OSError):
+        ChatServer(port=server.port).start()
+
+
+# --- limits: each at its edge and just past it -------------------------------------------------------------------
+
+
+def test_as_many_connections_as_allowed() -> None:
+    with ChatServer(limits=Limits(connections=3)) as server:
+        people = [LineClient(server.port).join(name) for name in ("ann", "bob", "cy")]
+        with LineClient(server.port) as fourth:
+            assert [event["code"] for event in fourth.read_all()] == ["server_full"]
+        assert server.users == ["ann", "bob", "cy"]
+        for person in people:
+            person.close()
+
+
+def test_who_has_waited_longest_without_joining_makes_room_and_members_never_do() -> (
+    None
+):
+    with ChatServer(limits=Limits(connections=3)) as server:
+        with LineClient(server.port).join("ann"), LineClient(server.port) as first:
+            first.say("ping")
+            assert first.read()["type"] == "pong"
+            with LineClient(server.port) as second, LineClient(server.port).join("bob"):
+                assert first.read()["code"] == "server_full"
+                second.say("join", username="cid")
+                assert second.read()["type"] == "welcome"
+                with LineClient(server.port) as late:
+                    assert late.read()["code"] == "server_full"
+                assert server.users == ["ann", "bob", "cid"]
+
+
+def test_as_many_rooms_as_allowed() -> None:
+    with (
+        ChatServer(limits=Limits(rooms_per_client=2)) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
+        assert ann.join("ann", "dev")
+        ann.say("join", username="ann", room="ops", id=3)
+        assert (
+            ann.read().items() >= {"type": "error", "code": "bad_room", "id": 3}.items()
+        )
+        ann.say("leave", room="dev")
+        assert ann.read()["type"] == "leave"
+        assert ann.join("ann", "ops")
+
+
+@pytest.mark.parametrize("burst", [2, 5, 20])
+def test_as_many_commands_at_once_as_allowed(burst: int) -> None:
+    with (
+        ChatServer(limits=Limits(flood_burst=burst, flood_rate=0.001)) as server,
+        LineClient(server.port).join("ann") as ann,
+        LineClient(server.port) as bob,
+    ):
+        for number in range(burst):
+            ann.say("message", content="x", id=number)
+        events = [ann.read() for _ in range(2 * (burst - 1) + 1)]
+        assert [event["id"] for event in events if event["type"] == "ok"] == list(
+            range(burst - 1)
+        ), "one was for joining"
+        assert (
+            events[-1].items()
+            >= {"type": "error", "code": "rate_limited", "id": burst - 1}.items()
+        )
+        assert 900 < events[-1]["retry_after"] <= 1000
+        bob.join("bob")  # each has its own
+        assert ann.read()["type"] == "join"
+        ann.say("leave")
+        assert ann.read()["code"] == "left", "who wants to go, may"
+
+
+def test_and_then_as_many_a_second_as_allowed() -> None:
+    with (
+        ChatServer(
+            limits=Limits(flood_burst=3, flood_rate=50, flood_excess=1_000_000)
+        ) as server,
+        LineClient(server.port) as ann,
+    ):
+        start, taken = time.monotonic(), 0
+        ann.join("ann")
+        for number in itertools.count():
+            ann.say("ping", id=number)
+            answer = ann.read()
+            if answer["type"] == "pong":
+                taken += 1
+                if taken == 30:
+                    break
+            else:
+                assert (
+                    answer["code"] == "rate_limited"
+                    and 0 < answer["retry_after"] <= 0.02
+                )
+        assert (
+            taken + 1 <= 3 + 50 * (time.monotonic() - start) + 1
+        )  # the server counts in milliseconds, and by the wall clock
+
+
+def test_who_does_what_retry_after_says_is_never_refused_twice() -> None:
+    with (
+        ChatServer(limits=Limits(flood_burst=1, flood_rate=30)) as server,
+        LineClient(server.port) as ann,
+    ):
+        for number in range(10):
+            ann.say("ping", id=number)
+            if (answer := ann.read())["type"] == "error":
+                time.sleep(answer["retry_after"])  # what a client does
+                ann.say("ping", id=number)
+                answer = ann.read()
+            assert answer == {"type": "pong", "id": number}
+
+
+@pytest.mark.parametrize("excess", [1, 7])
+def test_as_many_refusals_as_allowed_and_the_next_ends_it(excess: int) -> None:
+    with (
+        ChatServer(
+            limits=Limits(flood_burst=1, flood_rate=0.001, flood_excess=excess)
+        ) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
+        for number in range(excess):
+            ann.say("ping", id=number)
+            assert ann.read()["code"] == "rate_limited"
+        assert server.users == ["ann"]
+        ann.say("ping")
+        [goodbye] = ann.read_all()
+        assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == (
+            "goodbye",
+            "rate_limited",
+            True,
+        ) and goodbye["retry_after"] > 0
+
+
+@pytest.mark.parametrize("bad_lines", [1, 3])
+def test_as_many_bad_lines_as_allowed(bad_lines: int) -> None:
+    with (
+        ChatServer(limits=Limits(bad_lines=bad_lines)) as server,
+        LineClient(server.port) as client,
+    ):
+        for _ in range(3):
+            client.send(b"nonsense\n" * (bad_lines - 1) + b'{"type": "ping"}\n')
+            assert [client.read()["type"] for _ in range(bad_lines)] == ["error"] * (
+                bad_lines - 1
+            ) + ["pong"]
+        client.send(b"nonsense\n" * bad_lines)
+        assert [event["code"] for event in client.read_all()] == [
+            "bad_json"
+        ] * bad_lines + ["bad_message"]
+
+
+def test_silence_is_asked_about_and_then_is_the_end() -> None:
+    with (
+        ChatServer(limits=Limits(ping_after=0.2, ping_timeout=0.3)) as server,
+        LineClient(server.port) as silent,
+    ):
+        start = time.monotonic()
+        silent.join("ann")
+        assert silent.read() == {"type": "ping"} and time.monotonic() - start >= 0.2
+        [goodbye] = silent.read_all()
+        assert (goodbye["code"], goodbye["reconnect"]) == (
+            "idle",
+            True,
+        ) and time.monotonic() - start >= 0.5
+        wait_until(lambda: server.users == [])
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [b'{"type": "pong"}\n', b'{"type": "users"}\n', b"nonsense\n", b"\n", b"{"],
+    ids=repr,
+)
+def test_any_sign_of_life_will_do(sign: bytes) -> None:
+    with (
+        ChatServer(
+            limits=Limits(
+                ping_after=0.05, ping_timeout=1.0, flood_burst=0, bad_lines=1000
+            )
+        ) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
+        start, asked = time.monotonic(), 0
+        while time.monotonic() - start < 1.1 or asked < 3:  # longer than both together
+            ann.read_until("ping")
+            asked += 1
+            ann.send(sign)
+        assert server.users == ["ann"]
+
+
+def test_a_reader_may_be_sent_more_than_may_wait_for_it() -> None:
+    with (
+        ChatServer(limits=Limits(output_bytes=1, flood_burst=0)) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
+        for number in range(20):
+            ann.say("message", content="x" * 4000, id=number)
+            assert [ann.read()["type"], ann.read()["type"]] == ["message", "ok"]
+
+
+def said_and_kept(limits: Limits, texts: list[str]) -> list[int]:
+    """The numbers of those that are kept when these texts were said."""
+    with (
+        ChatServer(limits=limits) as server,
+        LineClient(server.port).join("ann") as ann,
+        LineClient(server.port) as bob,
+    ):
+        for number, text in enumerate(texts):
+            ann.say("message", content=text, id=number)
+            assert ann.read_until("ok")["seq"] == number + 1
+        ann.say("history")
+        kept = [message["seq"] for message in ann.read_until("history")["messages"]]
+        bob.say("join", username="bob", since=0)
+        assert bob.read()["seq"] == len(texts)
+        bob.read_until("users")
+        missed = bob.read()
+    assert [message["seq"] for message in missed["messages"]] == kept and missed.get(
+        "lost", 0
+    ) == len(texts) - len(kept)
+    return kept
+
+
+@pytest.mark.parametrize("most", [0, 1, 3, 5, 6])
+def test_as_many_messages_of_a_room_as_allowed_are_kept(most: int) -> None:
+    assert (
+        said_and_kept(Limits(history_messages=most), ["x"] * 5)
+        == list(range(1, 6))[max(0, 5 - most) :]
+    )
+
+
+@pytest.mark.parametrize(("more", "kept"), [(0, [3, 4]), (-1, [4])])
+def test_as_many_bytes_of_history_as_allowed_are_kept(
+    more: int, kept: list[int]
+) -> None:
+    size = 2 * (MemoryStore.OVERHEAD + 100)
+    assert said_and_kept(Limits(history_bytes=size + more), ["x" * 100] * 4) == kept
+
+
+@pytest.mark.parametrize(
+    ("days", "kept"), [(1.0, [3, 4]), (0.0, [1, 2, 3, 4]), (0.5, [4])]
+)
+def test_messages_are_forgotten_after_so_many_days(
+    tmp_path: Path, days: float, kept: list[int]
+) -> None:
+    file, now = tmp_path / "chat.db", time.time()
+    log = SQLiteStore(file)
+    for seq, hours in enumerate([48, 25, 23, 1], 1):
+        log.append(
+            Message("lobby", seq, "old", "x", now - hours * 3600), "session", None
+        )
+    log.commit(lambda error: None)
+    log.close()
+    with (
+        ChatServer(
+            history=file, limits=Limits(history_days=days, flood_burst=0)
+        ) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
+
+        def history() -> dict:
+            ann.say("history", after=0)
+            return ann.read_until("history")
+
+        wait_until(
+            lambda: [message["seq"] for message in history()["messages"]] == kept
+        )
+        assert history().get("lost", 0) == 4 - len(kept)
+        ann.say("message", content="x", id=1)
+        assert ann.read_until("ok")["seq"] == 5
