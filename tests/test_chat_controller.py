@@ -1,0 +1,319 @@
+"""`python_tcp.chat_controller`: what events and typed lines do. No screen, no server, no clock."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from python_tcp.chat_controller import (
+    PRESENCE_TRANSITIONS, ChatController, Presence, UnreadLines, connection, parts_of_bar,
+)  # fmt: skip
+from python_tcp.chat_session import ClientEvent, Disconnected, Reconnected
+from python_tcp.chat_view import COMMANDS, Line, Typed, notice, parse
+from python_tcp.protocol import (
+    Error, History, Message, RoomList, RoomSize, StatusChanged, UserJoined, UserLeft, UserList, Welcome, WhisperReceived,
+)  # fmt: skip
+
+DAY, NOW = 9.0, 100.0  # Unix time
+
+
+class Client(SimpleNamespace):
+    """What a `ChatController` needs of a `ChatClient`, with a record of its calls."""
+
+    def __init__(self) -> None:
+        super().__init__(username="ann", rooms={"lobby": ["ann", "bob"]}, unsent=0, error=None, calls=[], answer=True)  # fmt: skip
+
+    def __getattr__(self, name: str):
+        def call(*arguments: object) -> bool:
+            self.calls.append((name, *arguments))
+            return self.answer
+
+        return call
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def chat(client: Client) -> ChatController:
+    """Ann's, who has joined."""
+    chat = ChatController(client, do=lambda call: call())
+    chat.arrived(Welcome("ann", "lobby", "Hello", 0), NOW)
+    return chat
+
+
+@pytest.fixture
+def plain(client: Client) -> ChatController:
+    """The same for a client that shows line after line."""
+    chat = ChatController(client, do=lambda call: call(), hold=False)
+    chat.arrived(Welcome("ann", "lobby", "Hello", 0), NOW)
+    return chat
+
+
+def text_of(line: Line) -> str:
+    return "".join(span.text for span in line.spans)
+
+
+def told(chat: ChatController, event: ClientEvent, now: float = NOW) -> list[str]:
+    return [text_of(line) for line in chat.arrived(event, now)]
+
+
+def typed(chat: ChatController, line: str) -> list[str]:
+    return [text_of(line) for line in chat.typed(parse(line), NOW)]
+
+
+def refused(chat: ChatController, error: Error | None) -> list[str]:
+    return [text_of(line) for line in chat.refused(error, NOW)]
+
+
+# --- typed lines -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("line", "call"), [
+    ("hello", ("send_message", "hello")), ("/me waves", ("send_message", "/me waves")), ("/w bob x", ("whisper", "bob", "x")), ("/users", ("ask_users",)),
+    ("/rooms", ("ask_rooms",)), ("/join Dev", ("join", "Dev")), ("/leave", ("leave", "lobby")), ("/leave LOBBY", ("leave", "lobby")), ("/room lobby", ("join", "lobby")),
+    ("/history 7", ("ask_history", 7)), ("/history", ("ask_history", 20)), ("/away", ("set_status", "away")), ("/away lunch", ("set_status", "lunch")), ("/back", ("set_status", "online")),
+])  # fmt: skip
+def test_each_command_calls_the_client(
+    chat: ChatController, client: Client, line: str, call: tuple
+) -> None:
+    assert typed(chat, line) == [] and client.calls == [call]
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_is_known(
+    chat: ChatController, client: Client, command: str
+) -> None:
+    arguments = tuple(
+        "bob" for word in COMMANDS[command][0].split()[1:] if word[0] != "["
+    )
+    lines = chat.typed(Typed(command, arguments), NOW)
+    own = command in ("clear", "quit")  # whoever has the screen does these
+    assert bool(lines or client.calls) != own
+
+
+@pytest.mark.parametrize("line", ["", "/clear", "/quit"])
+def test_what_is_not_its_business(
+    chat: ChatController, client: Client, line: str
+) -> None:
+    assert typed(chat, line) == [] and client.calls == []
+
+
+def test_a_call_that_fails_gives_its_error(
+    chat: ChatController, client: Client
+) -> None:
+    answers = []
+    chat = ChatController(client, do=lambda call: answers.append(call()))
+    typed(chat, "hello")
+    client.answer, client.error = False, Error("not_joined", "join first")
+    typed(chat, "hello")
+    assert answers == [None, client.error]
+
+
+def test_help(chat: ChatController, plain: ChatController) -> None:
+    assert any("/clear" in text for text in typed(chat, "/help"))
+    assert not any("/clear" in text for text in typed(plain, "/help"))
+
+
+def test_a_reply_goes_to_the_last_whisperer(
+    chat: ChatController, client: Client
+) -> None:
+    assert "Nobody" in typed(chat, "/reply x")[0] and client.calls == []
+    for who in ("bob", "cy"):
+        told(chat, WhisperReceived(who, "ann", "psst", DAY))
+    told(chat, WhisperReceived("ann", "dan", "psst", DAY))
+    typed(chat, "/reply yes")
+    assert client.calls == [("whisper", "cy", "yes")]
+
+
+def test_what_is_ignored_is_not_shown_until_it_is_not_ignored_any_more(
+    chat: ChatController,
+) -> None:
+    assert typed(chat, "/ignore BOB") == [
+        "BOB is ignored now. The same once more ends that."
+    ]
+    for event in (
+        Message("lobby", 1, "bob", "ann!", DAY), WhisperReceived("Bob", "ann", "x", DAY), UserJoined("lobby", "bob", DAY), UserLeft("lobby", "bob", DAY),
+        StatusChanged("bob", "x", DAY), Message("dev", 1, "bob", "ann!", DAY),
+    ):  # fmt: skip
+        assert told(chat, event) == []
+    assert chat.view.unread.counts() == {} and chat.view.whisperer == ""
+    messages = [Message("lobby", n, who, text, DAY) for n, who, text in [(1, "bob", "hidden"), (2, "cy", "seen")]]  # fmt: skip
+    assert told(chat, History("lobby", messages, False))[1:-1] == ["cy: seen"]
+    assert typed(chat, "/ignore bob") == ["bob is not ignored any more."]
+    assert told(chat, Message("lobby", 1, "bob", "hi", DAY)) == ["bob: hi"]
+
+
+def test_who_can_be_ignored(chat: ChatController, client: Client) -> None:
+    assert typed(chat, "/ignore Ann") == ["You can't ignore yourself."]
+    assert typed(chat, "/ignore ghost") == ["ghost is in none of your rooms."]
+    told(chat, WhisperReceived("ghost", "ann", "boo", DAY))
+    assert "ignored now" in typed(chat, "/ignore ghost")[0]
+    client.rooms["lobby"].remove("bob")
+    assert typed(chat, "/ignore bob") == ["bob is in none of your rooms."]
+
+
+# --- events ----------------------------------------------------------------------------
+
+
+def test_the_first_welcome_names_help_once(client: Client) -> None:
+    chat = ChatController(client, do=lambda call: call())
+    hint = "/help lists what you can type."
+    assert told(chat, Welcome("ann", "lobby", "Hello", 0)) == ["Hello", hint]
+    assert told(chat, Welcome("ann", "dev", "Hello in dev", 0)) == ["Hello in dev"]
+    assert told(chat, Welcome("ann", "dev", "Hello again", 0)) == []
+
+
+def test_a_line_without_a_time_gets_that_of_the_moment(chat: ChatController) -> None:
+    assert [line.time for line in chat.arrived(Error("x", "no"), 5.0)] == [5.0]
+    assert [line.time for line in chat.refused(Error("y", "no"), 6.0)] == [6.0]
+    assert {line.time for line in chat.typed(Typed("help"), 7.0)} == {7.0}
+    (line,) = chat.arrived(Message("lobby", 1, "bob", "hi", DAY), 8.0)
+    assert line.time == DAY
+
+
+def test_other_rooms_are_held_and_a_mention_there_rings_once(
+    chat: ChatController, client: Client
+) -> None:
+    client.rooms = {"dev": ["ann"], "lobby": ["ann", "bob"]}
+    assert told(chat, Message("dev", 1, "bob", "one", DAY)) == []
+    (line,) = chat.arrived(Message("dev", 2, "bob", "Ann?", DAY), NOW)
+    assert line.bell and text_of(line) == "bob mentions you in dev: /room dev"
+    assert parts_of_bar(chat, NOW)[1] == "unread: dev 2"
+    assert told(chat, UserJoined("dev", "cy", DAY)) == told(chat, UserLeft("dev", "cy", DAY)) == []  # fmt: skip
+    client.rooms = {"lobby": ["ann", "bob"], "dev": ["ann"]}
+    assert refused(chat, None) == ["You talk in dev now.", "bob: one", "bob: Ann?"]
+    assert parts_of_bar(chat, NOW)[1] == ""
+
+
+def test_without_holding_everything_is_shown_as_it_comes(
+    plain: ChatController, client: Client
+) -> None:
+    client.rooms = {"dev": ["ann"], "lobby": ["ann", "bob"]}
+    assert told(plain, Message("dev", 1, "bob", "one", DAY)) == ["bob: one"]
+    assert told(plain, UserJoined("dev", "cy", DAY)) == ["cy joined dev"]
+    assert told(plain, UserLeft("dev", "cy", DAY)) == ["cy left dev"]
+    client.rooms = {"lobby": ["ann", "bob"], "dev": ["ann"]}
+    assert refused(plain, None) == []
+    for seconds in (1.0, 2.0):
+        lost = Disconnected("Gone.", seconds)
+        assert told(plain, lost) == [f"Gone. Trying again in {seconds} s."]
+
+
+def test_unread_lines_are_bounded() -> None:
+    unread = UnreadLines()
+    for number in range(2 * unread.MOST):
+        unread.add("dev", notice(str(number)))
+    assert unread.counts() == {"dev": unread.MOST}
+    lines = unread.take("dev")
+    assert text_of(lines[-1]) == str(2 * unread.MOST - 1) and unread.counts() == {}
+    assert unread.take("dev") == []
+
+
+def test_a_list_of_users_is_shown_to_who_asked(chat: ChatController) -> None:
+    users = UserList("lobby", ["ann", "bob"])
+    assert told(chat, users) == ["in lobby: ann, bob"]  # after the welcome
+    assert told(chat, users) == []
+    typed(chat, "/users")
+    assert told(chat, users) == ["in lobby: ann, bob"]
+
+
+def test_the_answer_to_a_question_of_our_own_is_not_shown(chat: ChatController) -> None:
+    chat.ask_rooms()
+    typed(chat, "/rooms")
+    rooms = RoomList([RoomSize("dev", 1), RoomSize("lobby", 2)])
+    assert told(chat, rooms) == []
+    assert told(chat, rooms) == ["rooms: dev (1), lobby (2)"]
+    assert told(chat, rooms) == []
+    assert chat.view.known_rooms == {"dev", "lobby"}
+
+
+def test_history(chat: ChatController) -> None:
+    messages = [Message("lobby", n, "bob", f"Ann, {n}", DAY) for n in (1, 2)]
+    lines = chat.arrived(History("lobby", messages, False), NOW)
+    texts = ["the last 2 messages of lobby:", "bob: Ann, 1", "bob: Ann, 2", "That was the history."]  # fmt: skip
+    assert [text_of(line) for line in lines] == texts
+    assert not any(line.bell for line in lines)
+    assert [line.time for line in lines] == [NOW, DAY, DAY, NOW]
+    assert (
+        told(chat, History("lobby", messages[:1], False))[0]
+        == "the last message of lobby:"
+    )
+    assert told(chat, History("lobby", [], False)) == ["nothing was said in lobby yet"]
+
+
+def test_a_lost_connection_is_told_once_and_counted(
+    chat: ChatController, client: Client
+) -> None:
+    view = chat.view
+    assert connection(view, NOW) == "here"
+    assert told(chat, Disconnected("Gone.", 3.0), NOW) == [
+        "Gone. Trying again in 3.0 s."
+    ]
+    assert connection(view, NOW) == "lost, trying again in 3 s"
+    assert connection(view, NOW + 2) == "lost, trying again in 1 s"
+    assert connection(view, NOW + 9) == "lost, trying again"
+    assert told(chat, Disconnected("Refused.", 0.1)) == []
+    assert connection(view, NOW) == "lost, trying again"
+    client.unsent = 1
+    assert parts_of_bar(chat, NOW)[3] == "1 not sent yet"
+    assert told(chat, Reconnected()) == ["The connection is back."]
+    assert connection(view, NOW) == "here"
+    assert parts_of_bar(chat, NOW)[3] == "", "one on the way is nothing special"
+    assert told(chat, Welcome("ann", "lobby", "Hello again", 0)) == []
+
+
+def test_every_transition_of_the_presence(client: Client) -> None:
+    events = {"connected": Reconnected(), "disconnected": Disconnected("Gone.", 1.0)}
+    reach = {Presence.CONNECTING: [], Presence.HERE: ["connected"], Presence.LOST: ["disconnected"]}  # fmt: skip
+    for state, transitions in PRESENCE_TRANSITIONS.items():
+        for name, after in transitions.items():
+            chat = ChatController(client, do=lambda call: call())
+            for step in reach[state]:
+                told(chat, events[step])
+            assert chat.view.presence is state
+            told(chat, events[name])
+            assert chat.view.presence is after
+
+
+def test_a_refusal_is_told_once(chat: ChatController) -> None:
+    error = Error("no_such_user", "dan is not here", id=3)
+    assert told(chat, error) == ["dan is not here"] and refused(chat, error) == []
+    again = Error("no_such_user", "dan is not here", id=4)
+    assert refused(chat, again) == ["dan is not here"] and told(chat, again) == []
+    for _ in range(2):
+        assert refused(chat, Error("not_connected", "not connected")) == [
+            "not connected"
+        ]
+
+
+def test_leaving_the_last_room(chat: ChatController, client: Client) -> None:
+    client.rooms = {}
+    assert told(chat, UserLeft("lobby", "ann", DAY)) == [
+        "You are in no room now. /join ROOM enters one.",
+        "ann left lobby",
+    ]
+    assert parts_of_bar(chat, NOW)[0] == "in no room"
+    assert typed(chat, "/leave") == ["You are in no room."]
+    assert typed(chat, "/room dev") == ["You are not in dev. /join dev enters it."]
+
+
+def test_who_leaves_a_room_and_comes_back_is_welcomed_again(
+    chat: ChatController, client: Client
+) -> None:
+    client.rooms = {"dev": ["ann"], "lobby": ["ann"]}
+    told(chat, Welcome("ann", "dev", "Hello in dev", 0))
+    told(chat, Message("dev", 1, "bob", "unread", DAY))
+    client.rooms = {"lobby": ["ann"]}
+    told(chat, UserLeft("dev", "ann", DAY))
+    assert chat.view.unread.counts() == {}
+    assert told(chat, Welcome("ann", "dev", "Hello in dev", 0)) == ["Hello in dev"]
+
+
+def test_the_bar_says_where_we_are_and_that_we_are_away(chat: ChatController) -> None:
+    assert parts_of_bar(chat, NOW) == ["lobby: 2 people", "", "", "", "here"]
+    told(chat, StatusChanged("Ann", "at lunch", DAY))
+    assert parts_of_bar(chat, NOW)[2] == "you are at lunch"
+    told(chat, StatusChanged("ann", "online", DAY))
+    assert parts_of_bar(chat, NOW)[2] == ""
