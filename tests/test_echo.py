@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chapters import from_chapter
-from helpers import LIMIT, wait_until
-from python_tcp.echo import Connections, EchoServer, echo
+from waiting import LIMIT, wait_until
+from python_tcp.echo import Connections, EchoServer, ThreadedListener, echo
 from sockets import dial, nothing_left_over, read_all, read_exactly, reset, tcp_pair  # noqa: F401
 
 Running, ask, serve_in_turn, serve_on_threads, open_port, two_lives = from_chapter(
@@ -150,7 +150,7 @@ def test_clients_that_vanish_leave_the_server_as_it_was(server: EchoServer) -> N
             reset(dial(server.port))  # before a word
         other.sendall(b"Still here?")
         assert read_exactly(other, 11) == b"Still here?"
-        wait_until(lambda: len(server._connections) == 1)
+        wait_until(lambda: len(server.listener.connections) == 1)
 
 
 def test_send_takes_a_part_of_much() -> None:
@@ -252,11 +252,11 @@ def test_stop_ends_clients_that_are_silent_half_closed_or_do_not_read(
                 bytes(64_000_000)
             )  # it never reads, so the server sleeps in `sendall`
         reset(rude)
-        wait_until(lambda: len(server._connections) == 2)
+        wait_until(lambda: len(server.listener.connections) == 2)
         start = time.monotonic()
         server.stop(timeout=LIMIT)
         assert time.monotonic() - start < LIMIT / 2
-        assert len(server._connections) == 0
+        assert len(server.listener.connections) == 0
         assert silent.recv(1) == b""
 
 
@@ -278,6 +278,61 @@ def test_stop_waits_no_longer_than_it_was_told(monkeypatch: pytest.MonkeyPatch) 
     assert finished.wait(LIMIT)
     wait_until(lambda: len(connections) == 0)
     ours.close()
+
+
+def test_with_only_the_reading_side_shut_a_connection_can_say_its_last_words() -> None:
+    def polite(connection: socket.socket) -> None:
+        assert connection.recv(1) == b""
+        connection.sendall(b"Goodbye!")
+
+    ours, theirs = tcp_pair()
+    connections = Connections(polite)
+    connections.add(theirs)
+    connections.end(timeout=LIMIT, how=socket.SHUT_RD)
+    assert len(connections) == 0
+    with ours:
+        assert read_all(ours) == b"Goodbye!"
+
+
+def test_one_that_does_not_finish_in_time_is_cut_off() -> None:
+    def deaf(connection: socket.socket) -> None:
+        with pytest.raises(OSError):
+            connection.sendall(bytes(64_000_000))
+
+    ours, theirs = tcp_pair()
+    connections = Connections(deaf)
+    connections.add(theirs)
+    start = time.monotonic()
+    connections.end(timeout=0.2, how=socket.SHUT_RD)
+    assert 0.2 <= time.monotonic() - start < LIMIT / 2
+    assert len(connections) == 0
+    ours.close()
+
+
+def test_a_bug_in_serving_is_logged_and_costs_one_connection(
+    nothing_left_over: None,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    listener = ThreadedListener(lambda connection: 1 / 0)
+    port = listener.start()
+    for _ in range(2):
+        with dial(port) as client:
+            assert client.recv(1) == b""
+    listener.stop(LIMIT)
+    assert [(record.getMessage(), record.exc_info[0]) for record in caplog.records] == [
+        ("serving a connection failed", ZeroDivisionError)
+    ] * 2
+
+
+def test_small_answers_are_not_held_back(nothing_left_over: None) -> None:  # noqa: F811
+    options = []
+    listener = ThreadedListener(
+        lambda it: options.append(it.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    )
+    with dial(listener.start()) as client:
+        assert client.recv(1) == b""
+    listener.stop(LIMIT)
+    assert options and options[0] != 0
 
 
 def test_nothing_is_connected_after_stop(server: EchoServer) -> None:
