@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import IO
 
-from python_tcp.chat_app import ChatClient, ClientEvent
+from python_tcp.chat_client import ChatClient
+from python_tcp.chat_session import ClientEvent
 from waiting import LIMIT, wait_until
 
 
