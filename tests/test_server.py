@@ -19,16 +19,12 @@ from pathlib import Path
 import pytest
 
 from helpers import LIMIT, LineClient, wait_until
-from python_tcp import server as server_module
+from python_tcp import acceptor
 from python_tcp.chat_app import ChatServer
 from python_tcp.core import DEFAULT_BACKLOG, DEFAULT_BUFFER_SIZE, LOCALHOST
 from python_tcp.protocol import Limits
-from python_tcp.server import (
-    EnhancedTCPServer,
-    EventDrivenTCPServer,
-    TCPServer,
-    open_listener,
-)
+from python_tcp.acceptor import open_listener
+from python_tcp.server import EnhancedTCPServer, EventDrivenTCPServer, TCPServer
 from sockets import dial, nothing_left_over, open_files, read_all, read_exactly, reset  # noqa: F401
 
 resource = pytest.importorskip("resource")
@@ -450,7 +446,7 @@ def test_a_start_without_descriptors_raises_and_can_be_repeated(make, monkeypatc
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as broken:
-        broken.setattr(server_module, "EventLoop", no_descriptors)
+        broken.setattr(acceptor, "EventLoop", no_descriptors)
         with pytest.raises(OSError):
             server.start()
     assert (server.running, server.state) == (False, "CLOSED")
@@ -1071,7 +1067,7 @@ def test_at_max_connections_the_next_waits_until_one_leaves(
     started, caplog, monkeypatch
 ):
     monkeypatch.setattr(
-        server_module.Acceptor, "RETRY", 1000
+        acceptor.Acceptor, "RETRY", 1000
     )  # so that it is the one that leaves who makes room
     server = Quiet(max_connections=3)
     server.on_connect = lambda number, address: server.send(number, b"welcome")
@@ -1255,7 +1251,7 @@ def test_1000_connections_that_trickle_and_never_join_are_gone_by_the_deadline_a
 
 
 def test_trouble_with_accepting_is_said_once_and_overcome(started, caplog, monkeypatch):
-    monkeypatch.setattr(server_module.Acceptor, "RETRY", 0.02)
+    monkeypatch.setattr(acceptor.Acceptor, "RETRY", 0.02)
 
     class Troubled(EventDrivenTCPServer):
         tries = 0
