@@ -12,8 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from chapters import from_chapter
-from helpers import LIMIT, wait_until
-from python_tcp.broadcast import LINE_LIMIT, BroadcastServer, Member, Room, read_lines
+from waiting import LIMIT, wait_until
+from python_tcp.broadcast import (
+    LINE_LIMIT,
+    BroadcastRoom,
+    BroadcastServer,
+    Member,
+    read_lines,
+)
 from python_tcp.demo import CONVERSATION, play
 from python_tcp.framing import FrameTooLong
 from sockets import dial, nothing_left_over, read_all, reset, tcp_pair  # noqa: F401
@@ -275,7 +281,7 @@ class SlowDict(dict):
 
 
 def test_two_threads_that_would_interleave_do_not_get_the_same_name() -> None:
-    room = Room()
+    room = BroadcastRoom()
     room._members = SlowDict()
     room.take = lambda name: room.join(name, Nobody())
     assert take_twice(room) == [False, True]
@@ -405,7 +411,7 @@ def test_people_come_and_go_while_all_are_told(server: BroadcastServer) -> None:
             f"t{n}: line {k}" for k in range(200)
         ]
         talker.__exit__()
-    wait_until(lambda: not server._visits)
+    wait_until(lambda: not server.listener.connections)
 
 
 def test_a_broken_connection_throws_out_the_speaker_in_the_naive_room() -> None:
@@ -539,7 +545,7 @@ def test_stop_tells_nobody_less_than_was_said_and_ends_all(
         start = time.monotonic()
         server.stop(timeout=LIMIT)
         assert time.monotonic() - start < LIMIT / 2
-        assert not server._visits and not server.room._members
+        assert not server.listener.connections and not server.room._members
         assert ann.file.read().decode().splitlines()[:2] == [
             "* deaf joined",
             "ann: Hello",
@@ -559,7 +565,7 @@ def test_stop_ends_one_who_does_not_read(nothing_left_over: None) -> None:  # no
         start = time.monotonic()
         server.stop()
         assert time.monotonic() - start < 5
-        assert not server._visits
+        assert not server.listener.connections
 
 
 def test_one_that_has_just_ended_does_not_keep_the_others_open(
@@ -570,16 +576,18 @@ def test_one_that_has_just_ended_does_not_keep_the_others_open(
     ended, (ours, theirs) = threading.Thread(target=int), socket.socketpair()
     ended.start()
     ours.close(), theirs.close()
-    server._visits[theirs] = ended
+    server.listener.connections._threads[theirs] = ended
     with Visitor(server, "ann") as ann:
         server.stop()
-        assert ann.line() == "" and list(server._visits) == [theirs]
+        assert ann.line() == "" and list(server.listener.connections._threads) == [
+            theirs
+        ]
 
 
 def test_stop_breaks_off_a_visit_that_does_not_end_by_itself(
     nothing_left_over: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # noqa: F811
-    def talk_to_the_deaf(connection: socket.socket, room: Room) -> None:
+    def talk_to_the_deaf(connection: socket.socket, room: BroadcastRoom) -> None:
         with pytest.raises(OSError):
             connection.sendall(bytes(64_000_000))
 
@@ -591,7 +599,7 @@ def test_stop_breaks_off_a_visit_that_does_not_end_by_itself(
         start = time.monotonic()
         server.stop(timeout=0.3)
         assert 0.3 <= time.monotonic() - start < 5
-        assert not server._visits
+        assert not server.listener.connections
 
 
 class Hears:
@@ -612,9 +620,9 @@ class Hears:
     ids=["say", "leave", "join"],
 )
 def test_who_speaks_joins_or_leaves_is_alone_in_the_room_meanwhile(
-    does: Callable[[Room], object],
+    does: Callable[[BroadcastRoom], object],
 ) -> None:
-    room, listener = Room(), Hears()
+    room, listener = BroadcastRoom(), Hears()
     room.join("ann", Nobody())
     room.join("listener", listener)
     with ThreadPoolExecutor(1) as pool:
@@ -680,7 +688,7 @@ def test_out_of_descriptors_it_says_so_and_accepts_later(
     "after, words",
     [
         (0, "not accepting connections for now: can't start new thread"),
-        (1, "a visit failed"),
+        (1, "serving a connection failed"),
     ],
 )
 def test_out_of_threads_it_closes_the_new_client_and_keeps_the_others(
@@ -692,7 +700,7 @@ def test_out_of_threads_it_closes_the_new_client_and_keeps_the_others(
 ) -> None:
     with (
         Visitor(server, "ann") as ann,
-        caplog.at_level(logging.WARNING, logger="python_tcp.broadcast"),
+        caplog.at_level(logging.WARNING, logger="python_tcp.echo"),
     ):
         monkeypatch.setattr(
             threading.Thread,
