@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -15,11 +16,12 @@ from collections.abc import Callable
 import pyte
 
 LIMIT = 10.0  # seconds
+WITHOUT_WIDTH = re.compile("[\u061c\u200c-\u200f\u2066-\u2069]")  # joiners, directions, isolates
 CLIENT = (
-    "import sys; from python_tcp.terminal import start_client as main; sys.exit(main())"
+    "import sys; from python_tcp.chat_app import start_client as main; sys.exit(main())"
 )
 SERVER = (
-    "import sys; from python_tcp.terminal import start_server as main; sys.exit(main())"
+    "import sys; from python_tcp.chat_app import start_server as main; sys.exit(main())"
 )
 
 
@@ -29,6 +31,10 @@ class Emulator(pyte.HistoryScreen):
     def __init__(self, columns: int, rows: int) -> None:
         self.bells = 0
         super().__init__(columns, rows, history=10_000, ratio=0.5)
+
+    def draw(self, data: str) -> None:
+        """pyte drops the rest of a text behind a character without width that is no mark. Terminals don't."""
+        super().draw(WITHOUT_WIDTH.sub("", data))
 
     def bell(self, *args: object) -> None:
         self.bells += 1

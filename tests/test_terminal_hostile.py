@@ -14,7 +14,7 @@ pytest.importorskip("termios", reason="needs a POSIX terminal")
 import pyte  # noqa: E402
 from screen import Emulator, Terminal, chat  # noqa: E402
 
-from python_tcp.terminal import PALETTE, GREY, RED  # noqa: E402
+from python_tcp.text import GREY, PALETTE, RED  # noqa: E402
 
 ESCAPES = {
     "move up": "\x1b[10A", "move home": "\x1b[H", "move to a column": "\x1b[1G", "back": "\x1b[99D", "erase the screen": "\x1b[2J\x1b[3J", "erase the row": "\x1b[2K",
@@ -28,7 +28,7 @@ ESCAPES = {
     "null and delete": "\x00\x7f", "next line": "\x8599:99 -- forged", "tab": "\t" * 9,
 }  # fmt: skip
 UNICODE = {
-    "override": "\u202egnp.\u202c", "isolate": "\u2067abc\u2069", "marks": "\u200e\u200f\u061c", "separators": "\u202899:99 -- forged\u2029", "zero width": "a\u200b\u200c\u200d\u2060\ufeffb",
+    "override": "\u202egnp.\u202c", "isolate": "\u2067abc\u2069", "isolate, open": "\u2067abc", "isolates, open": "\u2066\u2067\u2068" * 20, "isolate, only its end": "abc\u2069\u2069", "marks": "\u200e\u200f\u061c", "separators": "\u202899:99 -- forged\u2029", "zero width": "a\u200b\u200c\u200d\u2060\ufeffb",
     "combining": "Z" + "\u0351\u036f\u0489" * 400, "combining first": "\u0301" * 300, "enclosing": "a\u20dd" * 30, "selectors": "❤\ufe0f\ufe0e", "tags": "x\U000e0041\U000e0042",
     "fillers": "\u3164\u115f\u1160\uffa0", "soft hyphen": "a\u00adb", "family": "👨\u200d👩\u200d👧", "flag": "🇫🇷", "skin": "👍🏽", "wide": "日本語のテキスト" * 20, "4000 emoji": "👋" * 4000,
     "newlines": "\n" * 300 + "99:99 -- forged", "blanks": " " * 200 + "99:99 -- forged", "no break": "x" * 3000, "hebrew": "שלום עולם", "arabic": "مرحبا", "private": "\ue0b0\U000f0000",
@@ -114,6 +114,10 @@ def untouched(terminal: Terminal) -> None:
             assert not any(
                 unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in cell.data
             ), cell
+    written = terminal.bytes.decode()
+    assert not set(written) & set("\u202a\u202b\u202c\u202d\u202e\u2028\u2029")
+    opened = sum(written.count(isolate) for isolate in "\u2066\u2067\u2068")
+    assert opened == written.count("\u2069"), "an isolate is open, or closed twice"
     escapes = terminal.bytes.count(b"\x1b")
     assert len(OURS.findall(bytes(terminal.bytes))) == escapes, set(
         re.findall(rb"\x1b.{5}", bytes(terminal.bytes))

@@ -16,7 +16,7 @@ pytest.importorskip("termios", reason="needs a POSIX terminal")
 
 from screen import CLIENT, Emulator, Terminal, chat  # noqa: E402
 
-from python_tcp.chat_app import ChatServer  # noqa: E402
+from python_tcp.chat_server import ChatServer  # noqa: E402
 from python_tcp.protocol import Limits  # noqa: E402
 
 
@@ -204,7 +204,7 @@ def test_a_paste_of_several_lines_is_one_message(
 
 def test_what_is_too_long_is_said_and_not_sent(ann: Terminal, bob: LineClient) -> None:
     ann.type("\x1b[200~" + "x" * 4001 + "\x1b[201~\r")
-    ann.until("it has 4001 characters, and may have 4000")
+    ann.until("this is too long: 4001 characters, and 4000 is the most")
     ann.type("ok\r")
     assert bob.read_until("message")["content"] == "ok"
 
@@ -248,8 +248,8 @@ def test_kinds_of_lines_look_different_without_colours(
     ann.type("/reply yes\r")
     ann.until("yes")
     assert without_time(ann.screen.rows())[-9:-2] == [
-        " > lobby ann: hello", "   lobby bob: hi", " @ lobby bob: Ann, look", " * lobby bob waves", " ~ whisper bob to you: psst", "-- bob is at lunch",
-        " ~ whisper you to bob: yes",
+        " > lobby ann: hello", "   lobby bob: hi", " @ lobby bob: Ann, look", " * lobby bob waves", " ~ (bob whispers) psst", "-- bob is away: at lunch",
+        " ~ (to bob) yes",
     ]  # fmt: skip
     assert ann.screen.bells == 1
     assert all(
@@ -285,17 +285,18 @@ def test_commands(ann: Terminal, bob: LineClient) -> None:
         ("/rooms", "-- rooms: lobby (2)"),
         ("/xyzzy", "!! /xyzzy is not a command; see /help"),
         ("/wisper bob x", "!! /wisper is not a command; did you mean /whisper?"),
-        ("/join", "!! it is used like this: /join ROOM"),
+        ("/join", "!! Usage: /join ROOM"),
         ("//etc", " > lobby ann: /etc"),
         ("/me waves", " * lobby ann waves"),
         ("/reply x", "!! Nobody has whispered to you yet."),
-        ("/msg bob psst", " ~ whisper you to bob: psst"),
+        ("/msg bob psst", " ~ (to bob) psst"),
         ("/w dan x", "!! dan is not here"),
         ("/room dev", "!! You are not in dev. /join dev enters it."),
         ("/leave dev", "!! You are not in dev."),
-        ("/away at lunch", "-- ann is at lunch"),
+        ("/away at lunch", "-- ann is away: at lunch"),
         ("/back", "-- ann is online"),
-        ("/ignore bob", "-- You see nothing more of bob."),
+        ("/ignore ghost", "!! ghost is in none of your rooms."),
+        ("/ignore bob", "-- bob is ignored now. The same once more ends that."),
     ]:
         ann.type(typed + "\r")
         ann.until(lambda: answer in without_time(ann.screen.rows()))
@@ -305,7 +306,7 @@ def test_commands(ann: Terminal, bob: LineClient) -> None:
     ann.type("I hear nothing\r")
     ann.until("ann: I hear nothing")
     ann.type("/ignore BOB\r")
-    ann.until("again")
+    ann.until("not ignored any more")
     bob.say("message", content="and now?")
     ann.until("bob: and now?")
     assert not any(
@@ -492,7 +493,7 @@ def test_ctrl_z_and_fg(server: ChatServer) -> None:
             bob.read_until("message")
             shell.type("fg\r")
             shell.until("are you there?")
-        assert shell.screen.row(22) == "lobby> half a line"
+        shell.until(lambda: shell.screen.row(22) == "lobby> half a line")
         shell.type("\x15/quit\r")
         shell.until(
             lambda: (
