@@ -17,16 +17,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from selectors import EVENT_READ, SelectorKey
 
-from .core import DEFAULT_BUFFER_SIZE
-
 # %% ../nbs/04_loop.ipynb #9b70268c
+_log = logging.getLogger("python_tcp.loop")
 Callback = Callable[[], object]
 OnReady = Callable[[int], object]  # gets the events for which its socket is ready
 # What a callback may fail with. `sys.exit` in one would silently end the loop's thread.
 FAILURES = (Exception, SystemExit)
-
-# %% ../nbs/04_loop.ipynb #e1a00001
-log = logging.getLogger("python_tcp.loop")
 
 # %% ../nbs/04_loop.ipynb #8f8ae648
 class Timer:
@@ -46,9 +42,7 @@ class Timer:
 
 # %% ../nbs/04_loop.ipynb #f001a572
 class TimerQueue:
-    """Timers in the order in which they are due; those of the same time in the order in
-    which they were added.
-    """
+    """Timers in the order in which they are due; first come, first served."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
@@ -62,8 +56,9 @@ class TimerQueue:
         timer = Timer(when, callback, self._waiting)
         self._waiting.add(timer)
         heapq.heappush(self._heap, (when, next(self._order), timer))
-        if len(self._heap) > 2 * len(self._waiting) + 64:
-            self._compact()
+        if len(self._heap) > 2 * len(self._waiting) + 64:  # most were cancelled
+            self._heap = [each for each in self._heap if each[2].callback is not None]
+            heapq.heapify(self._heap)
         return timer
 
     def next_due(self) -> float | None:
@@ -75,23 +70,17 @@ class TimerQueue:
     def time_to_wait(self, now: float, longest: float | None) -> float | None:
         """Seconds until the first timer is due, at most `longest`; None for ever."""
         due = self.next_due()
-        if due is None:
+        if due is None or (longest is not None and due - now > longest):
             return longest
-        wait = max(0.0, due - now)
-        return wait if longest is None else min(wait, longest)
+        return max(0.0, due - now)
 
     def due(self, now: float) -> list[Timer]:
-        """Take out those that are due at `now`. One may still be cancelled by another."""
+        """Take out those due at `now`. One may still be cancelled by another."""
         due = []
         while (when := self.next_due()) is not None and when <= now:
             due.append(heapq.heappop(self._heap)[2])
         self._waiting.difference_update(due)
         return due
-
-    def _compact(self) -> None:
-        """Most of the heap was cancelled: build it again from the rest."""
-        self._heap = [entry for entry in self._heap if entry[2].callback is not None]
-        heapq.heapify(self._heap)
 
 # %% ../nbs/04_loop.ipynb #7bd175f8
 class Waker:
@@ -112,9 +101,9 @@ class Waker:
                 pass
 
     def drain(self) -> None:
-        """Take the byte out again. Look at the work after this: then no call is missed."""
+        """Take the byte out again; look at the work after this, and none is missed."""
         try:
-            self.sock.recv(DEFAULT_BUFFER_SIZE)
+            self.sock.recv(64)
         except BlockingIOError:
             pass
         self._awake = False
@@ -125,10 +114,7 @@ class Waker:
 
 # %% ../nbs/04_loop.ipynb #fe316995
 def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
-    """`data` as bytes that can't change: the same object if it is one.
-
-    Raises `TypeError` for what has no bytes, such as text.
-    """
+    """`data` as bytes that can't change. `TypeError` for what has none, as text."""
     return data if type(data) is bytes else bytes(memoryview(data))
 
 # %% ../nbs/04_loop.ipynb #b6ede85e
@@ -138,11 +124,11 @@ def _run_all(callbacks: Iterable[Callback]) -> None:
         try:
             callback()
         except FAILURES:
-            log.exception("a callback failed: %r", callback)
+            _log.exception("a callback failed: %r", callback)
 
 # %% ../nbs/04_loop.ipynb #e1a00003
 def _descriptor(sock: socket.socket, keys: dict[int, SelectorKey]) -> int:
-    """The descriptor of `sock`; if it was closed while it was watched, the one it had."""
+    """The descriptor of `sock`; if it was closed while watched, the one it had."""
     if (fd := sock.fileno()) != -1:
         return fd
     return next((key.fd for key in keys.values() if key.fileobj is sock), -1)
@@ -176,9 +162,8 @@ class EventLoop:
     def watch(
         self, sock: socket.socket, events: int, callback: OnReady | None = None
     ) -> None:
-        """Call `callback(events)` whenever `sock` is ready for one of `events`.
-
-        With 0, no more: not even for what this tick has found and not yet told.
+        """Call `callback(events)` whenever `sock` is ready for one of `events`; with 0,
+        no more, not even for what this tick has found already.
         """
         fd = _descriptor(sock, self._keys)
         key = self._keys.pop(fd, None)
@@ -195,10 +180,7 @@ class EventLoop:
         return self._timers.add(self._clock() + seconds, callback)
 
     def at_end_of_tick(self, hook: Callback) -> None:
-        """Run `hook` once, after this tick's callbacks and before anything is written.
-
-        A hook may ask for one more; what that one asks for waits for the next tick.
-        """
+        """Run `hook` once, before the tick's flushes. Hooks of a hook's hook wait."""
         self._hooks.append(hook)
 
     def flush_later(self, flush: Callback) -> None:
@@ -233,16 +215,16 @@ class EventLoop:
         self._expected = count if count >= self.CROWD else 0
 
     def _serve(self, ready: list[tuple[SelectorKey, int]]) -> None:
-        self.now = self._clock()
+        self.now, watched = self._clock(), self._keys.get
         for key, events in ready:
-            if self._keys.get(key.fd) is key:  # else changed by a callback
+            if watched(key.fd) is key:  # else changed by a callback
                 try:
                     key.data(events)
                 except FAILURES:
-                    log.exception("a callback failed: %r", key.data)
+                    _log.exception("a callback failed: %r", key.data)
 
     def _serve_the_rest(self, served: set[int]) -> int:
-        """Each socket once; those that are ready again have to wait for the next tick."""
+        """Each socket once; one that is ready again waits for the next tick."""
         end = self.now + self.PATIENCE
         while len(served) < self._expected and (left := end - self._clock()) > 0:
             ready = self._selector.select(left)
@@ -254,8 +236,7 @@ class EventLoop:
         return len(served)
 
     def _run_calls(self, events: int) -> None:
-        self._waker.drain()
-        # Only those that are there now: one that asks for another can't hold us up.
+        self._waker.drain()  # then those that are there now, and not what they ask for
         _run_all(self._calls.popleft() for _ in range(len(self._calls)))
 
     def run(self) -> None:
@@ -276,11 +257,8 @@ class EventLoop:
         return thread
 
     def stop(self) -> None:
-        """End `run` after the tick that hears of it. From any thread, and twice is fine."""
-        self.call_threadsafe(self._stop_running)
-
-    def _stop_running(self) -> None:
-        self._running = False
+        """End `run` after the tick that hears of it. Twice is fine."""
+        self.call_threadsafe(lambda: setattr(self, "_running", False))
 
     def runs_here(self) -> bool:
         """Is this the loop's own thread?"""
@@ -336,19 +314,15 @@ class IdleTimer:
 class KeepAlive:
     """Asks a peer that has been silent for `ping_after` seconds whether it is there.
 
-    It calls `ping()`, and if nothing is heard within `ping_timeout` seconds, `on_dead()`.
+    It calls `ping()`, and if it hears nothing for `ping_timeout` seconds, `on_dead()`.
     """
 
     __slots__ = ("_loop", "_silence", "_ping_timeout", "_ping", "_on_dead", "_answer")
 
     def __init__(
-        self,
-        loop: EventLoop,
-        ping_after: float,
-        ping_timeout: float,
-        ping: Callback,
-        on_dead: Callback,
-    ) -> None:
+        self, loop: EventLoop, ping_after: float, ping_timeout: float,
+        ping: Callback, on_dead: Callback,
+    ) -> None:  # fmt: skip
         self._loop, self._ping_timeout = loop, ping_timeout
         self._ping, self._on_dead = ping, on_dead
         self._silence = IdleTimer(loop, ping_after, self._ask)
@@ -367,7 +341,6 @@ class KeepAlive:
             self._silence.start()
 
     def close(self) -> None:
-        """Stop for good."""
         self._silence.close()
         if self._answer is not None:
             self._answer.cancel()

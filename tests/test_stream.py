@@ -1,4 +1,4 @@
-"""The stream: its buffer, its states, and how it fares in good and in bad weather."""
+"""The stream: its states, and how it fares in good and in bad weather."""
 
 import gc
 import socket
@@ -9,12 +9,9 @@ from collections.abc import Iterator
 from selectors import EVENT_READ, EVENT_WRITE
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from python_tcp.loop import EventLoop
-from python_tcp.stream import TRANSITIONS, PlainTransport, Stream, StreamState
-from python_tcp.stream import WriteBuffer
+from python_tcp.output import PlainTransport
+from python_tcp.stream import TRANSITIONS, Stream, StreamState
 from sockets import nothing_left_over, read_all, read_exactly, reset, tcp_pair  # noqa: F401
 from waiting import LIMIT, Clock, wait_until
 
@@ -110,126 +107,6 @@ def block(world: World, stream: Stream, size: int = 500_000) -> bytes:
     world.ticks()
     assert stream.queued
     return data
-
-
-# WriteBuffer
-
-
-class SmallBuffer(WriteBuffer):
-    __slots__ = ()
-    MOST = 8  # so that short data meets the limit
-
-
-BUFFER_STEPS = st.lists(st.binary(max_size=20) | st.integers(0, 30))
-
-
-@given(BUFFER_STEPS)
-def test_buffer_gives_what_was_added_in_order_however_much_is_taken_at_a_time(steps):
-    buffer, waiting = SmallBuffer(), bytearray()
-    for step in steps:
-        if isinstance(step, bytes):
-            buffer.add(step)
-            waiting += step
-        elif waiting:
-            first = bytes(buffer.peek())
-            assert first and waiting.startswith(first)
-            sent = min(step, len(first))
-            buffer.advance(sent)
-            del waiting[:sent]
-        assert buffer.size == len(waiting)
-    assert bool(buffer.peek()) == bool(waiting)
-
-
-@given(BUFFER_STEPS)
-def test_buffer_truncate_keeps_a_beginning_that_can_still_be_sent(steps):
-    buffer = SmallBuffer()
-    for step in steps:
-        buffer.add(step) if isinstance(step, bytes) else buffer.advance(
-            min(step, len(buffer.peek()))
-        ) if buffer.size else None
-    first = bytes(buffer.peek())
-    buffer.truncate()
-    assert (buffer.size, bytes(buffer.peek())) == (len(first), first)
-    buffer.add(b"farewell")
-    assert buffer.size == len(first) + 8
-
-
-def test_buffer_does_not_copy_a_chunk_that_waits_alone():
-    buffer, data = WriteBuffer(), b"x" * 1000
-    buffer.add(data)
-    assert buffer.peek() is data
-
-
-def test_buffer_does_not_copy_a_big_chunk_again_for_every_write():
-    buffer, big = WriteBuffer(), b"x" * 4 * WriteBuffer.MOST
-    buffer.add(big)
-    buffer.add(b"more")
-    for _ in range(3):
-        assert memoryview(buffer.peek()).obj is big
-        buffer.advance(10)
-
-
-@pytest.mark.parametrize("wrong", ["text", 5, ["list"]])
-def test_buffer_refuses_what_is_not_bytes_at_the_door(wrong):
-    buffer = WriteBuffer()
-    with pytest.raises(TypeError):
-        buffer.add(wrong)
-    buffer.add(b"good")
-    assert (buffer.peek(), buffer.size) == (b"good", 4)
-
-
-def test_buffer_holds_what_a_bytearray_held_when_it_was_added():
-    buffer, data = WriteBuffer(), bytearray(b"before")
-    buffer.add(data)
-    data[:] = b"after"
-    assert (bytes(buffer.peek()), buffer.size) == (b"before", 6)
-
-
-def test_buffer_does_not_copy_a_big_chunk_to_join_it_with_small_ones():
-    big, pieces = b"x" * 4 * WriteBuffer.MOST, []
-    buffer = WriteBuffer()
-    for data in (b"a", b"b", big, b"c"):
-        buffer.add(data)
-    buffer.write_to(lambda data: pieces.append(data) or len(data))
-    assert pieces == [b"ab", big, b"c"] and pieces[1] is big
-
-
-@given(st.lists(st.binary(max_size=20)), st.lists(st.integers(0, 9)))
-def test_buffer_writes_until_a_send_is_short(chunks, takes):
-    buffer, taken, sizes = SmallBuffer(), bytearray(), []
-    for chunk in chunks:
-        buffer.add(chunk)
-
-    def send(data) -> int:
-        count = min(len(data), takes.pop(0)) if takes else len(data)
-        taken.extend(data[:count])
-        sizes.append((len(data), count))
-        return count
-
-    while buffer.size:
-        sizes.clear()
-        buffer.write_to(send)
-        assert all(size == count for size, count in sizes[:-1])
-        assert not buffer.size or sizes[-1][1] < sizes[-1][0]
-    assert taken == b"".join(chunks)
-
-
-def test_buffer_keeps_what_a_send_that_fails_has_not_taken():
-    buffer = SmallBuffer()
-    buffer.add(b"12345678")
-    buffer.add(b"rest")
-    sends = iter([8, BlockingIOError()])
-
-    def send(data) -> int:
-        if isinstance(answer := next(sends), Exception):
-            raise answer
-        return answer
-
-    with pytest.raises(BlockingIOError):
-        buffer.write_to(send)
-    assert (buffer.peek(), buffer.size) == (b"rest", 4)
-    buffer.clear()
-    assert (buffer.peek(), buffer.size) == (b"", 0)
 
 
 # States

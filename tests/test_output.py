@@ -1,0 +1,324 @@
+"""What waits to be written: the buffer, and one write a tick."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from python_tcp.loop import EventLoop
+from python_tcp.output import Output, PlainTransport, Transport, WriteBuffer
+from sockets import nothing_left_over  # noqa: F401
+from waiting import Clock
+
+pytestmark = pytest.mark.usefixtures("nothing_left_over")
+
+
+# WriteBuffer
+
+
+class SmallBuffer(WriteBuffer):
+    __slots__ = ()
+    MOST = 8  # so that short data meets the limit
+
+
+BUFFER_STEPS = st.lists(st.binary(max_size=20) | st.integers(0, 30))
+
+
+@given(BUFFER_STEPS)
+def test_buffer_gives_what_was_added_in_order_however_much_is_taken_at_a_time(steps):
+    buffer, waiting = SmallBuffer(), bytearray()
+    for step in steps:
+        if isinstance(step, bytes):
+            buffer.add(step)
+            waiting += step
+        elif waiting:
+            first = bytes(buffer.peek())
+            assert first and waiting.startswith(first)
+            sent = min(step, len(first))
+            buffer.advance(sent)
+            del waiting[:sent]
+        assert buffer.size == len(waiting)
+    assert bool(buffer.peek()) == bool(waiting)
+
+
+@given(BUFFER_STEPS)
+def test_buffer_truncate_keeps_a_beginning_that_can_still_be_sent(steps):
+    buffer = SmallBuffer()
+    for step in steps:
+        buffer.add(step) if isinstance(step, bytes) else buffer.advance(
+            min(step, len(buffer.peek()))
+        ) if buffer.size else None
+    first = bytes(buffer.peek())
+    buffer.truncate()
+    assert (buffer.size, bytes(buffer.peek())) == (len(first), first)
+    buffer.add(b"farewell")
+    assert buffer.size == len(first) + 8
+
+
+def test_buffer_does_not_copy_a_chunk_that_waits_alone():
+    buffer, data = WriteBuffer(), b"x" * 1000
+    buffer.add(data)
+    assert buffer.peek() is data
+
+
+def test_buffer_does_not_copy_a_big_chunk_again_for_every_write():
+    buffer, big = WriteBuffer(), b"x" * 4 * WriteBuffer.MOST
+    buffer.add(big)
+    buffer.add(b"more")
+    for _ in range(3):
+        assert memoryview(buffer.peek()).obj is big
+        buffer.advance(10)
+
+
+@pytest.mark.parametrize("wrong", ["text", 5, ["list"]])
+def test_buffer_refuses_what_is_not_bytes_at_the_door(wrong):
+    buffer = WriteBuffer()
+    with pytest.raises(TypeError):
+        buffer.add(wrong)
+    buffer.add(b"good")
+    assert (buffer.peek(), buffer.size) == (b"good", 4)
+
+
+def test_buffer_holds_what_a_bytearray_held_when_it_was_added():
+    buffer, data = WriteBuffer(), bytearray(b"before")
+    buffer.add(data)
+    data[:] = b"after"
+    assert (bytes(buffer.peek()), buffer.size) == (b"before", 6)
+
+
+def test_buffer_does_not_copy_a_big_chunk_to_join_it_with_small_ones():
+    big, pieces = b"x" * 4 * WriteBuffer.MOST, []
+    buffer = WriteBuffer()
+    for data in (b"a", b"b", big, b"c"):
+        buffer.add(data)
+    buffer.write_to(lambda data: pieces.append(data) or len(data))
+    assert pieces == [b"ab", big, b"c"] and pieces[1] is big
+
+
+@given(st.lists(st.binary(max_size=20)), st.lists(st.integers(0, 9)))
+def test_buffer_writes_until_a_send_is_short(chunks, takes):
+    buffer, taken, sizes = SmallBuffer(), bytearray(), []
+    for chunk in chunks:
+        buffer.add(chunk)
+
+    def send(data) -> int:
+        count = min(len(data), takes.pop(0)) if takes else len(data)
+        taken.extend(data[:count])
+        sizes.append((len(data), count))
+        return count
+
+    while buffer.size:
+        sizes.clear()
+        buffer.write_to(send)
+        assert all(size == count for size, count in sizes[:-1])
+        assert not buffer.size or sizes[-1][1] < sizes[-1][0]
+    assert taken == b"".join(chunks)
+
+
+def test_buffer_keeps_what_a_send_that_fails_has_not_taken():
+    buffer = SmallBuffer()
+    buffer.add(b"12345678")
+    buffer.add(b"rest")
+    sends = iter([8, BlockingIOError()])
+
+    def send(data) -> int:
+        if isinstance(answer := next(sends), Exception):
+            raise answer
+        return answer
+
+    with pytest.raises(BlockingIOError):
+        buffer.write_to(send)
+    assert (buffer.peek(), buffer.size) == (b"rest", 4)
+    buffer.clear()
+    assert (buffer.peek(), buffer.size) == (b"", 0)
+
+
+# Output
+
+
+class Script:
+    """A transport that takes as much as a test says, and keeps it."""
+
+    def __init__(self) -> None:
+        self.room: float = 0  # bytes that it takes
+        self.taken = bytearray()
+        self.sends, self.error = 0, None
+        self.shut = self.closed = False
+
+    def recv(self, size: int, /) -> bytes:
+        raise BlockingIOError
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        self.sends += 1
+        if self.error:
+            raise self.error
+        if not self.room:
+            raise BlockingIOError
+        count = int(min(self.room, len(data)))
+        self.room -= count
+        self.taken += data[:count]
+        return count
+
+    def interest(self, wanted: int) -> int:
+        return wanted
+
+    def shutdown(self) -> None:
+        self.shut = True
+        if self.error:
+            raise self.error
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Bench:
+    """An output on a loop with a clock of its own, and what it reports."""
+
+    def __init__(self, max_output: int = 1000) -> None:
+        self.clock = Clock()
+        self.loop, self.to = EventLoop(self.clock), Script()
+        self.changes: list[tuple[bool, bool, bool]] = []
+        self.failures: list[str] = []
+        self.output = Output(
+            self.loop, self.to, max_output, 10.0, self.note, self.failures.append
+        )  # fmt: skip
+
+    def note(self) -> None:
+        it = self.output
+        self.changes.append((it.blocked, it.overflowed, it.all_sent))
+
+    def tick(self, after: float = 0) -> None:
+        self.clock.now += after
+        self.loop.tick(0)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.loop.close()
+
+
+def test_both_transports_are_transports(bench):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        transports: list[Transport] = [bench.to, PlainTransport(ours)]  # for mypy
+    assert len(transports) == 2
+
+
+def test_output_writes_once_a_tick_and_says_nothing_when_all_goes_well(bench):
+    bench.to.room = 1000
+    for number in range(10):
+        assert bench.output.put(b"%d" % number)
+    assert not bench.to.taken
+    bench.tick()
+    bench.tick()
+    assert (bytes(bench.to.taken), bench.to.sends) == (b"0123456789", 1)
+    assert not bench.changes and not bench.failures
+
+
+def test_output_waits_for_room_and_does_not_try_meanwhile(bench):
+    bench.to.room = 4
+    bench.output.put(b"0123456789")
+    bench.tick()
+    assert bench.output.blocked and bench.changes == [(True, False, False)]
+    sends = bench.to.sends
+    bench.output.put(b"more")
+    bench.tick()
+    assert bench.to.sends == sends
+    bench.to.room = 1000
+    bench.output.write_on()
+    assert bytes(bench.to.taken) == b"0123456789more"
+    assert bench.changes == [(True, False, False), (False, False, False)]
+
+
+def test_output_that_does_not_move_fails_in_time_and_one_that_moves_does_not(bench):
+    bench.output.put(b"0123456789")
+    bench.tick()
+    for _ in range(3):
+        bench.tick(9.9)
+        bench.to.room = 1
+        bench.output.write_on()
+    bench.tick(9.9)
+    assert not bench.failures
+    bench.output.write_on()  # there was no room: that is no progress
+    bench.tick(0.2)
+    assert bench.failures == ["slow_consumer"]
+
+
+def test_output_that_overflows_says_so_once_and_keeps_what_is_sent_in_part():
+    bench = Bench(max_output=500_000)
+    bench.to.room = 5
+    for _ in range(3):
+        assert bench.output.put(b"x" * 200_000)
+    assert not bench.changes  # nothing happens within `put`
+    bench.tick()
+    bench.tick()
+    assert bench.changes == [(True, True, False)]
+    assert bench.output.buffer.size == 199_995
+    bench.loop.close()
+
+
+def test_output_beyond_its_bound_writes_within_the_tick(bench):
+    bench.to.room = 10_000
+    for _ in range(10):
+        assert bench.output.put(b"x" * 600)
+    bench.tick()
+    assert len(bench.to.taken) == 6000 and not bench.output.overflowed
+
+
+def test_what_output_refuses_ends_it_even_if_there_is_room_before_the_flush(bench):
+    for _ in range(2):
+        bench.output.put(b"x" * 600)
+    assert not bench.output.put(b"refused")
+    bench.to.room = 10_000
+    assert not bench.output.put(b"refused too")
+    bench.tick()
+    assert bench.output.overflowed and bench.changes[-1] == (False, True, False)
+
+
+def test_output_sends_its_last_words_and_shuts_down_once(bench):
+    bench.to.room = 5
+    bench.output.put(b"0123456789")
+    bench.output.finish(b" bye")
+    bench.tick()
+    assert not bench.to.shut and not bench.output.all_sent
+    bench.to.room = 100
+    bench.output.write_on()
+    assert (bytes(bench.to.taken), bench.to.shut) == (b"0123456789 bye", True)
+    assert bench.changes[-1] == (False, False, True)
+    before = len(bench.changes)
+    bench.tick()
+    assert len(bench.changes) == before
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(104, "reset"), OSError(5, "io")]
+)
+def test_output_that_is_broken_fails_and_one_that_can_not_shut_down_does_not(error):
+    bench = Bench()
+    bench.to.error = error
+    bench.output.put(b"x")
+    bench.tick()
+    assert bench.failures == [f"connection lost: {error.strerror}"]
+    bench.loop.close()
+    bench = Bench()
+    bench.to.error = error
+    bench.output.finish(b"")
+    bench.tick()
+    assert not bench.failures and bench.output.all_sent
+    bench.loop.close()
+
+
+def test_output_that_is_closed_drops_everything_and_is_quiet(bench):
+    bench.output.put(b"0123456789")
+    bench.tick()
+    bench.output.put(b"more")
+    bench.changes.clear()
+    bench.output.close()
+    bench.to.room = 100
+    bench.tick(100)
+    assert bench.to.closed and not bench.to.taken and bench.output.buffer.size == 0
+    assert not bench.changes and not bench.failures
