@@ -132,7 +132,7 @@ class ClientSession:
         self._welcome = None
         if not last.reconnect or self.token is None:
             self.end(last)
-        elif self.state is not SessionState.ENDED:
+        elif self.state not in (SessionState.LOST, SessionState.ENDED):
             self._turn("lost")
             self.goodbye = None
         return last

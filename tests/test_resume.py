@@ -11,50 +11,30 @@ import sqlite3
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 from helpers import LIMIT, LineClient, Listener, Program, wait_until
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from proxy import Cut, Proxy
 from sockets import nothing_left_over  # noqa: F401
 
-from python_tcp import chat_app, history, protocol
-from python_tcp.chat_app import (
-    Back,
-    ChatClient,
-    ChatServer,
-    ClientEvent,
-    Conversation,
-    Gap,
-    Lost,
-)
-from python_tcp.history import SQLiteLog
+from python_tcp import delivery, protocol, reconnector
+from python_tcp.chat_client import ChatClient
+from python_tcp.chat_server import ChatServer
+from python_tcp.chat_session import ClientEvent, Disconnected, HistoryGap, Reconnected
+from python_tcp.history import SQLiteStore
 from python_tcp.protocol import (
-    AskHistory,
-    Command,
     Error,
     Goodbye,
-    History,
-    Join,
-    Left,
     Limits,
     Message,
     Ok,
-    Ping,
-    Pong,
-    Say,
+    UserLeft,
     UserList,
-    Welcome,
-    Whispered,
-    decode_event,
-    encode,
+    WhisperReceived,
 )
-from python_tcp.rooms import MemoryLog, Rooms
 
 HOST = "127.0.0.1"
 FREE = Limits(flood_burst=0)
@@ -64,7 +44,9 @@ pytestmark = pytest.mark.usefixtures("nothing_left_over")
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients come back soon: nothing here is about how long they wait."""
-    monkeypatch.setattr(chat_app, "pauses", lambda: history.pauses(0.01, 0.1))
+    monkeypatch.setattr(
+        reconnector, "backoff_delays", lambda: delivery.backoff_delays(0.01, 0.1)
+    )
 
 
 class Person(Listener):
@@ -245,11 +227,11 @@ def test_kill_9_at_50_random_moments_while_20_clients_send(
         assert sorted(said.values()) == mine, (
             "an ok for each, with the number that it has in the history"
         )
-        assert not person.told(Gap, Error)
+        assert not person.told(HistoryGap, Error)
         assert [event.code for event in person.told(Goodbye)] == [
             "left"
         ] and person.events[-1] == person.goodbye
-    assert sum(len(person.told(Back)) for person in people) >= 20 * 10, (
+    assert sum(len(person.told(Reconnected)) for person in people) >= 20 * 10, (
         "most of them came back most of the times"
     )
 
@@ -301,23 +283,26 @@ def test_a_thousand_cuts_at_random_places(crowd: Crowd) -> None:
         ) == talkers.everything() and in_order([content for _, content in expected])
         for person in people:
             assert person.told_in() == expected, person.username
-            assert not person.told(Gap, Goodbye) and person.told(Back)
+            assert not person.told(HistoryGap, Goodbye) and person.told(Reconnected)
             assert {event.code for event in person.told(Error)} <= {"no_such_user"}
         assert (
-            sum(len(person.told(Lost)) - len(person.told(Back)) for person in people)
+            sum(
+                len(person.told(Disconnected)) - len(person.told(Reconnected))
+                for person in people
+            )
             > 50
         ), "some cuts hit a reconnect"
         # Whispers: to who is there, each once and in order. To who is cut now and then: at most once, in order.
         assert (
-            sorted(event.content for event in dee.told(Whispered))
+            sorted(event.content for event in dee.told(WhisperReceived))
             == talkers.everything()
         )
-        assert in_order([event.content for event in dee.told(Whispered)])
+        assert in_order([event.content for event in dee.told(WhisperReceived)])
         for person in people:
             for speaker in people:
                 heard = [
                     int(event.content.split()[1])
-                    for event in person.told(Whispered)
+                    for event in person.told(WhisperReceived)
                     if event.username == speaker.username
                     and event.to == person.username
                 ]
@@ -341,11 +326,11 @@ def test_a_client_that_fell_silent_is_gone_after_a_while_and_its_name_is_free(
             ann.say("message", content="nobody will hear this")
             wait_until(lambda: "ann" not in bob.users)
             proxy.heal()
-            assert [event.username for event in bob.told(Left)] == [
+            assert [event.username for event in bob.told(UserLeft)] == [
                 "ann"
             ] and not bob.told(Message)
             crowd.meet("Ann", server.port)
-        assert not bob.told(Lost)
+        assert not bob.told(Disconnected)
 
 
 def test_a_client_that_only_answers_pings_stays(crowd: Crowd) -> None:
@@ -367,11 +352,11 @@ def test_a_name_is_taken_back_at_once_from_ones_own_ghost(crowd: Crowd) -> None:
         ann, bob = crowd.meet("ann", proxy.port), crowd.meet("bob", server.port)
         assert ann.join("dev") and ann.join("lobby")
         for number in range(5):
-            ghosts = len(server._peers)
+            ghosts = server.connections
             proxy.make_ghosts()
             assert bob.send_message(f"b{number}") and ann.send_message(f"a{number}")
-            wait_until(lambda: len(ann.told(Back)) == number + 1)
-            wait_until(lambda: len(server._peers) == ghosts)  # the ghost is closed
+            wait_until(lambda: len(ann.told(Reconnected)) == number + 1)
+            wait_until(lambda: server.connections == ghosts)  # the ghost is closed
         wait_until(lambda: len(ann.told_in()) == len(bob.told_in()) == 10)
         assert ann.told_in() == bob.told_in() and server.users == ["ann", "bob"]
         assert set(ann.rooms) == {"lobby", "dev"} and not ann.told(Goodbye, Error)
@@ -403,11 +388,13 @@ def test_a_server_that_fell_silent_is_left_and_found_again(crowd: Crowd) -> None
         )
         proxy.stall()
         assert ann.send_message("one") and bob.send_message("two")
-        wait_until(lambda: ann.told(Lost))
-        assert "does not answer" in ann.told(Lost)[0].reason
+        wait_until(lambda: ann.told(Disconnected))
+        assert "does not answer" in ann.told(Disconnected)[0].reason
         proxy.heal()
         wait_until(
-            lambda: ann.told(Back) and len(ann.told_in()) == len(bob.told_in()) == 2
+            lambda: (
+                ann.told(Reconnected) and len(ann.told_in()) == len(bob.told_in()) == 2
+            )
         )
         assert ann.told_in() == bob.told_in() == [(1, "two"), (2, "one")]
 
@@ -451,13 +438,13 @@ def test_coming_back_after_a_restart_of_the_server(
             lambda: (1, "before") in ann.told_in()
         )
         assert bob.wait_until(lambda: (1, "before") in bob.told_in())
-    wait_until(lambda: ann.told(Lost) and bob.told(Lost))
+    wait_until(lambda: ann.told(Disconnected) and bob.told(Disconnected))
     assert ann.send_message("meanwhile")
     with start() as server:
         wait_until(
             lambda: (
-                ann.told(Back)
-                and bob.told(Back)
+                ann.told(Reconnected)
+                and bob.told(Reconnected)
                 and any(content == "meanwhile" for _, content in bob.told_in())
             )
         )
@@ -472,7 +459,7 @@ def test_coming_back_after_a_restart_of_the_server(
             == [content for _, content in bob.told_in()]
             == ["before", "meanwhile", "after"]
         )
-        gaps = {event.room for event in ann.told(Gap)}
+        gaps = {event.room for event in ann.told(HistoryGap)}
         assert gaps == (set() if kept else {"lobby", "dev"}), (
             "numbers that begin anew are said"
         )
@@ -491,7 +478,7 @@ def test_a_line_said_while_lost_arrives_after_coming_back(
     server, proxy = proxied
     ann, bob = crowd.meet("ann", proxy.port), crowd.meet("bob", server.port)
     proxy.refuse()
-    wait_until(lambda: ann.told(Lost) and bob.users == ["bob"])
+    wait_until(lambda: ann.told(Disconnected) and bob.users == ["bob"])
     for number in range(1, 6):
         assert ann.send_message(str(number)), ann.error
     assert (
@@ -510,17 +497,21 @@ def test_a_line_said_while_lost_arrives_after_coming_back(
     )
     proxy.heal()
     wait_until(
-        lambda: len(bob.told_in()) == len(ann.told_in()) == 6 and bob.told(Whispered)
+        lambda: (
+            len(bob.told_in()) == len(ann.told_in()) == 6 and bob.told(WhisperReceived)
+        )
     )
     assert (
         ann.told_in()
         == bob.told_in()
         == [(1, "b"), *((number + 1, str(number)) for number in range(1, 6))]
     )
-    assert [event.content for event in bob.told(Whispered)] == ["still there?"]
-    assert [type(event) for event in ann.events if isinstance(event, (Lost, Back))] == [
-        Lost
-    ] * len(ann.told(Lost)) + [Back]
+    assert [event.content for event in bob.told(WhisperReceived)] == ["still there?"]
+    assert [
+        type(event)
+        for event in ann.events
+        if isinstance(event, (Disconnected, Reconnected))
+    ] == [Disconnected] * len(ann.told(Disconnected)) + [Reconnected]
 
 
 def test_a_name_that_somebody_else_has_taken_meanwhile_is_one_goodbye_that_says_so(
@@ -530,7 +521,7 @@ def test_a_name_that_somebody_else_has_taken_meanwhile_is_one_goodbye_that_says_
     ann = crowd.meet("ann", proxy.port)
     assert ann.join("dev")
     proxy.refuse()
-    wait_until(lambda: ann.told(Lost) and server.users == [])
+    wait_until(lambda: ann.told(Disconnected) and server.users == [])
     crowd.meet("ANN", server.port)
     proxy.heal()
     wait_until(lambda: ann.told(Goodbye))
@@ -554,17 +545,17 @@ def test_a_room_that_can_not_be_entered_again_is_left_and_the_rest_goes_on(
     with ChatServer(port=reserved_port, limits=FREE, history=file):
         ann = crowd.meet("ann", reserved_port)
         assert ann.join("dev") and ann.join("ops")
-    wait_until(lambda: ann.told(Lost))
+    wait_until(lambda: ann.told(Disconnected))
     with ChatServer(
         port=reserved_port,
         limits=Limits(flood_burst=0, rooms_per_client=2),
         history=file,
     ):
-        wait_until(lambda: ann.told(Back))
+        wait_until(lambda: ann.told(Reconnected))
         assert list(ann.rooms) == ["lobby", "dev"] and [
             event.code for event in ann.told(Error)
         ] == ["bad_room"]
-        assert [event.room for event in ann.told(Left)] == ["ops"]
+        assert [event.room for event in ann.told(UserLeft)] == ["ops"]
         assert ann.send_message("here") and ann.wait_until(
             lambda: ann.told_in("dev") == [(1, "here")]
         )
@@ -593,8 +584,8 @@ def test_patience_that_runs_out_after_trying_is_one_goodbye(
     proxy.refuse()
     wait_until(lambda: ann.told(Goodbye))
     assert (
-        len(ann.told(Lost)) > 1
-        and not ann.told(Back)
+        len(ann.told(Disconnected)) > 1
+        and not ann.told(Reconnected)
         and time.monotonic() - start >= 0.3
     )
     assert [event.code for event in ann.told(Goodbye)] == [
@@ -610,7 +601,7 @@ def test_patience_counts_from_the_loss_and_not_from_the_beginning(
     started = time.monotonic()
     for count in itertools.count(1):
         proxy.cut(reset=count % 2 == 0)
-        wait_until(lambda: len(ann.told(Back)) == count)
+        wait_until(lambda: len(ann.told(Reconnected)) == count)
         if time.monotonic() - started > 2.5:
             break
     assert not ann.told(Goodbye)
@@ -622,7 +613,7 @@ def test_leaving_while_lost_is_one_goodbye_and_nothing_comes_after_it(
     _, proxy = proxied
     ann = crowd.meet("ann", proxy.port)
     proxy.refuse()
-    wait_until(lambda: len(ann.told(Lost)) > 1)
+    wait_until(lambda: len(ann.told(Disconnected)) > 1)
     assert ann.send_message("never said") and ann.leave() is False
     assert [event.code for event in ann.told(Goodbye)] == ["left"] and ann.events[
         -1
@@ -657,7 +648,7 @@ def test_connecting_anew_while_lost_is_a_new_conversation(
         and ann.wait_until(lambda: not ann.unsent)
     )
     proxy.refuse()
-    wait_until(lambda: ann.told(Lost) and server.users == [])
+    wait_until(lambda: ann.told(Disconnected) and server.users == [])
     assert ann.send_message("never said")
     assert ann.connect(HOST, server.port), "past the proxy"
     assert ann.rooms == {} and ann.unsent == 0 and ann.goodbye is None
@@ -681,11 +672,11 @@ def test_connecting_anew_while_lost_is_a_new_conversation(
         ann.connected
         and list(ann.rooms) == ["lobby"]
         and server.users == ["ann"]
-        and not ann.told(Back)
+        and not ann.told(Reconnected)
     )
 
 
-@pytest.mark.parametrize("when", [Lost, Back])
+@pytest.mark.parametrize("when", [Disconnected, Reconnected])
 @pytest.mark.parametrize(
     "what", ["leave", "connect", "join", "send_message", "everything"]
 )
@@ -723,7 +714,7 @@ def test_callbacks_may_call_anything(
         wait_until(lambda: ann.connected and server.users == [])
         assert ann.join() and server.users == ["ann"]
     else:
-        wait_until(lambda: ann.told(Back))
+        wait_until(lambda: ann.told(Reconnected))
         assert ann.send_message("outside") and ann.wait_until(
             lambda: "outside" in str(ann.told_in()) + str(ann.told_in("dev"))
         )
@@ -750,7 +741,7 @@ def test_a_callback_that_raises_does_not_keep_the_client_from_coming_back(
     ann.set_event_callback(fail)
     for count in (1, 2):
         proxy.cut()
-        wait_until(lambda: len(ann.told(Back)) == count)
+        wait_until(lambda: len(ann.told(Reconnected)) == count)
 
 
 def test_a_full_server_is_asked_again_when_it_said_so(
@@ -764,15 +755,19 @@ def test_a_full_server_is_asked_again_when_it_said_so(
     ):
         ann = crowd.meet("ann", proxy.port)
         proxy.refuse()
-        wait_until(lambda: ann.told(Lost) and server.users == [])
+        wait_until(lambda: ann.told(Disconnected) and server.users == [])
         with LineClient(server.port).join("bob"):
             proxy.heal()
             wait_until(
-                lambda: [event for event in ann.told(Lost) if "full" in event.reason]
+                lambda: [
+                    event for event in ann.told(Disconnected) if "full" in event.reason
+                ]
             )
-            [full, *_] = [event for event in ann.told(Lost) if "full" in event.reason]
+            [full, *_] = [
+                event for event in ann.told(Disconnected) if "full" in event.reason
+            ]
             assert full.retry_in >= 0.4, "as the server asked"
-        wait_until(lambda: ann.told(Back))
+        wait_until(lambda: ann.told(Reconnected))
         assert server.users == ["ann"] and not ann.told(Goodbye)
         crowd.close()
 
@@ -796,10 +791,10 @@ def test_a_goodbye_says_whether_to_come_back(
     )
     ann = crowd.meet("ann", proxy.port)
     server._server.close(next(iter(server._rooms.users)), code)
-    wait_until(lambda: ann.told(Back, Goodbye))
-    assert bool(ann.told(Back)) is comes_back
+    wait_until(lambda: ann.told(Reconnected, Goodbye))
+    assert bool(ann.told(Reconnected)) is comes_back
     if comes_back:
-        [lost] = ann.told(Lost)
+        [lost] = ann.told(Disconnected)
         assert lost.reason == content and lost.retry_in >= retry_after / 10
         ann.leave()
     assert [event.code for event in ann.told(Goodbye)] == [
@@ -813,7 +808,7 @@ def test_a_conversation_that_never_began_is_not_taken_up_again(crowd: Crowd) -> 
     wait_until(lambda: ann.told(Goodbye))
     assert [event.code for event in ann.told(Goodbye)] == [
         "server_closing"
-    ] and not ann.told(Lost)
+    ] and not ann.told(Disconnected)
 
 
 def test_two_hundred_lines_from_a_pipe_against_flood_control(
@@ -832,7 +827,7 @@ def test_two_hundred_lines_from_a_pipe_against_flood_control(
             f"ann: {line}" for line in lines
         ]
         assert ann.lines[-1] == "* Goodbye!"
-        wait_until(lambda: bob.told(Left))
+        wait_until(lambda: bob.told(UserLeft))
         assert bob.told_in() == list(enumerate(lines, 1))
         crowd.close()
 
@@ -867,6 +862,8 @@ def test_a_client_that_is_cut_while_it_is_held_back_by_flood_control_loses_nothi
 def test_the_end_of_the_input_is_no_leaving_before_all_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    from python_tcp.chat_app import run_chat_client
+
     unsent, leave = [], ChatClient.leave
     monkeypatch.setattr(
         sys, "stdin", io.StringIO("".join(f"{number}\n" for number in range(40)))
@@ -880,7 +877,7 @@ def test_the_end_of_the_input_is_no_leaving_before_all_is_said(
         )[1],
     )
     with ChatServer(limits=Limits(flood_burst=4, flood_rate=100)) as server:
-        assert chat_app.run_chat_client(HOST, server.port, "ann") == 0
+        assert run_chat_client(HOST, server.port, "ann") == 0
     assert unsent == [0]
     assert [
         line
@@ -892,22 +889,22 @@ def test_the_end_of_the_input_is_no_leaving_before_all_is_said(
 # --- history first, then everybody ------------------------------------------------------------------------------
 
 
-class HeldLog:
-    """A log whose `commit` waits until the test lets it go on."""
+class HeldStore:
+    """A store whose `commit` waits until the test lets it go on."""
 
-    def __init__(self, log: SQLiteLog) -> None:
-        self._log = log
+    def __init__(self, store: SQLiteStore) -> None:
+        self._store = store
         self.entered, self.go_on = threading.Event(), threading.Event()
         self.hold = False
 
-    def commit(self) -> None:
+    def commit(self, done: Callable) -> None:
         if self.hold:
             self.entered.set()
             assert self.go_on.wait(LIMIT)
-        self._log.commit()
+        self._store.commit(done)
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._log, name)
+        return getattr(self._store, name)
 
 
 def test_nobody_sees_a_message_before_history_has_it(tmp_path: Path) -> None:
@@ -918,19 +915,19 @@ def test_nobody_sees_a_message_before_history_has_it(tmp_path: Path) -> None:
         LineClient(server.port).join("bob") as bob,
     ):
         assert ann.read()["type"] == "join"
-        original = server._rooms.log
-        server._rooms.log = log = HeldLog(original)
+        original = server._rooms.store
+        server._rooms.store = store = HeldStore(original)
         try:
-            log.hold = True
+            store.hold = True
             ann.say("message", content="kept", id=1)
-            assert log.entered.wait(LIMIT)
+            assert store.entered.wait(LIMIT)
             # The one thread of the server stands in the commit: what is not here now was not sent before it.
             assert select.select([ann.sock, bob.sock], [], [], 0.05)[0] == []
             assert rows(file) == [] and not any(
                 stream.queued for stream in server._server.connections.values()
             )
-            log.hold = False
-            log.go_on.set()
+            store.hold = False
+            store.go_on.set()
             assert [ann.read()["type"], ann.read()["type"], bob.read()["type"]] == [
                 "message",
                 "ok",
@@ -938,8 +935,8 @@ def test_nobody_sees_a_message_before_history_has_it(tmp_path: Path) -> None:
             ]
             assert rows(file) == [("lobby", 1, "ann", "kept")]
         finally:
-            log.go_on.set()
-            server._rooms.log = original
+            store.go_on.set()
+            server._rooms.store = original
 
 
 def test_what_was_said_before_the_server_stops_is_kept_and_heard(
@@ -1032,421 +1029,3 @@ def test_a_full_disk_is_said_to_the_senders_and_the_chat_goes_on(
         == ["history"] * 2
     ), errors
     assert "works again" not in errors[0] and "works again" in errors[1]
-
-
-# --- a conversation, without a network --------------------------------------------------------------------------
-
-ME, BOB = "ann", 1_000_000
-
-
-class KeptLog(MemoryLog):
-    """A log that knows the ids of its messages even when the server has restarted, as a file does."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
-        self._ids: dict[str, dict] = {}
-
-    def append(self, message: Message, session: str, id: object) -> None:
-        super().append(message, session, id)
-        if id is not None:
-            self._ids.setdefault(session, {})[id] = message.seq
-
-    def ids(self, session: str) -> dict:
-        return dict(self._ids.get(session, {}))
-
-
-class Wire:
-    """A `Conversation` and the real rules, with a wire between them that a test can slow down and cut."""
-
-    def __init__(self, limits: Limits = FREE, most: int = 1000) -> None:
-        self.limits, self.most, self.now = limits, most, 0.0
-        self.talk, self.told = Conversation(ME), []
-        self.up: deque[Command] = deque()
-        self.down: deque = deque()
-        self.clients = itertools.count(1)
-        self.client: int | None = None
-        self.epochs = itertools.count(1)
-        self.said: dict[
-            str, list[str]
-        ] = {}  # all that was ever said in the lobby, by epoch
-        self.counts = {ME: 0, "bob": 0}
-        self.start_server(KeptLog(most, epoch="1"))
-        self.connect()
-        self.talk.join("lobby")
-        self.settle()
-
-    def start_server(self, log: "KeptLog") -> None:
-        self.rooms = Rooms(
-            self.limits,
-            log,
-            (f"secret-token-{number:05}" for number in itertools.count()).__next__,
-        )
-        self.handle(BOB, Join("bob"))
-
-    def handle(self, client: int, command: Command) -> None:
-        self.forward(self.rooms.handle(client, command, self.now))
-
-    def forward(self, deliveries: list) -> None:
-        for to, event in self.rooms.commit(deliveries):
-            if self.client in to:
-                self.down.append(decode_event(encode(event)))
-            if isinstance(event, Message) and BOB in to and event.room == "lobby":
-                self.said.setdefault(self.rooms.log.epoch, []).append(
-                    (event.seq, event.content)
-                )
-
-    def connect(self) -> None:
-        if self.client is None:
-            self.client = next(self.clients)
-            self.talk.resume()
-
-    def cut(self, noticed: bool = True) -> None:
-        """End the connection; the server may not have noticed when the client comes back."""
-        if self.client is not None:
-            gone, self.client = self.client, None
-            self.up.clear()
-            self.down.clear()
-            self.talk.disconnected()
-            if noticed:
-                self.forward(self.rooms.disconnect(gone, self.now))
-
-    def restart(self, kept: bool) -> None:
-        self.cut()
-        next_epoch = next(self.epochs)
-        self.start_server(
-            self.rooms.log if kept else KeptLog(self.most, epoch=f"{next_epoch + 1}")
-        )
-
-    def pump(self) -> None:
-        if self.client is not None:
-            self.up += self.talk.sender.due(self.now)
-
-    def serve(self) -> None:
-        if self.up:
-            self.handle(self.client, self.up.popleft())
-
-    def hear(self) -> None:
-        if self.down:
-            self.told += self.talk.hear(self.down.popleft(), self.now)
-
-    def say(self, who: str) -> None:
-        self.counts[who] += 1
-        if who == "bob":
-            self.handle(BOB, Say(f"bob {self.counts[who]}"))
-        else:
-            self.talk.sender.add(
-                Say(f"{ME} {self.counts[who]}", "lobby", self.talk.next_id())
-            )
-
-    def settle(self) -> None:
-        """Until nobody has anything to say any more."""
-        for _ in range(10_000):
-            self.pump()
-            if not (self.up or self.down or self.talk.sender.pause(self.now)):
-                return
-            while self.up:
-                self.serve()
-            while self.down:
-                self.hear()
-            self.now += 0.05
-        raise AssertionError("it never ends")
-
-
-def check_told(told: list[ClientEvent], said: dict[str, list[tuple[int, str]]]) -> None:
-    """Each message once and in order; what is missing was said."""
-    epochs, last = iter(said.values()), 0
-    texts = dict(next(epochs, []))
-    for event in told:
-        match event:
-            case Gap(count=None):
-                last, texts = 0, None  # which numbering it is, the next message shows
-            case Gap(count=count):
-                assert count > 0
-                last += count
-            case Message(seq=seq, content=content):
-                assert seq == last + 1, (last, event)
-                assert texts is None or texts[seq] == content
-                last = seq
-
-
-STEPS = st.one_of(
-    st.sampled_from(["pump", "serve", "hear", "connect", "settle", "tick"]),
-    st.tuples(st.just("me"), st.integers(1, 4)),
-    st.tuples(st.just("bob"), st.integers(1, 4)),
-    st.tuples(st.just("cut"), st.booleans()),
-    st.tuples(st.just("restart"), st.booleans()),
-    st.tuples(st.just("bob, settled"), st.integers(1, 4)),
-)
-
-
-@settings(max_examples=400)
-@example([("bob, settled", 1), ("restart", False), ("bob", 4)], 1000, FREE)
-@example([("bob, settled", 1), ("restart", False), ("bob", 5)], 3, FREE)
-@example([("me", 1), "pump", "serve", ("restart", True)], 1000, FREE)
-@given(
-    st.lists(STEPS, min_size=3, max_size=40),
-    st.sampled_from([1000, 1000, 3, 0]),
-    st.sampled_from(
-        [
-            FREE,
-            Limits(flood_burst=6, flood_rate=10.0),
-            Limits(flood_burst=1, flood_rate=3.0),
-        ]
-    ),
-)
-def test_whatever_happens_to_the_wire_each_message_is_told_once_and_in_order(
-    steps: list, most: int, limits: Limits
-) -> None:
-    wire, forgets, restarts = Wire(limits, most), most < 1000, 0
-    for step in steps:
-        match step:
-            case ("me", count):
-                for _ in range(count):
-                    wire.say(ME)
-            case ("bob" | "bob, settled" as how, count):
-                for _ in range(count):
-                    wire.rooms._buckets.pop(BOB, None)  # Bob is not what this is about
-                    wire.say("bob")
-                if how != "bob":
-                    wire.settle()
-            case "tick":
-                wire.now += 0.3
-            case ("cut", noticed):
-                wire.cut(noticed)
-            case ("restart", kept):
-                wire.restart(kept)
-                restarts += not kept
-            case _:
-                getattr(wire, step)()
-    wire.connect()
-    wire.settle()
-    assert (
-        len(wire.talk.sender) == 0
-        and wire.talk.sender.open
-        and list(wire.talk.places) == ["lobby"]
-    )
-    check_told(wire.told, wire.said)
-    everything = [content for said in wire.said.values() for _, content in said]
-    told = [event.content for event in wire.told if isinstance(event, Message)]
-    assert len(set(told)) == len(told)
-    mine = [content for content in everything if content.startswith(ME)]
-    assert list(dict.fromkeys(mine)) == [
-        f"{ME} {number}" for number in range(1, wire.counts[ME] + 1)
-    ], "all that was said, in order"
-    if not restarts:
-        assert len(mine) == wire.counts[ME], "the ids keep each from being said twice"
-        if not forgets:
-            assert told == everything and not any(
-                isinstance(event, Gap) for event in wire.told
-            )
-    if not forgets:
-        assert not any(isinstance(event, Gap) and event.count for event in wire.told), (
-            "the server has it all"
-        )
-        if wire.counts["bob"]:
-            now = [content for _, content in wire.said.get(wire.rooms.log.epoch, [])]
-            assert told[len(told) - len(now) :] == now, "all of the last numbering"
-
-
-messages = st.builds(
-    lambda seq: Message("lobby", seq, "bob", f"text {seq}", 0.0), st.integers(1, 12)
-)
-pages = st.builds(
-    lambda first, count, more, lost, id: History("lobby", [Message("lobby", seq, "bob", f"text {seq}", 0.0) for seq in range(first, first + count)], more, lost, id),
-    st.integers(1, 12), st.integers(0, 5), st.booleans(), st.integers(0, 3), st.sampled_from([None, "more 2", "more 3", "more 4", "x", 7]),
-)  # fmt: skip
-oddities = st.sampled_from([
-    Ok(1), Ok("x"), Ping(1), Pong(None), Error("no_history", "x", "more 2"), Error("rate_limited", "x", "more 2", 0.1), Error("rate_limited", "x"), Error("x", "x", 1),
-    UserList("lobby", ["ann"]), UserList("nowhere", []), Left("nowhere", "ann", 0.0), Left("lobby", "bob", 0.0), Message("nowhere", 1, "x", "x", 0.0), History("nowhere", [], True),
-])  # fmt: skip
-
-
-@settings(max_examples=300)
-@given(
-    st.lists(
-        st.one_of(messages, messages, pages, oddities, st.just("pump"), st.just("cut")),
-        max_size=50,
-    )
-)
-def test_whatever_a_server_answers_nothing_is_told_twice_or_out_of_order(
-    events: list,
-) -> None:
-    talk, told = Conversation(ME), []
-    talk.join("lobby")
-    talk.hear(Welcome("ann", "lobby", "Hi.", 0, "e", "t" * 20), 0.0)
-    for event in events:
-        if event == "pump":
-            talk.sender.due(0.0)
-        elif event == "cut":
-            talk.disconnected()
-            talk.resume()
-        else:
-            told += talk.hear(event, 0.0)
-    seqs = [
-        event.seq
-        for event in told
-        if isinstance(event, Message) and event.room == "lobby"
-    ]
-    assert seqs == sorted(set(seqs)) and len(set(seqs)) == len(seqs)
-
-
-def test_a_gap_asks_for_what_is_missing() -> None:
-    talk = Conversation(ME)
-    talk.join("lobby")
-    talk.hear(Welcome("ann", "lobby", "Hi.", 3, "e", "t" * 20), 0.0)
-    talk.sender.due(0.0)
-    said = [Message("lobby", seq, "bob", "x", 0.0) for seq in range(9)]
-    assert talk.hear(said[6], 0.0) == [] == talk.hear(said[7], 0.0)
-    [question] = talk.sender.due(0.0)
-    assert isinstance(question, AskHistory) and (question.room, question.after) == (
-        "lobby",
-        3,
-    )
-    assert (
-        talk.hear(History("lobby", said[4:6], False, id=question.id), 0.0) == said[4:8]
-    )
-    assert (
-        talk.hear(said[7], 0.0) == []
-        and talk.hear(said[8], 0.0) == [said[8]]
-        and talk.sender.due(0.0) == []
-    )
-
-
-def test_a_new_epoch_is_told_and_all_of_it_is_read() -> None:
-    wire = Wire()
-    for _ in range(3):
-        wire.say("bob")
-    wire.settle()
-    wire.restart(kept=False)
-    for _ in range(5):  # more than before: the numbers alone would not show it
-        wire.say("bob")
-    wire.told.clear()
-    wire.connect()
-    wire.settle()
-    assert [(type(event), getattr(event, "content", None)) for event in wire.told] == [
-        (Gap, None), *((Message, f"bob {number}") for number in range(4, 9)), (Back, None),
-    ]  # fmt: skip
-    assert wire.told[0].count is None
-
-
-@pytest.mark.parametrize("most", [0, 1, 4])
-def test_what_is_no_longer_kept_is_told_with_its_number(most: int) -> None:
-    wire = Wire(most=most)
-    wire.say("bob")
-    wire.settle()
-    wire.told.clear()
-    wire.cut()
-    for _ in range(10):
-        wire.say("bob")
-    wire.connect()
-    wire.settle()
-    wire.say("bob")
-    wire.settle()
-    assert [event for event in wire.told if isinstance(event, Gap)] == [
-        Gap("lobby", 10 - most)
-    ]
-    assert [event.seq for event in wire.told if isinstance(event, Message)] == list(
-        range(12 - most, 13)
-    )
-
-
-def test_history_longer_than_a_page_is_read_to_the_end_before_we_are_back() -> None:
-    wire = Wire(most=5000)
-    wire.cut()
-    for _ in range(2500):
-        wire.say("bob")
-    wire.connect()
-    wire.settle()
-    told = [event for event in wire.told if isinstance(event, (Message, Back))]
-    assert [event.seq for event in told[:-1]] == list(range(1, 2501)) and told[
-        -1
-    ] == Back()
-
-
-def test_the_status_is_set_again_after_coming_back() -> None:
-    wire = Wire()
-    wire.talk.status = "away"
-    wire.cut()
-    wire.connect()
-    wire.settle()
-    assert wire.rooms.by_name[ME].status == "away"
-
-
-def test_a_first_room_that_is_refused_ends_it_and_another_is_left() -> None:
-    for room, ends in (("lobby", True), ("dev", False)):
-        wire = Wire()
-        wire.talk.join("dev")
-        wire.settle()
-        wire.told.clear()
-        wire.cut()
-        wire.connect()
-        wire.pump()
-        while wire.up[0].room != room:
-            (
-                wire.serve(),
-                wire.hear(),
-                wire.hear(),
-                wire.hear(),
-                wire.hear(),
-                wire.pump(),
-            )
-        wire.told += wire.talk.hear(
-            Error("bad_room", "not today", wire.up.popleft().id), 0.0
-        )
-        if ends:
-            assert (
-                wire.talk.goodbye.code,
-                wire.talk.goodbye.content,
-                wire.talk.goodbye.reconnect,
-            ) == ("bad_room", "not today", False)
-        else:
-            assert (
-                wire.talk.goodbye is None
-                and list(wire.talk.places) == ["lobby"]
-                and wire.talk.sender.open
-            )
-            assert [
-                type(event)
-                for event in wire.told
-                if isinstance(event, (Error, Left, Back))
-            ] == [Error, Left, Back]
-
-
-def test_a_question_for_more_that_fails_is_a_gap_and_the_room_goes_on() -> None:
-    wire = Wire(most=5000)
-    wire.cut()
-    for _ in range(1500):  # more than a page
-        wire.say("bob")
-    wire.connect()
-    wire.pump()
-    wire.serve()
-    while wire.down:
-        wire.hear()
-    [question] = wire.talk.sender.due(wire.now)
-    assert question.after == 1000
-    wire.told.clear()
-    wire.told += wire.talk.hear(
-        Error("no_history", "disk I/O error", question.id), wire.now
-    )
-    assert [type(event) for event in wire.told] == [Error, Gap, Back] and wire.told[
-        1
-    ].count == 500
-    wire.say("bob")
-    wire.settle()
-    assert wire.told[3:] == [
-        Message("lobby", 1501, "bob", "bob 1501", wire.told[3].timestamp)
-    ]
-
-
-def test_joins_that_are_too_fast_are_asked_again() -> None:
-    wire = Wire(Limits(flood_burst=3, flood_rate=10.0))
-    for number in range(10):
-        wire.talk.join(f"room{number}")
-    wire.settle()
-    assert len(wire.talk.places) == 11 and not any(
-        isinstance(event, Error) for event in wire.told
-    )
-    wire.cut()
-    wire.connect()
-    wire.settle()
-    assert len(wire.rooms.by_name[ME].rooms) == 11 and wire.told[-1] == Back()

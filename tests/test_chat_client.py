@@ -1,0 +1,452 @@
+"""`ChatClient` over real TCP: whatever the server, the network or a callback does, one can rely on it."""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from helpers import LIMIT, LineClient, Listener, wait_until
+from sockets import nothing_left_over  # noqa: F401
+
+from python_tcp.chat_client import ChatClient
+from python_tcp.chat_server import ChatServer
+from python_tcp.protocol import (
+    Event,
+    Goodbye,
+    Limits,
+    Message,
+    RoomList,
+    Welcome,
+)
+
+FREE = Limits(flood_burst=0)
+pytestmark = pytest.mark.usefixtures("nothing_left_over")
+
+
+@pytest.fixture
+def server(nothing_left_over: None) -> Iterator[ChatServer]:  # noqa: F811
+    with ChatServer(limits=FREE) as server:
+        yield server
+
+
+class Person(Listener):
+    """A chat client that keeps what it hears and shows."""
+
+    def goodbyes(self) -> list[Goodbye]:
+        return [event for event in self.events if isinstance(event, Goodbye)]
+
+
+@pytest.fixture
+def meet(server: ChatServer) -> Iterator[Callable[..., Person]]:
+    """`meet(name)` gives a client that is connected and has joined; all leave at the end."""
+    people: list[Person] = []
+
+    def meet(name: str, join: bool = True, **options: float) -> Person:
+        people.append(person := Person(name, **options))
+        assert person.connect(server.host, server.port)
+        assert not join or person.join()
+        return person
+
+    yield meet
+    for person in people:
+        person.set_event_callback(lambda event: None)
+        person.set_message_callback(lambda line: None)
+        person.leave()
+
+
+def test_the_calls_of_the_tutorial(server: ChatServer) -> None:
+    lines: list[str] = []
+    client = ChatClient("ann")
+    client.set_message_callback(lines.append)
+    assert client.connect(server.host, server.port) is True and client.connected
+    client.join()
+    assert client.users == server.users == ["ann"]
+    client.send_message("hello")
+    wait_until(lambda: "ann: hello" in lines)
+    client.leave()
+    assert not client.connected and lines[-1] == "* Goodbye!"
+
+
+def test_everybody_sees_who_is_there(meet: Callable[..., Person]) -> None:
+    ann, bob = meet("Ann"), meet("Bob")
+    cy = meet("Cy")
+    for person in (ann, bob, cy):
+        assert person.wait_until(lambda: sorted(person.users) == ["Ann", "Bob", "Cy"])
+    bob.leave()
+    for person in (ann, cy):
+        assert person.wait_until(lambda: sorted(person.users) == ["Ann", "Cy"])
+    assert bob.users == []
+
+
+def test_users_are_those_of_the_room_where_we_talk(meet: Callable[..., Person]) -> None:
+    ann, bob = meet("ann"), meet("bob")
+    assert ann.join("Dev") and ann.users == ["ann"]
+    assert ann.join("lobby") and sorted(ann.users) == ["ann", "bob"]
+    assert ann.send_message("here") and bob.wait_until(lambda: "ann: here" in bob.lines)
+    assert ann.leave("LOBBY") and ann.users == ["ann"]
+    assert bob.wait_until(lambda: bob.users == ["bob"])
+
+
+def test_a_whisper_is_shown_at_both_ends_only(meet: Callable[..., Person]) -> None:
+    ann, bob, cy = meet("ann"), meet("bob"), meet("cy")
+    assert ann.whisper("BOB", "psst") and ann.send_message("all")
+    for person in (ann, bob, cy):
+        assert person.wait_until(lambda: "ann: all" in person.lines)
+    assert "(to bob) psst" in ann.lines and "(ann whispers) psst" in bob.lines
+    assert not any("psst" in line for line in cy.lines)
+
+
+def test_a_refusal_is_false_with_a_reason(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
+    meet("ann")
+    other = meet("Ann", join=False)
+    assert (
+        other.join() is False and other.error.code == "name_taken" and other.connected
+    )
+    bad = meet("a b", join=False)
+    assert bad.join() is False and bad.error.code == "bad_name"
+
+
+def test_nobody_there_is_false_with_a_reason() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    client = Person("ann")
+    assert (
+        client.connect("127.0.0.1", port) is False
+        and client.error.code == "not_connected"
+    )
+    for call in (
+        client.join,
+        lambda: client.send_message("x"),
+        lambda: client.whisper("bob", "x"),
+        client.ask_users,
+        client.ask_rooms,
+        client.leave,
+    ):
+        assert call() is False
+    assert client.users == [] and client.events == []
+
+
+def test_a_server_that_never_answers_is_false_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = Person("ann", timeout=0.2)
+        assert client.connect(*listener.getsockname()) and client.join() is False
+        client.leave()
+        assert not client.connected
+
+
+def test_a_server_that_is_full_is_the_reason_given() -> None:
+    with (
+        ChatServer(limits=Limits(connections=1)) as server,
+        LineClient(server.port).join("bob"),
+    ):
+        for wait in (True, False):
+            client = Person("ann")
+            client.connect(server.host, server.port)
+            if wait:
+                wait_until(lambda: not client.connected)
+            assert client.join() is False
+            assert (
+                client.goodbye.code == client.error.code == "server_full"
+                and "full" in client.error.content
+            )
+            client.leave()
+
+
+def test_a_room_is_entered_whatever_failed_before(meet: Callable[..., Person]) -> None:
+    ann = meet("ann")
+    for number in range(100):
+        ann.whisper("nobody", "x")  # its error comes while we wait for the welcome
+        assert ann.join(f"room{number}") is True
+        assert ann.leave(f"room{number}")
+
+
+@pytest.mark.parametrize("content", ["\ud800", "", "x" * 5000, "\x1b[2J"])
+def test_what_can_not_be_sent_is_no_exception(
+    meet: Callable[..., Person], content: str
+) -> None:
+    ann = meet("ann")
+    assert ann.send_message(content) is False or ann.wait_until(lambda: ann.error)
+    assert ann.send_message("fine") and ann.wait_until(lambda: "ann: fine" in ann.lines)
+
+
+def test_a_name_or_room_that_can_not_be_sent_is_refused_at_once(
+    meet: Callable[..., Person],
+) -> None:
+    ann = meet("ann", timeout=LIMIT)
+    assert ann.join("\udcff") is False and ann.error.code == "bad_utf8"
+    assert ann.join("x" * 20_000) is False and ann.error.code == "too_long"
+    bob = meet("\ud800", join=False, timeout=LIMIT)
+    assert bob.join() is False and bob.error.code == "bad_utf8"
+    assert (
+        ann.send_message("fine")
+        and ann.wait_until(lambda: "ann: fine" in ann.lines)
+        and list(ann.rooms) == ["lobby"]
+    )
+
+
+def test_a_callback_that_raises_stops_nothing(meet: Callable[..., Person]) -> None:
+    ann, bob = meet("ann"), meet("bob")
+    calls = []
+
+    def fail(what: object) -> None:
+        calls.append(what)
+        raise RuntimeError("a fault of the callback")
+
+    ann.set_event_callback(fail)
+    bob.set_message_callback(fail)
+    for count in (1, 2):
+        assert ann.send_message("x")
+        wait_until(
+            lambda: (
+                len(
+                    [
+                        call
+                        for call in calls
+                        if isinstance(call, Message) or call == "ann: x"
+                    ]
+                )
+                == 2 * count
+            )
+        )
+    assert ann.join("dev") and ann.connected and bob.connected
+
+
+def test_a_callback_may_join_send_and_ask(meet: Callable[..., Person]) -> None:
+    ann = meet("ann")
+
+    def on_event(event: Event) -> None:
+        ann.events.append(event)
+        match event:
+            case Message(content="go"):
+                ann.join("dev")  # can't wait here for its own thread
+                ann.ask_rooms()
+            case Welcome(room="dev"):
+                ann.send_message("from inside")
+
+    ann.set_event_callback(on_event)
+    ann.send_message("go")
+    assert ann.wait_until(
+        lambda: any(
+            isinstance(event, Message)
+            and (event.room, event.content) == ("dev", "from inside")
+            for event in ann.events
+        )
+    )
+    assert any(isinstance(event, RoomList) for event in ann.events)
+
+
+def test_leaving_from_a_callback_is_leaving(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
+    ann = meet("ann")
+
+    def on_event(event: Event) -> None:
+        ann.events.append(event)
+        if isinstance(event, Message):
+            ann.leave()
+
+    ann.set_event_callback(on_event)
+    ann.send_message("x")
+    wait_until(lambda: not ann.connected and server.users == [] and ann.goodbyes())
+    assert [(goodbye.code, goodbye.reconnect) for goodbye in ann.goodbyes()] == [
+        ("left", False)
+    ]
+
+
+def test_connecting_twice_is_one_connection_and_nothing_is_left_of_the_first(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
+    ann = meet("ann")
+    assert ann.join("dev")
+    assert ann.connect(server.host, server.port) and ann.rooms == {}
+    wait_until(lambda: server.users == [])
+    assert ann.join() and ann.users == ["ann"] and list(ann.rooms) == ["lobby"]
+    assert not any(goodbye.reconnect for goodbye in ann.goodbyes()), (
+        "it was our own wish"
+    )
+
+
+def test_connecting_again_from_a_callback_leaves_nothing_of_the_first(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
+    ann, again = meet("ann"), threading.Event()
+
+    def on_event(event: Event) -> None:
+        ann.events.append(event)
+        if isinstance(event, Message) and not again.is_set():
+            ann.connect(server.host, server.port)
+            again.set()
+
+    ann.set_event_callback(on_event)
+    ann.send_message("x")
+    assert again.wait(5)
+    wait_until(lambda: server.users == [])
+    assert ann.rooms == {} and ann.connected
+    ann.events.clear()
+    assert (
+        ann.join()
+        and ann.send_message("y")
+        and ann.wait_until(lambda: "ann: y" in ann.lines)
+    )
+    assert (
+        ann.rooms == {"lobby": ["ann"]} and ann.goodbye is None and ann.goodbyes() == []
+    )
+
+
+def test_leaving_twice_is_fine_and_afterwards_nothing_can_be_sent(
+    meet: Callable[..., Person],
+) -> None:
+    ann = meet("ann")
+    assert ann.leave() is True and ann.leave() is False
+    assert not ann.connected and ann.users == []
+    assert (
+        ann.send_message("x") is False
+        and ann.join() is False
+        and ann.error.code == "not_connected"
+    )
+    assert [goodbye.code for goodbye in ann.goodbyes()] == ["left"]
+
+
+def test_a_client_may_connect_again_after_leaving(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
+    ann = meet("ann")
+    ann.leave()
+    assert ann.connect(server.host, server.port) and ann.join() and ann.users == ["ann"]
+
+
+def test_a_server_that_stops_gives_one_goodbye(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
+    ann = meet("ann", patience=0)
+    server.stop()
+    wait_until(ann.goodbyes)
+    ann.leave()
+    assert (
+        [goodbye.code for goodbye in ann.goodbyes()] == ["server_closing"]
+        and ann.users == []
+        and not ann.connected
+    )
+
+
+WELCOME = b'{"type": "welcome", "username": "ann", "room": "lobby", "content": "Hi.", "seq": 0, "token": "ann\'s secret token"}\n{"type": "users", "room": "lobby", "users": ["ann"]}\n'
+
+
+@contextmanager
+def false_server() -> Iterator[tuple[Person, socket.socket]]:
+    """A client that has joined, and the other end of its connection, which is ours."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ann = Person("ann", patience=0)
+        assert ann.connect(*listener.getsockname())
+        listener.settimeout(LIMIT)
+        sock, _ = listener.accept()
+        sock.settimeout(LIMIT)
+        with sock:
+            sock.sendall(WELCOME)
+            assert ann.join()
+            yield ann, sock
+            sock.close()
+            ann.leave()
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_lost_connection_gives_one_goodbye(how: str) -> None:
+    with false_server() as (ann, sock):
+        if how == "reset":
+            sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+        sock.close()
+        wait_until(ann.goodbyes)
+        assert not ann.connected and ann.users == [] and ann.send_message("x") is False
+    assert [(goodbye.code, goodbye.reconnect) for goodbye in ann.goodbyes()] == [
+        ("connection_lost", True)
+    ]
+
+
+def test_whatever_a_server_sends_the_client_goes_on() -> None:
+    with false_server() as (ann, sock):
+        sock.sendall(
+            b'nonsense\n\n[1]\n\xff\n{"type": "future"}\n{"type": "message"}\n'
+            + b"[" * 100_000
+            + b"\n"
+            + b"x" * 1_000_000
+            + b"\n"
+        )
+        sock.sendall(
+            b'{"type": "leave", "room": "nowhere", "username": "x", "timestamp": 1}\n{"type": "leave", "room": "lobby", "username": "x", "timestamp": 1}\n'
+        )
+        sock.sendall(
+            b'{"type": "ping", "id": 9}\n{"type": "message", "room": "lobby", "seq": 1, "username": "bob", "content": "hi", "timestamp": 1}\n'
+        )
+        assert ann.wait_until(lambda: "bob: hi" in ann.lines)
+        with sock.makefile("rb") as reader:
+            assert b'{"type":"pong","id":9}\n' in iter(reader.readline, b"")
+
+
+def test_leaving_a_room_that_one_is_not_in_is_refused(server: ChatServer) -> None:
+    client = Person("ann")
+    assert client.connect(server.host, server.port) and client.join()
+    assert client.leave("nowhere") is False and client.error.code == "not_joined"
+    client.leave()
+
+
+def test_whoever_is_turned_away_while_joining_hears_it_and_does_not_wait() -> None:
+    client, done = Person("ann", timeout=30), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert client.connect(*listener.getsockname())
+        threading.Thread(
+            target=lambda: (client.join(), done.set()), daemon=True
+        ).start()
+        peer, _ = listener.accept()
+        with peer:
+            assert b"join" in peer.recv(
+                1000
+            )  # so it was sent, and is waiting for an answer
+            peer.sendall(
+                b'{"type":"goodbye","code":"server_full","content":"full","reconnect":true}\n'
+            )
+        assert done.wait(LIMIT)
+        assert client.error.code == "server_full"
+        client.leave()
+
+
+# --- waiting -----------------------------------------------------------------------------------------------------
+
+
+def test_a_wait_is_bounded_and_ends_with_the_conversation(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
+    ann = meet("ann")
+    assert ann.wait_until(lambda: ann.users) and not ann.wait_until(lambda: None, 0.01)
+    waited = []
+    thread = threading.Thread(
+        target=lambda: waited.append(ann.wait_until(lambda: 0, 60))
+    )
+    thread.start()
+    ann.leave()
+    thread.join(LIMIT)
+    assert waited == [False]
+
+
+def test_in_a_callback_nobody_waits(meet: Callable[..., Person]) -> None:
+    ann, answers = meet("ann", timeout=60.0), []
+
+    def on_event(event: Event) -> None:
+        answers.append(ann.wait_until(lambda: False))
+
+    ann.set_event_callback(on_event)
+    assert ann.send_message("x") and ann.wait_until(lambda: len(answers) == 2)
+
+
+def test_a_status_is_told_and_comes_back_with_us(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
+    ann, bob = meet("ann"), meet("bob")
+    assert ann.set_status("away")
+    assert bob.wait_until(lambda: "* ann is away" in bob.lines)
+    assert ann.set_status("\ud800") is False and ann.error.code == "bad_utf8"

@@ -1,0 +1,368 @@
+"""One connection after the other: a link, the callbacks, the pauses, and the session that goes on."""
+
+import itertools
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+from sockets import nothing_left_over  # noqa: F401
+from waiting import LIMIT, wait_until
+
+from python_tcp import delivery, reconnector
+from python_tcp.chat_session import ClientSession, Disconnected, SessionState
+from python_tcp.protocol import Error, Goodbye, Join, Message, Ok, Ping, Pong, encode
+from python_tcp.protocol import UserList, Welcome
+from python_tcp.reconnector import Backoff, CallbackDispatcher, ChatLink, Reconnector
+
+pytestmark = pytest.mark.usefixtures("nothing_left_over")
+HELLO = Welcome("ann", "lobby", "Hi.", 0, "e", "t" * 20)
+SAID = Message("lobby", 1, "bob", "hello", 0.0)
+
+
+class Server:
+    """The other end of one link after the other."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(LIMIT)
+        self.address = self.listener.getsockname()
+        self.sock: socket.socket | None = None
+
+    def accept(self) -> None:
+        self.sock, _ = self.listener.accept()
+        self.sock.settimeout(LIMIT)
+        self.lines = self.sock.makefile("rb")
+
+    def say(self, *events: object) -> None:
+        self.sock.sendall(b"".join(map(encode, events)))
+
+    def hang_up(self) -> None:
+        if self.sock is not None:
+            self.lines.close()
+            self.sock.close()
+
+    def close(self) -> None:
+        self.hang_up()
+        self.listener.close()
+
+
+@pytest.fixture
+def server(nothing_left_over: None) -> Iterator[Server]:  # noqa: F811
+    server = Server()
+    yield server
+    server.close()
+
+
+# --- a link ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def linked(server: Server, *times: float, **callbacks: object) -> Iterator[ChatLink]:
+    link = ChatLink(*times, **callbacks)
+    assert link.connect(*server.address), link.error
+    server.accept()
+    yield link
+    link.close()
+
+
+def test_commands_go_out_and_events_come_in(server: Server) -> None:
+    told = []
+    callbacks = {
+        "on_open": lambda link: (told.append("open"), link.send(Join("ann"))),
+        "on_event": lambda link, event: told.append(event),
+        "on_pause": lambda link: told.append("pause"),
+        "on_closed": lambda link: told.append(link.close_reason),
+    }
+    with linked(server, **callbacks) as link:
+        assert link.connected and server.lines.readline() == encode(Join("ann"))
+        server.say(HELLO, SAID)
+        wait_until(lambda: "pause" in told)
+        server.hang_up()
+        wait_until(lambda: not link.connected)
+    assert [each for each in told if each != "pause"] == [
+        "open", HELLO, SAID, "closed by peer",
+    ]  # fmt: skip
+    assert told.index("pause") > told.index(HELLO)
+
+
+def test_what_is_no_event_is_left_out(server: Server) -> None:
+    told = []
+    with linked(server, on_event=lambda link, event: told.append(event)):
+        server.sock.sendall(
+            b'nonsense\n\n{"type":"future"}\n' + b"x" * 5_000_000 + b"\n"
+        )
+        server.say(SAID)
+        wait_until(lambda: told)
+    assert told == [SAID]
+
+
+def test_a_ping_is_answered_and_not_told(server: Server) -> None:
+    told = []
+    with linked(server, on_event=lambda link, event: told.append(event)):
+        server.say(Ping(7), SAID)
+        assert server.lines.readline() == encode(Pong(7))
+        wait_until(lambda: told)
+    assert told == [SAID]
+
+
+def test_nobody_there_has_a_reason() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+    link = ChatLink()
+    assert link.connect(*address) is False and isinstance(link.error, OSError)
+    assert not link.connected and link.close_reason is None
+    link.close()
+    link.abort("x")
+    link.call_soon(lambda: pytest.fail("there is no thread for it"))
+    assert link.send(Join("ann")) is False
+
+
+def test_a_server_that_does_not_answer_is_given_up(server: Server) -> None:
+    closed = threading.Event()
+    start = time.monotonic()
+    callbacks = {"on_closed": lambda link: closed.set()}
+    with linked(server, 5.0, 0.1, 0.2, **callbacks) as link:
+        assert server.lines.readline() == encode(Ping())
+        assert closed.wait(LIMIT) and time.monotonic() - start >= 0.3
+    assert link.close_reason == "the server does not answer"
+
+
+def test_a_server_that_answers_is_kept(server: Server) -> None:
+    with linked(server, 5.0, 0.05, LIMIT) as link:
+        for _ in range(5):
+            assert server.lines.readline() == encode(Ping())
+            server.say(Pong())
+        assert link.connected
+
+
+def test_what_is_to_be_sent_later_is_sent_once(server: Server) -> None:
+    called = []
+
+    def on_open(link: ChatLink) -> None:
+        link.send_all([Join("ann")], 30.0, lambda: called.append("too soon"))
+        link.send_all([], 0.01, lambda: called.append("now"))
+
+    with linked(server, on_open=on_open):
+        wait_until(lambda: called)
+        time.sleep(0.05)
+    assert called == ["now"]
+
+
+def test_a_link_may_be_closed_from_its_own_callback(server: Server) -> None:
+    with linked(server, on_event=lambda link, event: link.close()) as link:
+        server.say(SAID)
+        wait_until(lambda: not link.connected)
+    assert link.close_reason == "closed by us"
+
+
+# --- the callbacks -----------------------------------------------------------------------------------------------
+
+
+def test_both_callbacks_hear_of_an_event_the_value_first() -> None:
+    dispatcher, told = CallbackDispatcher(), []
+    dispatcher.notify(SAID, "ann")  # nobody listens, which is fine
+    dispatcher.set_message_callback(told.append)
+    dispatcher.set_event_callback(told.append)
+    for event in (SAID, Ok(1)):
+        dispatcher.notify(event, "ann")
+    assert told == [SAID, "bob: hello", Ok(1)]
+
+
+def test_what_is_no_longer_wanted_is_not_told() -> None:
+    dispatcher, told = CallbackDispatcher(), []
+    dispatcher.set_event_callback(told.append)
+    dispatcher.notify(SAID, "ann", lambda event: event is not SAID)
+    assert told == []
+
+
+def test_a_callback_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    dispatcher, told = CallbackDispatcher(), []
+    dispatcher.set_event_callback(lambda event: told.append(1 / 0))
+    dispatcher.set_message_callback(told.append)
+    dispatcher.notify(SAID, "ann")
+    assert not dispatcher.runs_here() and told == []
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR and record.exc_info[0] is ZeroDivisionError
+
+
+def test_two_threads_do_not_call_at_once() -> None:
+    dispatcher, inside, most = CallbackDispatcher(), [], []
+
+    def callback(event: object) -> None:
+        inside.append(event)
+        time.sleep(0.001)
+        most.append(len(inside))
+        inside.pop()
+
+    dispatcher.set_event_callback(callback)
+    threads = [
+        threading.Thread(
+            target=lambda: [dispatcher.notify(SAID, "ann") for _ in range(20)]
+        )
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert most == [1] * 60
+
+
+def test_it_knows_on_which_thread_a_callback_runs() -> None:
+    dispatcher, answers = CallbackDispatcher(), []
+
+    def ask() -> None:
+        answers.append(dispatcher.runs_here())
+
+    def callback(event: object) -> None:
+        ask()
+        other = threading.Thread(target=ask)
+        other.start()
+        other.join(LIMIT)
+        if event == SAID:
+            dispatcher.notify(Ok(1), "ann")  # a callback that makes something happen
+            ask()
+
+    dispatcher.set_event_callback(callback)
+    dispatcher.notify(SAID, "ann")
+    assert answers == [True, False, True, False, True] and not dispatcher.runs_here()
+
+
+# --- when to try again -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def even_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        reconnector,
+        "backoff_delays",
+        lambda: delivery.backoff_delays(random=lambda: 1.0),
+    )
+
+
+@pytest.mark.usefixtures("even_delays")
+def test_pauses_grow_until_patience_runs_out() -> None:
+    backoff, now, pauses = Backoff(patience=4.0), 100.0, []
+    while (pause := backoff.next_pause(now)) is not None:
+        pauses.append(pause)
+        now += pause
+    assert pauses == [0.25, 0.5, 1.0, 2.0] and now <= 104.0
+    backoff.reset()
+    assert backoff.next_pause(now) == 0.25, "a new loss has a patience of its own"
+
+
+@pytest.mark.usefixtures("even_delays")
+def test_the_server_may_ask_for_a_longer_pause() -> None:
+    backoff = Backoff(patience=8.0)
+    assert [backoff.next_pause(0.0, 5.0), backoff.next_pause(5.0)] == [5.0, 0.5]
+    assert backoff.next_pause(5.5, at_least=5.0) is None
+
+
+def test_no_patience_is_no_attempt() -> None:
+    assert Backoff(patience=0.0).next_pause(0.0) is None
+
+
+# --- a session that goes on --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def going_on(
+    patience: float = 60.0, **times: float
+) -> Iterator[tuple[Reconnector, ClientSession, list]]:
+    session, dispatcher, told = ClientSession("ann"), CallbackDispatcher(), []
+    dispatcher.set_event_callback(told.append)
+    reconnector = Reconnector(
+        session, threading.Condition(), dispatcher, partial(ChatLink, **times), patience
+    )
+    try:
+        yield reconnector, session, told
+    finally:
+        reconnector.stop()
+
+
+def join(server: Server, session: ClientSession, reconnector: Reconnector) -> None:
+    session.join("lobby")
+    reconnector.pump_soon()
+    assert b'"join"' in server.lines.readline()
+    server.say(HELLO, UserList("lobby", ["ann"]))
+    wait_until(lambda: session.rooms)
+
+
+def test_one_link_after_the_other(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconnector, "backoff_delays", lambda: itertools.repeat(0.01))
+    with going_on() as (keeper, session, told):
+        assert keeper.open(*server.address) is None
+        server.accept()
+        join(server, session, keeper)
+        for count in (1, 2, 3):
+            server.hang_up()
+            server.accept()
+            assert b'"since":0' in server.lines.readline()
+            server.say(HELLO, UserList("lobby", ["ann"]))
+            server.sock.sendall(
+                b'{"type":"history","room":"lobby","messages":[],"more":false}\n'
+            )
+            wait_until(
+                lambda: [type(e).__name__ for e in told].count("Reconnected") == count
+            )
+            assert session.state is SessionState.JOINED and keeper.connected
+    assert told[-1] == session.goodbye == Goodbye("left", "Goodbye!", False)
+    assert not keeper.connected and keeper.open(*server.address) == "we have left"
+
+
+def test_without_patience_the_first_loss_is_the_end(server: Server) -> None:
+    with going_on(patience=0.0) as (keeper, session, told):
+        keeper.open(*server.address)
+        server.accept()
+        join(server, session, keeper)
+        server.hang_up()
+        wait_until(lambda: session.state is SessionState.ENDED)
+        wait_until(lambda: isinstance(told[-1], Goodbye))
+    assert told[-1].code == "connection_lost" and told.count(told[-1]) == 1
+    assert not any(isinstance(event, Disconnected) for event in told)
+
+
+def test_a_goodbye_that_lets_us_come_back_says_when(server: Server) -> None:
+    with going_on() as (keeper, session, told):
+        keeper.open(*server.address)
+        server.accept()
+        join(server, session, keeper)
+        server.say(Goodbye("server_closing", "Closing.", True, 30.0))
+        wait_until(lambda: any(isinstance(event, Disconnected) for event in told))
+        assert told[-1] == Disconnected("Closing.", 30.0)
+        assert session.state is SessionState.LOST and session.goodbye is None
+
+
+def test_nobody_there_is_a_reason_and_no_exception() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+    with going_on() as (keeper, session, told):
+        assert "refused" in keeper.open(*address)
+        assert not keeper.connected and not keeper.send(Join("ann"))
+        session.end()
+        keeper.stop()
+    assert told == [], "what never began has no last event"
+
+
+def test_a_refusal_on_the_way_back_is_the_end(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconnector, "backoff_delays", lambda: itertools.repeat(0.01))
+    with going_on() as (keeper, session, told):
+        keeper.open(*server.address)
+        server.accept()
+        join(server, session, keeper)
+        server.hang_up()
+        server.accept()
+        server.lines.readline()
+        server.say(Error("name_taken", "ann is taken", 2))
+        wait_until(lambda: isinstance(told[-1], Goodbye))
+    assert [type(event) for event in told[-2:]] == [Error, Goodbye]
+    assert told[-1] == Goodbye("name_taken", "ann is taken", False)
