@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Address', 'Accepted', 'SERVER_TRANSITIONS', 'open_listener', 'Acceptor', 'ServerState', 'ServerThread']
 
-# %% ../nbs/06_acceptor.ipynb #4b135828
+# %% ../nbs/06_acceptor.ipynb #946b5b9a
 import logging
 import os
 import socket
@@ -20,10 +20,10 @@ from typing import Any
 from .core import DEFAULT_BACKLOG, SocketState, kernel_state
 from .loop import EventLoop, Timer
 
-# %% ../nbs/06_acceptor.ipynb #2c0fde0b
+# %% ../nbs/06_acceptor.ipynb #d0146184
 log = logging.getLogger("python_tcp.acceptor")
 
-# %% ../nbs/06_acceptor.ipynb #3c1f29c5
+# %% ../nbs/06_acceptor.ipynb #36871423
 Address = tuple[Any, ...]  # (host, port) with IPv4, (host, port, flow, scope) with IPv6
 Accepted = Callable[[socket.socket, Address], object]  # what is done with a connection
 
@@ -140,15 +140,15 @@ class ServerState(StrEnum):
     STOPPING = "STOPPING"  # `stop` was called, and the loop has not heard of it
     CLOSING = "CLOSING"  # the port is closed, and the connections are closing
 
+# %% ../nbs/06_acceptor.ipynb #29271f4c
+STOPPED, RUNNING, STOPPING, CLOSING = ServerState
 
+# %% ../nbs/06_acceptor.ipynb #281460f7
 SERVER_TRANSITIONS: dict[ServerState, dict[str, ServerState]] = {
-    ServerState.STOPPED: {"start": ServerState.RUNNING},
-    ServerState.RUNNING: {"stop": ServerState.STOPPING, "ended": ServerState.STOPPED},
-    ServerState.STOPPING: {
-        "port closed": ServerState.CLOSING,
-        "ended": ServerState.STOPPED,
-    },
-    ServerState.CLOSING: {"ended": ServerState.STOPPED},
+    STOPPED: {"start": RUNNING},
+    RUNNING: {"stop": STOPPING, "ended": STOPPED},
+    STOPPING: {"port closed": CLOSING, "ended": STOPPED},
+    CLOSING: {"ended": STOPPED},
 }
 
 # %% ../nbs/06_acceptor.ipynb #d01b32f1
@@ -173,7 +173,7 @@ class ServerThread:
         self._name, self._wanted_port, self._backlog = name, port, backlog
         self._accepted, self._close_all, self._has_room = accepted, close_all, has_room
         self._opened, self._stopped = opened, stopped
-        self._life = ServerState.STOPPED
+        self._life = STOPPED
         self._lock = threading.Lock()  # of `_life`
         self._thread: threading.Thread | None = None
         self._listener: socket.socket | None = None
@@ -193,7 +193,7 @@ class ServerThread:
 
     @property
     def closing(self) -> bool:
-        return self._life is ServerState.CLOSING
+        return self._life is CLOSING
 
     @property
     def state(self) -> SocketState:
@@ -208,12 +208,12 @@ class ServerThread:
 
     def start(self) -> None:
         """Open the port. Raises `OSError`, or `RuntimeError` where no thread can be had."""
-        if self._life is not ServerState.RUNNING:
+        if self._life is not RUNNING:
             self._join(5.0)  # the last life may not be over
         if not self.running:
             self._move("ended")  # else a loop that has died would seem to run
             self._open()
-        elif self._life is not ServerState.RUNNING:
+        elif self._life is not RUNNING:
             raise RuntimeError("the server has not stopped yet")
 
     def _open(self) -> None:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Receivers', 'Handler', 'PendingWrite', 'Broadcaster', 'ServerCallbacks', 'ClientTable']
 
-# %% ../nbs/06_broadcaster.ipynb #36d58155
+# %% ../nbs/06_broadcaster.ipynb #a557e096
 import itertools
 import logging
 import socket
@@ -16,10 +16,11 @@ from typing import Any, Protocol
 
 from .acceptor import Address, ServerThread
 from .loop import EventLoop, IdleTimer
-from .stream import Stream, WriteBuffer
+from .output import WriteBuffer
+from .stream import Stream
 
-# %% ../nbs/06_broadcaster.ipynb #3954b72c
-log = logging.getLogger("python_tcp.server")
+# %% ../nbs/06_broadcaster.ipynb #36a7119a
+log = logging.getLogger("python_tcp.broadcaster")
 
 # %% ../nbs/06_broadcaster.ipynb #2d5f77e3
 Receivers = tuple[int, ...] | frozenset[int]  # ids, in what can't change
@@ -91,7 +92,7 @@ class Broadcaster:
         for write in writes:
             write.queue()
 
-# %% ../nbs/06_broadcaster.ipynb #d4de7df3
+# %% ../nbs/06_broadcaster.ipynb #90d24f81
 Handler = Callable[[int, bytes], bytes | None]  # for a client's bytes, the answer
 
 

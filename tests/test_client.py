@@ -10,7 +10,6 @@ from contextlib import ExitStack
 
 import pytest
 
-from helpers import LIMIT, wait_until
 from python_tcp import client as client_module
 from python_tcp.client import (
     AsyncTCPClient,
@@ -21,6 +20,7 @@ from python_tcp.client import (
 from python_tcp.core import DEFAULT_BUFFER_SIZE
 from python_tcp.server import EventDrivenTCPServer, TCPServer
 from sockets import nothing_left_over, read_all, read_exactly, reset  # noqa: F401
+from waiting import LIMIT, wait_until
 
 pytestmark = pytest.mark.usefixtures("nothing_left_over")
 
@@ -249,11 +249,12 @@ def test_reconnecting_closes_the_old_connection_and_uses_the_new_one(
     make, listener, closing
 ):
     client = closing(make())
+    old = None
     for number in range(3):
         assert client.connect("127.0.0.1", listener.port)
         peer = listener.accept()
         assert client.send(b"%d" % number) and peer.recv(1) == b"%d" % number
-        if number:
+        if old:
             assert old.recv(1) == b""
             old.close()
         old = peer
