@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from .acceptor import Address
 from .chat_fanout import ChatConnection, DeliveryQueue, EventSender
 from .chat_fanout import HistoryCleaner
 from .core import LOCALHOST
@@ -23,7 +24,7 @@ from .protocol import Command, Dialect, Error, Event, GetHistory, Goodbye
 from .protocol import Join, JSONLines, Leave, Limits, ListRooms, ListUsers
 from .protocol import Pong, goodbye
 from .rooms import Rooms
-from .server import Address, EventDrivenTCPServer
+from .server import EventDrivenTCPServer
 
 # %% ../nbs/12_chat_server.ipynb #146e0cc6
 def _goodbye(code: str) -> list[Error | Goodbye]:
