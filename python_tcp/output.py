@@ -95,6 +95,7 @@ class PlainTransport:
     __slots__ = ("_sock", "recv", "send")
 
     def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
         self._sock = sock
         self.recv: Callable[[int], bytes] = sock.recv
         self.send: Callable[[bytes | memoryview], int] = sock.send

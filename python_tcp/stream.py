@@ -37,7 +37,7 @@ OPEN, FINISHING, LINGERING, CLOSED = StreamState
 TRANSITIONS: dict[StreamState, dict[str, StreamState]] = {
     OPEN: {"finish": FINISHING, "abort": CLOSED},
     FINISHING: {"all sent": LINGERING, "abort": CLOSED},
-    LINGERING: {"peer finished": CLOSED, "time over": CLOSED, "abort": CLOSED},
+    LINGERING: {"peer finished": CLOSED, "timeout": CLOSED, "abort": CLOSED},
     CLOSED: {},
 }
 
@@ -54,31 +54,30 @@ _Words = Callable[[str], bytes | None]  # for a reason, the last bytes to send
 class Stream(TCPConnection):
     """A connected socket on a loop. Its methods are for the loop's thread.
 
-    `on_data(stream, data)`: bytes came. `on_end(stream)`: it ends, and `close_reason`
-    says why. `on_closed(stream)`: the socket is closed. `farewell(reason)` gives last
-    bytes. `buffer_size`: bytes to read at a time; other limits: see `Output`.
+    `on_data(stream, data)`: bytes came. `on_drain(stream)`: a full socket took the rest.
+    `on_end(stream)`: it ends, see `close_reason`. `on_closed(stream)`: its socket is
+    closed. `farewell(reason)` gives the last bytes to send. Limits: see `Output`.
     """
 
     LINGER = 1.0  # seconds to wait for the peer's end after our last byte
 
     def __init__(
         self, loop: EventLoop, sock: socket.socket, remote_address: tuple[Any, ...],
-        connection_id: int = 0, *, on_data: _OnData,
+        connection_id: int = 0, *, on_data: _OnData, on_drain: _Told = _ignore,
         on_end: _Told = _ignore, on_closed: _Told = _ignore, farewell: _Words = _ignore,
         buffer_size: int = DEFAULT_BUFFER_SIZE, max_output: int = 1_048_576,
         output_timeout: float = 10.0, transport: Transport | None = None,
     ) -> None:  # fmt: skip
         super().__init__(sock, SocketState.ESTABLISHED, remote_address, connection_id)
-        sock.setblocking(False)
-        self.loop, self.stream_state = loop, OPEN
+        self.loop, self.stream_state, self._buffer_size = loop, OPEN, buffer_size
         self.close_reason: str | None = None  # None while it is open
-        self._on_data, self._on_end, self._on_closed = on_data, on_end, on_closed
-        self._farewell, self._buffer_size = farewell, buffer_size
+        self._on_data, self._on_drain, self._on_end = on_data, on_drain, on_end
+        self._on_closed, self._farewell = on_closed, farewell
         self._transport = transport or PlainTransport(sock)
         self._recv, limits = self._transport.recv, (max_output, output_timeout)
         self._output = Output(loop, self._transport, *limits, self._wrote, self.abort)
         self._paused = self._peer_finished = False
-        self._lingering: Timer | None = None
+        self._timer: Timer | None = None
         self._update_interest()
 
     @property
@@ -138,29 +137,28 @@ class Stream(TCPConnection):
         except OSError as error:
             return self.abort(f"connection lost: {error.strerror}")
         if not data:
-            self._peer_ended()
+            self._peer_finished = True
+            self.update_state(SocketState.CLOSE_WAIT)
+            self._update_interest()
+            self.finish("closed by peer")
+            self._close("peer finished")  # if we were lingering for it
         elif self.close_reason is None:  # else nobody wants it any more
             try:  # as in `tell`, without a call
                 self._on_data(self, data)
             except FAILURES:
                 self._failed()
 
-    def _peer_ended(self) -> None:
-        self._peer_finished = True
-        self.update_state(SocketState.CLOSE_WAIT)
-        self._update_interest()
-        self.finish("closed by peer")
-        self._close("peer finished")  # if we were lingering for it
-
     def _wrote(self) -> None:
         self._update_interest()
         if self._output.overflowed:
             self.finish("slow_consumer")
         if self._output.all_sent and self._move("all sent"):
-            over = partial(self._close, "time over")
-            self._lingering = self.loop.call_later(self.LINGER, over)
+            over = partial(self._close, "timeout")
+            self._timer = self.loop.call_later(self.LINGER, over)
             if self._peer_finished:
                 self._close("peer finished")
+        elif not self._output.blocked and self.close_reason is None:
+            self.tell(self._on_drain)
 
     def _update_interest(self) -> None:
         if self.stream_state is not CLOSED:
@@ -184,8 +182,9 @@ class Stream(TCPConnection):
             self._end(reason)
             self.loop.watch(self.sock, 0)
             self._output.close()
-            if self._lingering is not None:
-                self._lingering.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             self.update_state(SocketState.CLOSED)
             self.tell(self._on_closed)
-            self._on_data = self._on_end = self._on_closed = self._farewell = _ignore
+            self._on_data = self._on_end = self._on_closed = _ignore
+            self._on_drain = self._farewell = _ignore

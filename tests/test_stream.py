@@ -158,7 +158,7 @@ def make_happen(event: str, world: World, stream: Stream, peer: socket.socket) -
         case "peer finished":
             peer.shutdown(socket.SHUT_WR)
             world.ticks()
-        case "time over":
+        case "timeout":
             world.clock.now += Stream.LINGER
             world.ticks()
 
@@ -302,6 +302,51 @@ def test_a_paused_stream_makes_its_peer_wait(world):
             peer.send(bytes(10_000))
             world.ticks(1)
     assert not world.seen("data")
+
+
+def test_a_stream_tells_once_when_what_was_too_much_for_the_socket_is_sent(world):
+    drained = []
+    stream, peer = world.add(pair=small_buffers, on_drain=drained.append)
+    stream.send(b"a little")
+    world.ticks()
+    assert not drained
+    data = block(world, stream)
+    assert not drained
+    reader = threading.Thread(target=read_exactly, args=[peer, 8 + len(data)])
+    reader.start()
+    world.until(lambda: drained)
+    reader.join()
+    assert drained == [stream] and not stream.queued
+
+
+def test_an_echo_that_pauses_while_its_peer_reads_nothing_keeps_the_connection(world):
+    """The other way to treat a slow reader: it may not speak before it has listened."""
+
+    def echo(stream: Stream, data: bytes) -> None:
+        stream.send(data)
+        if stream.queued > 50_000:
+            stream.pause_reading()
+
+    stream, peer = world.add(
+        pair=small_buffers,
+        on_data=echo,
+        on_drain=Stream.resume_reading,
+        max_output=200_000,
+    )
+    data, heard = bytes(range(256)) * 20_000, []
+
+    def talk() -> None:
+        sender = threading.Thread(target=peer.sendall, args=[data])
+        sender.start()
+        time.sleep(0.05)
+        heard.append(read_exactly(peer, len(data)))
+        sender.join()
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    world.until(lambda: heard)
+    thread.join()
+    assert heard == [data] and stream.close_reason is None
 
 
 @pytest.mark.parametrize("ending", ["finish", "abort"])
