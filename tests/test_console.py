@@ -1,15 +1,21 @@
 """`chat_server` as people and programs see it: who comes and goes, figures, lines or JSON, or nothing."""
 
 import json
+import logging
 import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from helpers import LIMIT, LineClient, wait_until
+
+from python_tcp.console import LOG_FORMATS, LogWriter
 
 pytest.importorskip("termios", reason="needs a POSIX terminal")
 
@@ -177,3 +183,58 @@ def test_a_full_pipe_does_not_stop_the_chat() -> None:
             ann.say("message", content="still here")
             assert ann.read_until("message")["content"] == "still here"
         process.kill()
+
+
+def record(text: str, level: int = logging.INFO) -> logging.LogRecord:
+    return logging.LogRecord("chat", level, "", 0, "%s", (text,), None)
+
+
+def test_formats() -> None:
+    as_line, as_json = (LOG_FORMATS[name]().format for name in ("line", "json"))
+    line = as_line(record("ann joined \x1b[2Jlobby"))
+    assert line.endswith(" ann joined \ufffd[2Jlobby")
+    assert as_line(record("no", logging.WARNING)).endswith(" warning: no")
+    text = as_json(record("a\nb\u2028"))
+    fields = json.loads(text)
+    assert (fields["level"], fields["message"]) == ("info", "a\nb\u2028")
+    assert "\n" not in text
+
+
+def test_warnings_and_the_rest_go_to_their_streams(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with LogWriter(LOG_FORMATS["line"]()):
+        for level in (logging.INFO, logging.WARNING, logging.CRITICAL):
+            logging.getLogger().handle(record(f"level {level}", level))
+        try:
+            raise ValueError("a fault of ours")
+        except ValueError:
+            logging.getLogger("python_tcp.test").exception("it failed")
+    logging.getLogger().handle(record("after the end"))
+    output, errors = capsys.readouterr()
+    assert output.endswith(" level 20\n") and output.count("\n") == 1
+    assert " warning: level 30\n" in errors and " critical: level 50\n" in errors
+    assert "it failed\nTraceback" in errors and "ValueError: a fault of ours" in errors
+
+
+def test_a_stream_that_stands_still_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stuck = threading.Event()
+    still = SimpleNamespace(write=lambda text: stuck.wait(20), flush=lambda: None)
+    monkeypatch.setattr(sys, "stdout", still)
+    start = time.monotonic()
+    with LogWriter(LOG_FORMATS["line"]()):
+        for number in range(5000):
+            logging.getLogger().handle(record(str(number)))
+    assert time.monotonic() - start < 3
+    stuck.set()
+
+
+def test_a_program_without_output_logs_nothing_and_fails_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with LogWriter(LOG_FORMATS["json"]()):
+        logging.getLogger().handle(record("to nobody", logging.ERROR))
