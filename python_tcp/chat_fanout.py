@@ -7,6 +7,7 @@ __all__ = ['log', 'ChatConnection', 'DeliveryQueue', 'EventSender', 'HistoryClea
 
 # %% ../nbs/12_chat_fanout.ipynb #3fb2bf6e
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -97,6 +98,7 @@ class DeliveryQueue:
         self._under_way: list[Delivery] | None = None  # a commit is about these
         self._mark = 0  # and about all that was said before this
         self._is_due = False
+        self._thread_id = 0  # of the loop's thread
         self._trouble: str | None = None  # with the store, as it was logged
 
     def hold(self, deliveries: list[Delivery]) -> None:
@@ -108,7 +110,7 @@ class DeliveryQueue:
 
     def commit(self) -> bool:
         """Have the store make sure of everything, now. True if all has been released."""
-        self._is_due = False
+        self._is_due, self._thread_id = False, threading.get_ident()
         if self._under_way is None:
             self._under_way, self._held = self._held, []
             self._mark = self._rooms.mark()
@@ -116,7 +118,7 @@ class DeliveryQueue:
         return self._under_way is None
 
     def _done(self, error: StoreError | None) -> None:
-        if not self._loop.runs_here():
+        if threading.get_ident() != self._thread_id:
             return self._loop.call_threadsafe(lambda: self._done(error))
         if self._under_way is None:  # closed meanwhile
             return
@@ -185,20 +187,18 @@ class EventSender:
         for to, event in deliveries:
             if type(event) is Goodbye:
                 server.close(to[0], event.code)
-            elif len(to) < 2:
-                self._send_to_one(to, event)
-            elif common is not None:
+            elif len(to) == 1:
+                connection = self.connections.get(to[0])
+                if connection is not None:
+                    data = connection.dialect.encode(event)
+                    if not server.send(to[0], data):  # it takes no more
+                        connection.end()
+            elif to and common is not None:
                 server.broadcast(common(event), to)
             else:
                 for encode, part in self._split(to):
                     server.broadcast(encode(event), part)
         self._parts.clear()
-
-    def _send_to_one(self, to: tuple[int, ...], event: Event) -> None:
-        connection = self.connections.get(to[0]) if to else None
-        if connection is not None:
-            if not self._server.send(to[0], connection.dialect.encode(event)):
-                connection.end()  # it takes no more
 
     def _split(self, to: tuple[int, ...]) -> list[_Part]:
         """The receivers by dialect: the same tuples for the same `to`, as `broadcast`

@@ -108,9 +108,7 @@ class CommandHandler:
         loop: EventLoop,
     ) -> None:  # fmt: skip
         self._rooms, self._admission, self._deliveries = rooms, admission, deliveries
-        self._waiting: list[
-            ChatConnection
-        ] = []  # their next commands wait for a commit
+        self.waiting: list[ChatConnection] = []  # their next commands are put off
         self._loop, self._tick, self._time = loop, 0.0, 0.0
 
     def handle(
@@ -134,7 +132,7 @@ class CommandHandler:
                 connection.end()
             if kind in _LONG_ANSWERS and not self._send_now(client):
                 connection.put_off(list(rest))
-                self._waiting.append(connection)
+                self.waiting.append(connection)
 
     def _send_now(self, client: int) -> bool:
         """A long answer is not held: so we see at once whether the client reads."""
@@ -144,7 +142,7 @@ class CommandHandler:
 
     def resume(self) -> None:
         """A commit has ended: go on with what waited for it."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
         for connection in waiting:
             if not connection.ended:
                 self.handle(connection, connection.take_up())
@@ -266,7 +264,8 @@ class ChatServer:
 
     def _release(self, deliveries: list[Delivery]) -> None:
         self._sender.send(deliveries)
-        self._handler.resume()
+        if self._handler.waiting:
+            self._handler.resume()
         if self.on_event is not None:
             for delivery in deliveries:
                 self.on_event(delivery.event)

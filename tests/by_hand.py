@@ -24,13 +24,10 @@ class HandLoop:
     """What the parts use of an `EventLoop`. Time passes, and a tick ends, when a test says so."""
 
     def __init__(self) -> None:
-        self.now, self.here = 1000.0, True
+        self.now = 1000.0
         self.timers: list[HandTimer] = []
         self.hooks: list[Callable[[], object]] = []
         self.calls: list[Callable[[], object]] = []
-
-    def runs_here(self) -> bool:
-        return self.here
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> HandTimer:
         self.timers.append(timer := HandTimer(self.now + seconds, callback))
@@ -44,7 +41,7 @@ class HandLoop:
 
     def tick(self, seconds: float = 0.0) -> None:
         """What other threads asked for, what is due, and the end of the tick."""
-        self.here, self.now = True, self.now + seconds
+        self.now += seconds
         calls, self.calls = self.calls, []
         due = [timer for timer in self.timers if timer.when <= self.now]
         self.timers = [timer for timer in self.timers if timer.when > self.now]

@@ -3,7 +3,7 @@
 import itertools
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,12 @@ def late() -> Chat:
         settle(chat)
     chat.hear()
     return chat
+
+
+def on_another_thread(function: Callable[..., object], *arguments: object) -> None:
+    thread = threading.Thread(target=function, args=arguments)
+    thread.start()
+    thread.join(LIMIT)
 
 
 def settle(chat: Chat) -> None:
@@ -177,8 +183,7 @@ def test_however_late_and_however_often_it_fails_everybody_hears_the_same(
 
 def test_a_commit_may_be_answered_from_another_thread(late: Chat) -> None:
     late(ANN, SendMessage("hello"))
-    late.loop.here = False
-    late.store.complete()
+    on_another_thread(late.store.complete)
     assert late.hear() == {}, "nothing of ours happens on that thread"
     late.loop.tick()
     assert texts(late.hear()[BOB]) == ["hello"]
@@ -186,8 +191,7 @@ def test_a_commit_may_be_answered_from_another_thread(late: Chat) -> None:
 
 def test_and_fail_on_another_thread(late: Chat) -> None:
     late(ANN, SendMessage("hello"))
-    late.loop.here = False
-    late.store.complete("the disk is gone")
+    on_another_thread(late.store.complete, "the disk is gone")
     late.loop.tick()
     heard = late.hear()
     assert BOB not in heard and heard[ANN][0].code == "not_saved"

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +12,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helpers import LineClient, Program, wait_until
+from by_hand import Chat
+from helpers import LineClient
+from hypothesis import given
+from hypothesis import strategies as st
+from waiting import LIMIT, wait_until
 
+from python_tcp.chat_fanout import ChatConnection
 from python_tcp.chat_server import ChatServer
 from python_tcp.history import SQLiteStore
 from python_tcp.messages import MemoryStore
-from python_tcp.protocol import Limits, Message
+from python_tcp.protocol import Command, Error, GetHistory, Join, JSONLines, Leave
+from python_tcp.protocol import Limits, ListRooms, ListUsers, Message, Ping, Pong
+from python_tcp.protocol import SendMessage, SetStatus, UserLeft, Whisper, decode_event
 
 FREE = Limits(flood_burst=0)  # no flood control: for tests about something else
 
@@ -265,27 +273,37 @@ def memory(process_id: int) -> int:
     )
 
 
+SERVER = """
+import sys
+from python_tcp.chat_server import ChatServer
+from python_tcp.protocol import Limits
+with ChatServer(limits=Limits(flood_burst=0)) as server:
+    print(server.port, flush=True)
+    sys.stdin.read()
+"""
+
+
 @contextmanager
-def server_process(tmp_path: Path) -> Iterator[tuple[Program, int]]:
-    """A real `chat_server` without flood control, and its port."""
-    (config := tmp_path / "chat.toml").write_text("[limits]\nflood_burst = 0\n")
-    with Program("start_server", "--port", 0, "--config", config) as program:
-        wait_until(lambda: program.lines)
-        yield program, int(re.search(r"127\.0\.0\.1:(\d+)", program.lines[0])[1])
+def server_process() -> Iterator[tuple[int, int]]:
+    """A server in a process of its own: the number of the process, and the port."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        yield process.pid, int(process.stdout.readline())
+        process.stdin.close()
+        assert process.wait(LIMIT) == 0
 
 
 proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 
 @proc
-def test_100_mb_without_a_newline_take_no_memory_and_get_one_error(
-    tmp_path: Path,
-) -> None:
-    with server_process(tmp_path) as (program, port):
+def test_100_mb_without_a_newline_take_no_memory_and_get_one_error() -> None:
+    with server_process() as (process, port):
         pair = Pair(port)
         pair.go_on_chatting()
         with pair.ann, pair.bob, LineClient(port) as client:
-            before, block = memory(program.process.pid), b"x" * 1_000_000
+            before, block = memory(process), b"x" * 1_000_000
             for _ in range(100):
                 client.send(block)
                 pair.go_on_chatting()
@@ -294,14 +312,12 @@ def test_100_mb_without_a_newline_take_no_memory_and_get_one_error(
                 "too_long",
                 "pong",
             ]
-            assert memory(program.process.pid) < before + 30
+            assert memory(process) < before + 30
 
 
 @proc
-def test_short_questions_with_long_answers_that_nobody_reads_take_no_memory(
-    tmp_path: Path,
-) -> None:
-    with server_process(tmp_path) as (program, port):
+def test_short_questions_with_long_answers_that_nobody_reads_take_no_memory() -> None:
+    with server_process() as (process, port):
         pair = Pair(port)
         crowd = [LineClient(port) for _ in range(50)]
         for number, room in itertools.product(range(50), range(20)):
@@ -313,13 +329,13 @@ def test_short_questions_with_long_answers_that_nobody_reads_take_no_memory(
         for client in crowd:
             for room in range(20):
                 client.read_until("users")
-        before = memory(program.process.pid)
+        before = memory(process)
         with pair.ann, pair.bob, LineClient(port).join("greedy", "elsewhere") as greedy:
             greedy.send(
                 b'{"type":"rooms"}\n' * 3500
             )  # 60 KB, and 90 KB of answer to each line
             pair.go_on_chatting()
-            assert memory(program.process.pid) < before + 30
+            assert memory(process) < before + 30
         for client in crowd:
             client.close()
 
@@ -766,3 +782,196 @@ def test_messages_are_forgotten_after_so_many_days(
         assert history().get("lost", 0) == 4 - len(kept)
         ann.say("message", content="x", id=1)
         assert ann.read_until("ok")["seq"] == 5
+
+
+# --- too fast ----------------------------------------------------------------------------------------------------
+
+ANN, BOB, NOBODY = 1, 2, 3
+
+
+def flooded(**limits: float) -> Chat:
+    """Ann has just used up the burst."""
+    chat = Chat(**limits)
+    chat(ANN, Join("Ann"))
+    for _ in range(chat.limits.flood_burst - 1):
+        assert not isinstance(chat(ANN, SendMessage("x"))[ANN][0], Error)
+    return chat
+
+
+def refusal(chat: Chat, client: int, command: Command) -> Error:
+    """The error that the client hears, and nobody hears anything else."""
+    [(hearer, [error])] = chat(client, command).items()
+    assert hearer == client and isinstance(error, Error)
+    return error
+
+
+def test_after_the_burst_comes_the_rate() -> None:
+    chat = flooded(flood_burst=5, flood_rate=2.0)
+    error = refusal(chat, ANN, SendMessage("x", id=7))
+    assert (error.code, error.id, error.retry_after) == ("rate_limited", 7, 0.5)
+    assert "0.5 s" in error.content
+    for pause, passes in [
+        (0.25, False), (0.25, True), (0.0, False), (1.0, True), (0.0, True), (0.0, False),
+        (100.0, True), *[(0.0, True)] * 4, (0.0, False),
+    ]:  # fmt: skip
+        chat.loop.tick(pause)
+        assert isinstance(chat(ANN, Ping())[ANN][0], Error) is not passes
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        SendMessage("x"),
+        Whisper("Bob", "x"),
+        Ping(),
+        ListUsers(),
+        ListRooms(),
+        GetHistory(),
+        SetStatus("away"),
+        Join("Ann", "dev"),
+    ],
+)
+def test_every_command_has_its_price(command: Command) -> None:
+    chat = flooded(flood_burst=3)
+    chat(BOB, Join("Bob"))
+    assert refusal(chat, ANN, command).code == "rate_limited"
+    assert chat(BOB, Ping()) == {BOB: [Pong()]}, "and each pays for himself"
+
+
+def test_who_has_not_joined_is_not_to_be_faster() -> None:
+    chat = Chat(flood_burst=2)
+    answers = [chat(NOBODY, Ping())[NOBODY][0] for _ in range(3)]
+    assert [type(answer) for answer in answers] == [Pong, Pong, Error]
+    assert refusal(chat, NOBODY, Join("Ann")).code == "rate_limited"
+    assert chat.rooms.users == {}
+
+
+@given(
+    st.integers(1, 30),
+    st.sampled_from([0.3, 1.0, 5.0, 7.0, 100.0]),
+    st.integers(0, 10**6).map(lambda ms: 1_700_000_000 + ms / 1000),
+)
+def test_retry_after_is_enough_and_not_too_much(
+    burst: int, rate: float, now: float
+) -> None:
+    for early in (False, True):
+        chat = Chat(flood_burst=burst, flood_rate=rate)
+        chat.loop.now = now
+        for _ in range(burst):
+            chat(ANN, Ping())
+        pause = refusal(chat, ANN, Ping()).retry_after
+        chat.loop.now = round(now + pause - (0.003 if early else 0), 3)
+        assert (chat(ANN, Ping()) == {ANN: [Pong()]}) is not (early and pause > 0.003)
+
+
+def test_who_goes_on_and_on_has_to_go() -> None:
+    chat = flooded(flood_burst=2, flood_excess=3)
+    chat(BOB, Join("Bob"))
+    chat.hear()
+    codes = [refusal(chat, ANN, SendMessage("x")).code for _ in range(3)]
+    assert codes == ["rate_limited"] * 3
+    [left] = chat(ANN, SendMessage("x"))[BOB]
+    assert chat.server.closed == [(ANN, "rate_limited")]
+    assert isinstance(left, UserLeft) and left.username == "Ann"
+
+
+def test_what_is_refused_is_counted_in_a_row() -> None:
+    chat = flooded(flood_burst=2, flood_rate=1.0, flood_excess=3)
+    for _ in range(5):
+        for _ in range(3):
+            assert refusal(chat, ANN, SendMessage("x")).code == "rate_limited"
+        chat.loop.tick(1.0)
+        assert chat(ANN, Ping()) == {ANN: [Pong()]}
+
+
+def test_an_answer_and_a_farewell_are_free() -> None:
+    chat = flooded(flood_burst=2, flood_excess=1)
+    for _ in range(10):
+        assert chat(ANN, Pong()) == {}
+    assert refusal(chat, ANN, Ping()).code == "rate_limited"
+    [left] = chat(ANN, Leave("lobby"))[ANN]
+    assert isinstance(left, UserLeft)
+    chat(ANN, Leave())
+    assert chat.server.closed == [(ANN, "left")]
+
+
+def test_flood_control_can_be_switched_off() -> None:
+    chat = Chat(flood_burst=0)
+    chat(ANN, Join("Ann"))
+    for _ in range(1000):
+        assert chat(ANN, Ping()) == {ANN: [Pong()]}
+    assert chat.sender.connections[ANN].bucket is None
+
+
+def test_what_is_refused_does_not_reach_the_rules() -> None:
+    chat = flooded(flood_burst=2)
+    seq = chat.rooms.rooms["lobby"].seq
+    refusal(chat, ANN, SendMessage("x", id=1))
+    assert chat.rooms.rooms["lobby"].seq == seq
+    assert not chat.user(ANN).session.ids, "it may be said again"
+
+
+# --- at the door -------------------------------------------------------------------------------------------------
+
+
+def test_bad_lines_are_counted_in_a_row_and_the_last_ends_it() -> None:
+    chat, bad = Chat(bad_lines=3), Error("bad_json", "no")
+    chat.say(ANN, bad, bad, Ping(), bad, bad)
+    chat.loop.tick()
+    assert chat.server.closed == []
+    chat.say(ANN, bad, Ping(), bad)
+    chat.loop.tick()
+    assert chat.server.closed == [(ANN, "bad_message")]
+    sent = [decode_event(line) for line in chat.server.sent[ANN]]
+    assert sent == [bad, bad, Pong(), bad, bad, bad], (
+        "what comes behind is not answered"
+    )
+
+
+def test_a_full_house_makes_room_by_the_oldest_that_has_not_joined() -> None:
+    chat = Chat(connections=3)
+    chat(ANN, Join("ann"))
+    chat.come(10), chat.come(11)
+    assert len(chat.admission) == 3
+    assert not chat.come(12).ended
+    assert chat.server.closed == [(10, "server_full")]
+    chat(11, Join("bob")), chat(12, Join("cy"))
+    assert chat.come(13).ended
+    assert chat.server.closed[1:] == [(13, "server_full")]
+    assert len(chat.admission) == 3
+    chat.server.close(ANN, "left")
+    assert not chat.come(14).ended
+
+
+def test_whoever_is_turned_away_is_not_listened_to() -> None:
+    chat = Chat(connections=1)
+    chat(ANN, Join("ann"))
+    chat.server.open(BOB)
+    bob = ChatConnection(chat.server, BOB, JSONLines(), chat.limits)
+    chat.sender.add(bob)
+    chat.server.on_close = lambda client: None  # it is still there, to hear why
+    chat.admission.admit(bob)
+    chat.handler.handle(bob, [Join("bob")])
+    assert list(chat.rooms.users) == [ANN]
+
+
+def test_the_time_to_join_is_over_for_those_who_have_not() -> None:
+    chat = Chat(join_timeout=5.0, ping_after=100.0)
+    chat(ANN, Join("ann"))
+    chat.come(BOB)
+    chat.loop.tick(5.0)
+    assert chat.server.closed == [(BOB, "idle")]
+    chat.loop.tick(5.0)
+    assert len(chat.server.closed) == 1 and len(chat.admission) == 1
+
+
+def test_a_token_is_made_for_a_join_only_and_each_time_a_new_one() -> None:
+    chat, tokens = Chat(), []
+    handle = chat.rooms.handle
+    chat.rooms.handle = lambda client, command, now, token: (
+        tokens.append(token) or handle(client, command, now, token)
+    )
+    chat.say(ANN, Join("ann"), Ping(), SendMessage("x"))
+    chat.say(BOB, Join("bob"))
+    first, *none, second = tokens
+    assert none == ["", ""] and first != second and min(len(first), len(second)) >= 16
