@@ -13,7 +13,7 @@ import pytest
 from helpers import LineClient
 from jsonschema import Draft202012Validator
 
-from python_tcp.chat_app import ChatServer
+from python_tcp.chat_server import ChatServer
 from python_tcp.protocol import Command, Error, Event, decode, decode_event, schema
 
 ROOT = Path(__file__).resolve().parent.parent

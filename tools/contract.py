@@ -1,23 +1,16 @@
 """Writes protocol/, the contract for clients in other languages: `python tools/contract.py`, or with --check says whether it is up to date."""
 
-import itertools
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from python_tcp.protocol import (
-    Error,
-    Goodbye,
-    Limits,
-    Ping,
-    decode,
-    encode,
-    goodbye,
-    schema,
-)
-from python_tcp.rooms import Delivery, MemoryLog, Rooms
+from python_tcp.delivery import TokenBucket
+from python_tcp.messages import MemoryStore
+from python_tcp.protocol import Command, Error, Goodbye, JSONLines, Leave, Limits, Ping
+from python_tcp.protocol import Pong, Welcome, encode, goodbye, schema
+from python_tcp.rooms import Delivery, Rooms
 
 FOLDER = Path(__file__).resolve().parent.parent / "protocol"
 START = 1_700_000_000.0  # Unix time of the first line
@@ -211,16 +204,15 @@ ann ~
 
 
 class Stage:
-    """Plays a script: what the clients send goes through the protocol and the rules, without a network."""
+    """Plays a script: what the clients send goes through dialect, flood control and rules, without a network."""
 
     def __init__(self, script: Script) -> None:
-        numbers = itertools.count(1)
+        self.sessions = 0  # that were begun, each with a token of its own
         self.limits = script.limits
-        log = MemoryLog(script.limits.history_messages, epoch=EPOCH)
-        self.rooms = Rooms(
-            script.limits, log, lambda: f"the-first-token-{next(numbers)}"
-        )
+        store = MemoryStore(script.limits.history_messages, epoch=EPOCH)
+        self.rooms = Rooms(script.limits, store)
         self.clients: dict[str, int] = {}  # by the name of the connection
+        self.buckets: dict[str, TokenBucket] = {}
         self.bad_lines: dict[str, int] = {}
         self.asked: set[str] = set()
 
@@ -228,7 +220,7 @@ class Stage:
         """The lines of the transcript that follow from one of the script."""
         client = self.clients.setdefault(name, len(self.clients) + 1)
         names = {number: name for name, number in self.clients.items()}
-        deliveries = self.rooms.commit(self.deliveries(name, client, sign, text, now))
+        deliveries = self.deliveries(name, client, sign, text, now)
         gone = [to[0] for to, event in deliveries if isinstance(event, Goodbye)]
         for each in gone:  # the server closes those connections
             deliveries += self.rooms.disconnect(each, now)
@@ -246,17 +238,42 @@ class Stage:
             self.asked.add(name)
             return [Delivery((client,), last)]
         self.asked.discard(name)
-        command = decode(bytes.fromhex(text) if sign == ">x" else text.encode())
-        if not isinstance(command, Error):
-            self.bad_lines[name] = 0
-            return self.rooms.handle(client, command, now)
-        self.bad_lines[name] = self.bad_lines.get(name, 0) + 1
-        last = (
-            [Delivery((client,), goodbye("bad_message"))]
-            if self.bad_lines[name] == self.limits.bad_lines
-            else []
+        line = bytes.fromhex(text) if sign == ">x" else text.encode()
+        [command] = JSONLines().receive(line + b"\n")
+        if isinstance(command, Error):
+            return self.bad_line(name, client, command)
+        self.bad_lines[name] = 0
+        if wait := self.too_fast(name, command, now):
+            return self.refuse(name, client, command, wait)
+        token = f"the-first-token-{self.sessions + 1}"
+        answer = self.rooms.handle(client, command, now, token)
+        self.sessions += any(
+            isinstance(event, Welcome) and event.token == token for _, event in answer
         )
-        return [Delivery((client,), command), *last]
+        return answer
+
+    def bad_line(self, name: str, client: int, error: Error) -> list[Delivery]:
+        self.bad_lines[name] = self.bad_lines.get(name, 0) + 1
+        told = [Delivery((client,), error)]
+        if self.bad_lines[name] == self.limits.bad_lines:
+            told.append(Delivery((client,), goodbye("bad_message")))
+        return told
+
+    def too_fast(self, name: str, command: Command, now: float) -> float:
+        """In how many seconds it may try again; 0 if it may go on."""
+        burst, rate = self.limits.flood_burst, self.limits.flood_rate
+        bucket = self.buckets.setdefault(name, TokenBucket(burst, now))
+        free = not burst or isinstance(command, (Leave, Pong))
+        return 0.0 if free else bucket.wait(burst, rate, now)
+
+    def refuse(
+        self, name: str, client: int, command: Command, wait: float
+    ) -> list[Delivery]:
+        if self.buckets[name].refused > self.limits.flood_excess:
+            return [Delivery((client,), goodbye("rate_limited"))]
+        id = getattr(command, "id", None)
+        error = Error("rate_limited", f"too fast: wait {wait:g} s", id, wait)
+        return [Delivery((client,), error)]
 
 
 def transcript(script: Script) -> str:
