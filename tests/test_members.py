@@ -1,0 +1,131 @@
+"""`python_tcp.members`: names, sessions, users and rooms. What follows from them is tested with the rules."""
+
+import pytest
+
+from python_tcp.members import CommandError, Room, Session, SessionTable, User
+from python_tcp.members import session_key, user_list
+from python_tcp.protocol import Message
+
+TOKEN, OTHER = "a-token-of-ann-16", "a-token-of-bob-16"
+
+
+def test_a_key_tells_nothing_and_is_always_the_same() -> None:
+    assert session_key(TOKEN) == session_key(TOKEN) == Session(TOKEN).key
+    assert session_key(TOKEN) != session_key(OTHER)
+    assert TOKEN not in session_key(TOKEN) and len(session_key(TOKEN)) == 24
+
+
+def test_a_session_remembers_the_last_ids() -> None:
+    ids = {1: 10}
+    session = Session(TOKEN, ids)
+    for id in range(2, Session.IDS + 2):
+        session.remember(id, None)
+    assert len(session.ids) == Session.IDS and 1 not in session.ids
+    assert ids == {1: 10}, "what it was given stays as it is"
+
+
+def test_a_user_talks_in_the_room_that_was_entered_last_and_is_still_open() -> None:
+    ann, rooms = User(1, "ann", Session(TOKEN)), [Room("a"), Room("b"), Room("c")]
+    for room in rooms:
+        ann.enter(room)
+    assert ann.room is rooms[2] and list(ann.rooms) == ["a", "b", "c"]
+    ann.leave(rooms[1])
+    assert ann.room is rooms[2]
+    ann.leave(rooms[2])
+    assert ann.room is rooms[0] and rooms[2].members == {} == rooms[1].members
+    ann.leave(rooms[0])
+    assert ann.room is None and ann.rooms == {}
+
+
+def test_the_receivers_are_the_same_tuple_until_somebody_comes_or_goes() -> None:
+    room, bob = Room("a"), User(2, "bob", Session(OTHER))
+    User(1, "ann", Session(TOKEN)).enter(room)
+    before = room.clients
+    room.say("ann", "hi", 1.0)
+    assert room.clients is before == (1,)
+    bob.enter(room)
+    assert room.clients == (1, 2) and before == (1,)
+    bob.leave(room)
+    assert room.clients == (1,)
+
+
+def test_a_room_numbers_what_is_said_and_can_take_it_back() -> None:
+    room = Room("a", seq=7)
+    assert room.say("ann", "hi", 1.0) == Message("a", 8, "ann", "hi", 1.0)
+    assert room.say("ann", "hi", 1.0).seq == 9
+    room.take_back(7)
+    assert room.say("ann", "hi", 1.0).seq == 8
+
+
+@pytest.mark.parametrize(("name", "why"), [(None, "in no room"), ("Attic", "in attic")])
+def test_a_room_that_one_is_not_in(name: str | None, why: str) -> None:
+    with pytest.raises(CommandError, match=why) as caught:
+        User(1, "ann", Session(TOKEN)).room_named(name)
+    assert caught.value.code == "not_joined"
+
+
+def test_the_list_of_users_is_sorted_without_case() -> None:
+    room = Room("a")
+    for client, name in enumerate(("bob", "Ann", "cy"), 1):
+        User(client, name, Session(TOKEN), "away" if name == "cy" else "online").enter(
+            room
+        )
+    found = user_list(room)
+    assert (found.users, found.statuses) == (["Ann", "bob", "cy"], {"cy": "away"})
+
+
+# --- the table of sessions ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table() -> SessionTable:
+    """Ann is here, and two sessions are kept."""
+    table = SessionTable(most=2)
+    table.add(User(1, "Ann", Session(TOKEN)))
+    return table
+
+
+def test_a_name_is_held_until_its_token_is_shown(table: SessionTable) -> None:
+    assert table.holder("bob", None) is None
+    assert table.holder("ANN", TOKEN) is table.users[1]
+    for token in (None, OTHER, session_key(TOKEN)):
+        with pytest.raises(CommandError, match="Ann is taken"):
+            table.holder("ann", token)
+
+
+def test_a_session_is_kept_if_it_has_ids_and_only_the_last_ones(
+    table: SessionTable,
+) -> None:
+    for client in range(2, 7):
+        session = Session(f"a-token-of-{client}-16")
+        if client != 5:
+            session.remember(1, 1)
+        table.add(User(client, f"u{client}", session))
+        assert table.remove(client).session is session
+    keys = [session_key(f"a-token-of-{client}-16") for client in range(2, 7)]
+    assert [table.find(key) is not None for key in keys] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+    assert table.remove(99) is None and list(table.by_name) == ["ann"]
+
+
+def test_who_comes_back_is_no_longer_among_those_who_left(table: SessionTable) -> None:
+    session = table.users[1].session
+    session.remember(1, 1)
+    table.remove(1)
+    assert table.departed == {session.key: session}
+    table.add(User(2, "Ann", session))
+    assert table.departed == {} and table.find(session.key) is session
+
+
+def test_ids_are_forgotten_wherever_their_session_is(table: SessionTable) -> None:
+    gone = Session(OTHER, {1: 1, 2: 2})
+    table.add(User(2, "Bob", gone))
+    table.remove(2)
+    table.users[1].session.remember(1, 3)
+    table.forget({gone.key: {1, 9}, "of nobody": {2}})
+    assert gone.ids == {2: 2} and table.users[1].session.ids == {1: 3}
