@@ -12,7 +12,7 @@ import socket
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # %% ../nbs/00_core.ipynb #3235ace9
 LOCALHOST = "127.0.0.1"
@@ -28,7 +28,7 @@ def get_free_port(host: str = LOCALHOST) -> int:
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((host, 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 # %% ../nbs/00_core.ipynb #2ea85394
 class SocketState(StrEnum):
@@ -132,7 +132,7 @@ def kernel_table(port: int | None = None) -> list[KernelEntry]:
 
 # %% ../nbs/00_core.ipynb #8db86d8b
 def connection_states(
-    local: tuple, remote: tuple
+    local: tuple[Any, ...], remote: tuple[Any, ...]
 ) -> tuple[SocketState | None, SocketState | None]:
     """The states of both ends of a connection of this machine: that of `local`, that of `remote`.
 
@@ -153,7 +153,7 @@ class TCPConnection:
 
     sock: socket.socket
     state: SocketState
-    remote_address: tuple
+    remote_address: tuple[Any, ...]
     connection_id: int
 
     def update_state(self, state: SocketState | str | None = None) -> SocketState:
@@ -170,6 +170,5 @@ class TCPConnection:
 
 # %% ../nbs/00_core.ipynb #7311c390
 logger = logging.getLogger("python_tcp")
-logger.addHandler(
-    logging.NullHandler()
-)  # silent until a program asks for its log (logging HOWTO)
+# Silent until a program asks for its log (logging HOWTO).
+logger.addHandler(logging.NullHandler())

@@ -34,7 +34,7 @@ class LineFramer:
         lines = chunk.split(b"\n")
         rest = lines.pop()
         if len(chunk) <= self.limit and b"\r" not in chunk:
-            frames = lines.copy()  # the usual case: none of them can be wrong
+            frames: list[bytes | FrameTooLong] = [*lines]  # usually none can be wrong
         else:
             frames = [self._checked(line) for line in lines]
         if lines and self._skipping:

@@ -326,11 +326,11 @@ def test_the_commands(server: ChatServer) -> None:
             "/help me": "/help",
         }.items():
             typed(wrong, f"! Usage: {usage}")
-        for unknown in ("/nope", "/", "/ users", "/nope and more"):
+        for unknown in ("/xyz", "/", "/ users", "/xyz and more"):
             typed(unknown, f"! {unknown.split()[0]} is not a command; see /help")
         typed("/user", "! /user is not a command; did you mean /users?")
-        typed("x" * 4001, "! it has 4001 characters, and may have 4000")
-        typed("x" * 20_000, "! it has 20000 characters, and may have 4000")
+        typed("x" * 4001, "! this is too long: 4001 characters, and 4000 is the most")
+        typed("x" * 20_000, "! this is too long: 20000 characters, and 4000 is the most")
         typed("\x1b[2J", "! the control character U+001B can't be sent")
         typed("/help", f"* {'/help':18}  this list")
         for command in (
