@@ -6,30 +6,21 @@
 __all__ = ['Cut', 'EventLog', 'WatchedSocket', 'by_line', 'by_chunk', 'by_turn', 'Recorder']
 
 # %% ../nbs/91_trace.ipynb #5b46e259
-import contextlib
-import functools
 import itertools
-import selectors
 import socket
-import struct
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum, auto
-from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any
 
-from .core import DEFAULT_BUFFER_SIZE, LOCALHOST, kernel_state
-from .diagram import SequenceDiagram, TraceEvent, printable
+from .canvas import printable
+from .core import LOCALHOST, kernel_state
+from .diagram import SequenceDiagram, TraceEvent
+from .proxy import RecordingProxy
 
 # %% ../nbs/91_trace.ipynb #92e017f2
-def _bytes(content: bytes | str) -> bytes:
-    return (
-        content.encode(errors="surrogateescape")
-        if isinstance(content, str)
-        else content
-    )
+def _bytes(it: bytes | str) -> bytes:
+    return it if isinstance(it, bytes) else it.encode(errors="surrogateescape")
 
 # %% ../nbs/91_trace.ipynb #97d24a7b
 class EventLog:
@@ -71,10 +62,9 @@ class EventLog:
 
     def add(self, event: TraceEvent) -> None:
         """Record one more event."""
-        self.place(event.source, event.target)
-        event = replace(
-            event, source=printable(event.source), target=printable(event.target)
-        )
+        source, target = printable(event.source), printable(event.target)
+        self.place(source, target)
+        event = replace(event, source=source, target=target)
         with self._changed:
             self._left -= len(event.content)
             if len(self._events) < self.MOST and self._left >= 0:
@@ -116,18 +106,14 @@ class EventLog:
         )  # fmt: skip
 
     def wait_until(
-        self,
-        test: Callable[[TraceEvent], bool],
-        count: int,
-        complaint: str,
-        limit: float,
+        self, test: Callable[[TraceEvent], bool], count: int, what: str, limit: float
     ) -> None:
         """Wait until `count` events pass the test."""
         with self._changed:
             if not self._changed.wait_for(
                 lambda: sum(map(test, self._events)) >= count, limit
             ):
-                raise TimeoutError(f"{complaint} within {limit:g} s")
+                raise TimeoutError(f"{what} within {limit:g} s")
 
     def drawing(self) -> SequenceDiagram:
         """What was recorded so far, ready to be drawn."""
@@ -150,9 +136,7 @@ class WatchedSocket:
     Everything else is the socket's own.
     """
 
-    def __init__(
-        self, log: EventLog, sock: socket.socket, name: str, peer: str
-    ) -> None:
+    def __init__(self, log: EventLog, sock: socket.socket, name: str, peer: str):
         self._log, self._sock, self._name, self._peer = log, sock, name, peer
         self._open = True
 
@@ -208,14 +192,14 @@ def _joined(events: list[TraceEvent]) -> list[TraceEvent]:
     latest: dict[frozenset[str], int] = {}  # connection -> where its latest event is
     for event in events:
         pair = frozenset((event.source, event.target))
-        last = result[latest[pair]] if pair in latest else event
-        both = (last.kind, event.kind, last.source) == ("frame", "frame", event.source)
-        if last is not event and both:
-            content = _bytes(last.content) + _bytes(event.content)
-            result[latest[pair]] = replace(last, content=content)
-        else:
-            latest[pair] = len(result)
-            result.append(event)
+        last = result[latest[pair]] if pair in latest else None
+        if last and (last.kind, event.kind) == ("frame", "frame"):
+            if last.source == event.source:
+                content = _bytes(last.content) + _bytes(event.content)
+                result[latest[pair]] = replace(last, content=content)
+                continue
+        latest[pair] = len(result)
+        result.append(event)
     return result
 
 # %% ../nbs/91_trace.ipynb #6749d1c0
@@ -254,206 +238,6 @@ def _in_order(
         ordered = run if isinstance(key, int) else sorted(run, key=lane)
         result += itertools.chain.from_iterable(ordered)
     return result
-
-# %% ../nbs/91_trace.ipynb #54223b09
-Record = Callable[[bytes | None], object]
-
-
-class _FlowState(Enum):
-    OPEN = auto()  # the source may say more
-    ENDING = auto()  # it has finished; the target does not know yet
-    DONE = auto()  # both know
-
-
-class _Flow:
-    """One direction: what comes from `source` is recorded, then sent to `target`."""
-
-    ENOUGH = 65_536  # bytes that may wait for the target
-
-    def __init__(
-        self, source: socket.socket, target: socket.socket, record: Record
-    ) -> None:
-        self.source, self.target, self.record = source, target, record
-        self.waiting = bytearray()
-        self.state = _FlowState.OPEN
-
-    @property
-    def wants_more(self) -> bool:
-        return self.state is _FlowState.OPEN and len(self.waiting) < self.ENOUGH
-
-    def read(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            chunk = self.source.recv(DEFAULT_BUFFER_SIZE)
-            self.record(chunk)
-            self.waiting += chunk
-            if not chunk:
-                self.state = _FlowState.ENDING
-
-    def write(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while self.waiting:
-                del self.waiting[: self.target.send(self.waiting)]
-            if self.state is _FlowState.ENDING:
-                self.state = _FlowState.DONE
-                self.target.shutdown(socket.SHUT_WR)
-
-# %% ../nbs/91_trace.ipynb #8a73161c
-def _reset(sock: socket.socket) -> None:
-    """Close with a RST."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-# %% ../nbs/91_trace.ipynb #6c2cfe16
-class _Link:
-    """A client and the server, connected through us: two flows."""
-
-    def __init__(self, *flows: _Flow) -> None:
-        self.flows = flows
-        self.closed = False
-
-    def wants(self, sock: socket.socket) -> int:
-        """What `sock` has to be watched for."""
-        reads = any(flow.source is sock and flow.wants_more for flow in self.flows)
-        writes = any(flow.target is sock and flow.waiting for flow in self.flows)
-        return EVENT_READ * reads | EVENT_WRITE * writes
-
-    def serve(self, sock: socket.socket, events: int) -> None:
-        """`sock` is ready: move what can be moved."""
-        for flow in self.flows:
-            for move, end in ((flow.read, flow.source), (flow.write, flow.target)):
-                wanted = move == flow.write or (
-                    events & EVENT_READ and sock is flow.source
-                )
-                try:
-                    if wanted and not self.closed:
-                        move()
-                except OSError:
-                    self._broken(end)
-        if all(flow.state is _FlowState.DONE for flow in self.flows):
-            self.close()
-
-    def _broken(self, sock: socket.socket) -> None:
-        """`sock` got a RST: pass on what came before it, then the RST itself."""
-        (flow,) = (flow for flow in self.flows if flow.source is sock)
-        with contextlib.suppress(OSError):
-            while chunk := sock.recv(DEFAULT_BUFFER_SIZE):
-                flow.record(chunk)
-                flow.waiting += chunk
-        with contextlib.suppress(OSError):
-            flow.write()
-        flow.record(None)
-        _reset(flow.target)
-        self.close()
-
-    def close(self) -> None:
-        self.closed = True
-        for flow in self.flows:
-            flow.source.close()
-
-# %% ../nbs/91_trace.ipynb #88536d9a
-class _Doors:
-    """Listeners, each with the name of those who come through it."""
-
-    def __init__(self) -> None:
-        self.open: list[tuple[Callable[[], str], socket.socket]] = []
-        self.wake, self._waker = socket.socketpair()
-        self._closed, self._lock = False, threading.Lock()
-
-    def add(self, name: Callable[[], str]) -> int:
-        """The port of a new door; `name` is called for each client that comes."""
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("the recording has ended")
-            listener = socket.create_server((LOCALHOST, 0))
-            listener.setblocking(False)
-            self.open.append((name, listener))
-        self.wake_up()
-        return int(listener.getsockname()[1])
-
-    def wake_up(self) -> None:
-        """Wake the thread that waits."""
-        with contextlib.suppress(OSError):  # it has ended
-            self._waker.send(b"!")
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            doors = [listener for _, listener in self.open]
-            for sock in (self.wake, self._waker, *doors):
-                sock.close()
-
-# %% ../nbs/91_trace.ipynb #31ec3336
-Opened = Callable[[str], tuple[Record, Record]]
-
-
-class _Proxy:
-    """Connects those who come through `doors` with the server at `address`.
-
-    `opened(name)` is told of each, and returns what to call with the chunks of each direction:
-    bytes, none at the end of the stream, None for a RST.
-    """
-
-    LINKS = 64  # connections at a time
-    QUIET = 0.05  # seconds without anything new, at the end
-
-    def __init__(self, address: tuple[str, int], opened: Opened, limit: float) -> None:
-        self.address, self.opened, self.limit = address, opened, limit
-        self.doors = _Doors()
-        self.links: list[_Link] = []
-        self.deadline: float | None = None  # of the end, once it has begun
-
-    def turn(self) -> bool:
-        """Wait for something, do it, and say whether there is more to come."""
-        with selectors.DefaultSelector() as selector:
-            wake = self.doors.wake
-            selector.register(wake, EVENT_READ, lambda _: wake.recv(100))
-            for name, door in self.doors.open.copy():
-                accept = functools.partial(self.accept, name, door)
-                selector.register(door, EVENT_READ, accept)
-            for link in self.links:
-                for sock in (flow.source for flow in link.flows):
-                    if events := link.wants(sock):
-                        serve = functools.partial(link.serve, sock)
-                        selector.register(sock, events, serve)
-            ready = selector.select(None if self.deadline is None else self.QUIET)
-        for key, events in ready:
-            key.data(events)
-        self.links = [link for link in self.links if not link.closed]
-        if self.deadline is None:
-            return True
-        flows = [flow for link in self.links for flow in link.flows]
-        ending = any(flow.state is not _FlowState.OPEN for flow in flows)
-        return bool(ready or ending) and time.monotonic() < self.deadline
-
-    def accept(self, name: Callable[[], str], door: socket.socket, _: int) -> None:
-        """Let a client in, and connect to the server for it."""
-        with contextlib.suppress(OSError):  # it may have gone again
-            client, _ = door.accept()
-            out, back = self.opened(name())
-            try:
-                self.links.append(self.link(client, out, back))
-            except OSError:
-                back(None)
-                _reset(client)
-
-    def link(self, client: socket.socket, out: Record, back: Record) -> _Link:
-        if len(self.links) >= self.LINKS:
-            raise ConnectionRefusedError("too many connections")
-        server = socket.create_connection(self.address, timeout=self.limit)
-        for sock in (client, server):
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return _Link(_Flow(client, server, out), _Flow(server, client, back))
-
-    def end(self) -> None:
-        """Let what is on its way arrive, but stop when the limit is over. From any thread."""
-        self.deadline = time.monotonic() + self.limit
-        self.doors.wake_up()
-
-    def close(self) -> None:
-        self.doors.close()
-        for link in self.links:
-            link.close()
 
 # %% ../nbs/91_trace.ipynb #7629cebe
 class _Cutter:
@@ -496,8 +280,7 @@ class Recorder(EventLog):
         self._address, self.limit = (host, port), limit
         self._names = (f"client {n}" if n > 1 else "client" for n in itertools.count(1))
         self._ports: dict[str | None, int] = {}
-        self._proxy: _Proxy | None = None
-        self._error: Exception | None = None
+        self._proxy: RecordingProxy | None = None
 
     def port_for(self, name: str) -> int:
         """A port of this machine for the client that has the lane `name`."""
@@ -542,38 +325,23 @@ class Recorder(EventLog):
         if self._proxy is None:
             raise RuntimeError("the recording has not begun; use it in a `with`")
         if key not in self._ports:
-            self._ports[key] = self._proxy.doors.add(name)
+            self._ports[key] = self._proxy.add_door(name)
         return self._ports[key]
 
     def _opened(self, lane: str) -> tuple[_Cutter, _Cutter]:
         """A client has come: where to record its two directions."""
         self.add(TraceEvent("connect", lane, self.name, "connect"))
-        return (
-            _Cutter(self.cut, self.add, lane, self.name),
-            _Cutter(self.cut, self.add, self.name, lane),
-        )
-
-    def _run(self, proxy: _Proxy) -> None:
-        try:
-            while proxy.turn():
-                pass
-        except Exception as error:  # for example of `cut`: it is raised at the end
-            self._error = error
-        finally:
-            proxy.close()
+        out = _Cutter(self.cut, self.add, lane, self.name)
+        return out, _Cutter(self.cut, self.add, self.name, lane)
 
     def __enter__(self) -> "Recorder":
-        self._error, self._proxy = None, _Proxy(self._address, self._opened, self.limit)
-        self._thread = threading.Thread(
-            target=self._run, args=[self._proxy], name="recorder", daemon=True
-        )
-        self._thread.start()
+        self._proxy = RecordingProxy(self._address, self._opened, self.limit)
+        self._proxy.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._proxy is not None:
-            self._proxy.end()
-        self._thread.join(3 * self.limit)
-        self._ports.clear()
-        if self._error and kind is None:
-            raise self._error
+            self._proxy.stop()
+            self._ports.clear()
+            if self._proxy.error and kind is None:
+                raise self._proxy.error
