@@ -232,7 +232,7 @@ class _Plan:
         self.leaves: dict[Way, float] = {}  # at which height an arrow leaves its box
         self.enters: dict[str, float] = {}  # and at which it comes to the other
         self.height = self._stack() + 10
-        right = max(map(self._right, ways), default=self.edge)
+        right = max([self.edge, *map(self._right, ways)])
         lanes = sorted(self.enters, key=self._span)
         self.lanes = {state: right + 14 * n for n, state in enumerate(lanes, 1)}
         self.width = right + 14 * len(lanes) + 12
@@ -276,7 +276,7 @@ def _way(plan: _Plan, way: Way) -> list[str]:
         d = f"M{plan.middle:g} {top:g}V{bottom - 8:g}"
         shapes = arrow(d, plan.middle, bottom, "down")
     elif state == to:
-        x, y = edge + 36, plan.leaves[way] - 9 + LINE * (len(lines) - 1) / 2
+        x, y = edge + 36, plan.leaves[way] - 9 + min(7, 7 * (len(lines) - 1))
         d = f"M{edge:g} {plan.leaves[way] - 23:g}h18a9.5 9.5 0 0 1 0 19h-10"
         shapes = arrow(d, edge, plan.leaves[way] - 4, "left")
     else:
