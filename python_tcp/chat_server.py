@@ -9,12 +9,13 @@ __all__ = ['AdmissionControl', 'CommandHandler', 'ChatServer']
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from .acceptor import Address
 from .chat_fanout import ChatConnection, DeliveryQueue, EventSender
-from .chat_fanout import HistoryCleaner
+from .chat_fanout import Commands, HistoryCleaner
 from .core import LOCALHOST
 from .history import SQLiteStore
 from .loop import EventLoop, Timer
@@ -54,9 +55,9 @@ class AdmissionControl:
             server.close(client, "server_full")
             return
         self._inside.add(client)
-        self._not_joined[client] = server.loop.call_later(
-            limits.join_timeout, lambda: server.close(client, "idle")
-        )
+        too_late = partial(server.close, client, "idle")
+        seconds = limits.join_timeout
+        self._not_joined[client] = server.loop.call_later(seconds, too_late)
 
     def _evict(self) -> bool:
         """Close the oldest connection that has not joined, if there is one."""
@@ -111,9 +112,7 @@ class CommandHandler:
         self.waiting: list[ChatConnection] = []  # their next commands are put off
         self._loop, self._tick, self._time = loop, 0.0, 0.0
 
-    def handle(
-        self, connection: ChatConnection, commands: list[Command | Error]
-    ) -> None:
+    def handle(self, connection: ChatConnection, commands: Commands) -> None:
         """Carry out commands that came together."""
         now, client, rest = self.now(), connection.client, iter(commands)
         for command in rest:
@@ -131,7 +130,7 @@ class CommandHandler:
             if deliveries and type(deliveries[-1].event) is Goodbye:
                 connection.end()
             if kind in _LONG_ANSWERS and not self._send_now(client):
-                connection.put_off(list(rest))
+                connection.put_off(tuple(rest))
                 self.waiting.append(connection)
 
     def _send_now(self, client: int) -> bool:
