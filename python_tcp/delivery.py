@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ReorderBuffer', 'TokenBucket', 'SendQueue', 'backoff_delays']
 
-# %% ../nbs/11_delivery.ipynb #c65b765b
+# %% ../nbs/11_delivery.ipynb #187243f7
 import heapq
 import math
 import random
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from .protocol import Command, Message, MessageId
 
-# %% ../nbs/11_delivery.ipynb #b6dd81ec
+# %% ../nbs/11_delivery.ipynb #7c609d36
 class ReorderBuffer:
     """A room's messages in order, each once, however they arrive.
 
@@ -50,7 +50,7 @@ class ReorderBuffer:
         """The number of the message behind the gap. Only where something is `missing`."""
         return min(self._early)
 
-# %% ../nbs/11_delivery.ipynb #fc86475d
+# %% ../nbs/11_delivery.ipynb #1a1068f5
 class TokenBucket:
     """Flood control: `burst` commands at once, then `rate` a second.
 
@@ -74,7 +74,7 @@ class TokenBucket:
         self.refused += 1
         return math.ceil((1 - self.tokens) / rate * 1000) / 1000
 
-# %% ../nbs/11_delivery.ipynb #2cc19292
+# %% ../nbs/11_delivery.ipynb #d8bdd54d
 class _Entry(NamedTuple):
     """A command in the order in which it is to be sent."""
 
@@ -82,7 +82,7 @@ class _Entry(NamedTuple):
     number: int
     command: Command
 
-# %% ../nbs/11_delivery.ipynb #e03147f1
+# %% ../nbs/11_delivery.ipynb #8b7868e5
 class SendQueue:
     """What is to be sent, in order, until the server has it. Times are in seconds.
 
@@ -167,7 +167,7 @@ class SendQueue:
         self._unanswered.clear()
         self._not_before = 0.0
 
-# %% ../nbs/11_delivery.ipynb #af4e5697
+# %% ../nbs/11_delivery.ipynb #fc6d16be
 def backoff_delays(
     shortest: float = 0.25,
     longest: float = 30.0,

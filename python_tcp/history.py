@@ -77,7 +77,7 @@ CREATE TABLE forgotten (room TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROW
 CREATE TABLE log (epoch TEXT NOT NULL);
 """
 
-# %% ../nbs/10_history.ipynb #2b88c689
+# %% ../nbs/10_history.ipynb #46c2afc2
 def _create_file(path: Path) -> None:
     handle, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
@@ -167,7 +167,7 @@ WITH RECURSIVE next(room) AS (
     FROM next WHERE room IS NOT NULL)
 SELECT room FROM next WHERE room IS NOT NULL"""
 
-# %% ../nbs/10_history.ipynb #28da5fcb
+# %% ../nbs/10_history.ipynb #97a55d76
 def _forget_ids(db: sqlite3.Connection, before: float, most: int) -> None:
     oldest = "SELECT n, timestamp FROM ids ORDER BY n LIMIT ?"
     last = f"SELECT max(n) FROM ({oldest}) WHERE timestamp < ?"
@@ -184,7 +184,7 @@ def _forget_messages(
         db.execute("INSERT OR REPLACE INTO forgotten VALUES (?, ?)", [room, last])
         db.execute("DELETE FROM messages WHERE room = ? AND seq <= ?", [room, last])
 
-# %% ../nbs/10_history.ipynb #3316f200
+# %% ../nbs/10_history.ipynb #cb6ada9b
 def _forget(
     db: sqlite3.Connection, before: float, ids_before: float, most: int
 ) -> None:
@@ -195,7 +195,7 @@ def _forget(
         if db.total_changes - count < most:
             _forget_messages(db, room, before, most)
 
-# %% ../nbs/10_history.ipynb #6a45296f
+# %% ../nbs/10_history.ipynb #55a56ee1
 def _insert(db: sqlite3.Connection, rows: list[Any], ids: list[Any]) -> None:
     db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", rows)
     columns = "session, id, seq, timestamp"
