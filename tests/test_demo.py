@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from helpers import LIMIT, wait_until
+from waiting import LIMIT, wait_until
 from proxy import Proxy
 
-from python_tcp import chat_app, history
+from python_tcp import delivery, reconnector
 from python_tcp.chat_app import ChatServer
-from python_tcp.demo import CONVERSATION, Step, connect, play
+from python_tcp.demo import CONVERSATION, ChatPerson, Step, connect, play
 
 TRANSCRIPT = {
     "Alice": [
@@ -56,10 +56,12 @@ def test_the_conversation_is_the_same_each_time() -> None:
 def test_the_conversation_is_the_same_when_everybody_is_cut_off_before_each_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chat_app, "pauses", lambda: history.pauses(0.01, 0.1))
+    monkeypatch.setattr(
+        reconnector, "backoff_delays", lambda: delivery.backoff_delays(0.01, 0.1)
+    )
 
-    def connect_through_proxy(name: str) -> chat_app.ChatClient:
-        person = connect(name, proxy)
+    def connect_through_proxy(name: str) -> ChatPerson:
+        person = ChatPerson(name, "127.0.0.1", proxy.port)
         say = person.send_message
         person.send_message = lambda content: (
             proxy.cut(reset=name == "Alice"),
@@ -75,7 +77,6 @@ def test_the_conversation_is_the_same_when_everybody_is_cut_off_before_each_line
         ]
 
     with ChatServer() as server, Proxy(("127.0.0.1", server.port)) as proxy:
-        proxy.host = "127.0.0.1"
         seen = play(CONVERSATION, connect_through_proxy, timeout=LIMIT)
         assert proxy.cuts >= 10, (
             "three before each of the first three lines, two before the others"
@@ -150,6 +151,21 @@ def test_a_line_that_was_said_before_does_not_count() -> None:
             partial(LoopbackPerson, chat=chat),
             timeout=0.1,
         )
+
+
+def test_somebody_may_leave_and_join_again_and_all_that_was_seen_is_there() -> None:
+    conversation = (
+        Step("Alice", "joins"), Step("Bob", "joins"), Step("Alice", "says", "one"),
+        Step("Bob", "leaves"), Step("Alice", "says", "two"), Step("Bob", "joins"),
+        Step("Alice", "says", "three"),
+    )  # fmt: skip
+    seen = play(conversation, partial(LoopbackPerson, chat=Loopback()), timeout=0.1)
+    bob = ["* Bob joined", "Alice: one", "* Bob joined", "Alice: three"]
+    assert seen["Bob"] == bob and len(seen["Alice"]) == 7
+    with ChatServer() as server:
+        seen = play(conversation + (Step("Alice", "leaves"), Step("Bob", "leaves")), partial(connect, server=server))  # fmt: skip
+    lines = [line for line in seen["Bob"] if not line.startswith("*")]
+    assert lines == ["Alice: one", "Alice: three"]
 
 
 def test_a_server_that_is_not_there_is_said() -> None:
