@@ -24,6 +24,15 @@ OnReady = Callable[[int], object]  # gets the events for which its socket is rea
 # What a callback may fail with. `sys.exit` in one would silently end the loop's thread.
 FAILURES = (Exception, SystemExit)
 
+# %% ../nbs/04_loop.ipynb #b6ede85e
+def _run_all(callbacks: Iterable[Callback]) -> None:
+    """Call each; one that fails is logged, and the next ones run."""
+    for callback in callbacks:
+        try:
+            callback()
+        except FAILURES:
+            _log.exception("a callback failed: %r", callback)
+
 # %% ../nbs/04_loop.ipynb #8f8ae648
 class Timer:
     """A callback that is due at `when`, in seconds of the loop's clock."""
@@ -116,15 +125,6 @@ class Waker:
 def as_bytes(data: bytes | bytearray | memoryview) -> bytes:
     """`data` as bytes that can't change. `TypeError` for what has none, as text."""
     return data if type(data) is bytes else bytes(memoryview(data))
-
-# %% ../nbs/04_loop.ipynb #b6ede85e
-def _run_all(callbacks: Iterable[Callback]) -> None:
-    """Call each; one that fails is logged, and the next ones run."""
-    for callback in callbacks:
-        try:
-            callback()
-        except FAILURES:
-            _log.exception("a callback failed: %r", callback)
 
 # %% ../nbs/04_loop.ipynb #e1a00003
 def _descriptor(sock: socket.socket, keys: dict[int, SelectorKey]) -> int:
