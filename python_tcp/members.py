@@ -36,6 +36,7 @@ def session_key(token: str) -> str:
 class Session:
     """What belongs to a client beyond one connection."""
 
+    __slots__ = ("token", "key", "ids")
     IDS = 256  # so many are remembered
 
     def __init__(self, token: str, ids: dict[MessageId, int | None] = {}) -> None:
@@ -48,7 +49,7 @@ class Session:
             del self.ids[next(iter(self.ids))]
 
 # %% ../nbs/09_members.ipynb #b118a68d
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Room:
     """A room, its members by client, and the number of its last message."""
 
@@ -75,7 +76,7 @@ class Room:
         self.seq = last
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class User:
     """A client that has joined."""
 

@@ -297,14 +297,15 @@ _KINDS = {
     ord("t"): "true",
     ord("f"): "false",
 }
-_COMMANDS = {command.__struct_config__.tag: command for command in get_args(Command)}
-_HINTS = {
-    command: get_type_hints(command, include_extras=True)
-    for command in _COMMANDS.values()
-}
+
+
+def _kind(raw: bytes) -> str:
+    return _KINDS.get(raw[0], "a number")
+
+# %% ../nbs/08_protocol.ipynb #1107bad2
 _CODES = {"username": "bad_name", "to": "bad_name", "room": "bad_room"}
 _A_NUMBER = "a whole number from 0 to 2**63 - 1"
-_WISHES = {
+_EXPECTED = {
     "since": _A_NUMBER,
     "before": _A_NUMBER,
     "after": _A_NUMBER,
@@ -319,9 +320,12 @@ _WISHES = {
 }
 _TEXT_FIELDS = ("username", "to", "room", "content", "status")
 
-
-def _kind(raw: bytes) -> str:
-    return _KINDS.get(raw[0], "a number")
+# %% ../nbs/08_protocol.ipynb #2ecb1ab4
+_COMMANDS = {command.__struct_config__.tag: command for command in get_args(Command)}
+_HINTS = {
+    command: get_type_hints(command, include_extras=True)
+    for command in _COMMANDS.values()
+}
 
 # %% ../nbs/08_protocol.ipynb #472528be
 def _explain(line: bytes) -> Error:
@@ -374,13 +378,15 @@ def _fits(raw: bytes, wanted: Any) -> bool:
 # %% ../nbs/08_protocol.ipynb #71972bfa
 def _explain_field(name: str, raw: bytes) -> Error:
     if name not in _TEXT_FIELDS:
-        return Error("bad_message", f"`{name}`: expected {_WISHES[name]}")
+        return Error("bad_message", f"`{name}`: expected {_EXPECTED[name]}")
     if _kind(raw) != "text":
         return Error("bad_message", f"`{name}`: expected text, got {_kind(raw)}")
     size = len(msgspec.json.decode(raw))
     if name in ("content", "status") and size > 0:
-        return Error("too_long", f"`{name}`: expected {_WISHES[name]}, got {size}")
-    return Error(_CODES.get(name, "bad_message"), f"`{name}`: expected {_WISHES[name]}")
+        return Error("too_long", f"`{name}`: expected {_EXPECTED[name]}, got {size}")
+    return Error(
+        _CODES.get(name, "bad_message"), f"`{name}`: expected {_EXPECTED[name]}"
+    )
 
 # %% ../nbs/08_protocol.ipynb #970e7bc0
 # Controls but tab and newline, line and paragraph separators, embeddings and overrides.
@@ -388,18 +394,18 @@ UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e]")
 
 
 def forbidden_character(text: str) -> str | None:
-    """The first control character or bidirectional override in `text`, as U+XXXX; tab and newline
-    are fine.
-    """
+    """The first character of `text` that is `UNSAFE`, as U+XXXX; None if there is none."""
     if text.isprintable() or (found := UNSAFE.search(text)) is None:
         return None
     return f"U+{ord(found[0]):04X}"
 
-# %% ../nbs/08_protocol.ipynb #ab66dcb8
-_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+# %% ../nbs/08_protocol.ipynb #e7ee1de2
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 # An escaped backslash and a whole pair are passed over; a half that is left is alone.
 _SURROGATES = re.compile(rb"\\\\|%b%b|(%b|%b)" % (_HIGH, _LOW, _HIGH, _LOW))
+
+# %% ../nbs/08_protocol.ipynb #ab66dcb8
+_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _TEXTS: dict[type, str] = {
     SendMessage: "content",
     Whisper: "content",
@@ -457,6 +463,8 @@ class Dialect(Protocol):
 # %% ../nbs/08_protocol.ipynb #e0b6a9b8
 class JSONLines:
     """The `Dialect` of this protocol: each line is one JSON object. Blank lines are ignored."""
+
+    __slots__ = ("_framer",)  # a server has many of them
 
     def __init__(self, limit: int = MAX_LINE) -> None:
         self._framer = LineFramer(limit)
