@@ -975,3 +975,26 @@ def test_a_token_is_made_for_a_join_only_and_each_time_a_new_one() -> None:
     chat.say(BOB, Join("bob"))
     first, *none, second = tokens
     assert none == ["", ""] and first != second and min(len(first), len(second)) >= 16
+
+
+def test_a_failing_on_event_costs_nobody_anything(
+    server: ChatServer, pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(event: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    server.on_event = fail
+    pair.go_on_chatting()
+    with LineClient(server.port).join("cy", "dev"):
+        pair.go_on_chatting()
+    assert {record.message for record in caplog.records} == {"on_event failed"}
+
+
+def test_on_event_hears_of_everything(server: ChatServer) -> None:
+    heard: list[str] = []
+    server.on_event = lambda event: heard.append(type(event).__name__)
+    with LineClient(server.port).join("ann") as ann:
+        ann.say("message", content="x", id=1)
+        assert ann.read_until("ok")
+    wait_until(lambda: "UserLeft" in heard)
+    assert heard == ["Welcome", "UserList", "UserJoined", "Message", "Ok", "UserLeft"]
