@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Receivers', 'Handler', 'PendingWrite', 'Broadcaster', 'ServerCallbacks', 'ClientTable']
 
-# %% ../nbs/06_broadcaster.ipynb #10691335
+# %% ../nbs/06_broadcaster.ipynb #e433a783
 import itertools
 import logging
 import socket
@@ -19,7 +19,7 @@ from .loop import EventLoop, IdleTimer
 from .output import WriteBuffer
 from .stream import Stream
 
-# %% ../nbs/06_broadcaster.ipynb #c72d3fa9
+# %% ../nbs/06_broadcaster.ipynb #5aac467e
 log = logging.getLogger("python_tcp.broadcaster")
 
 # %% ../nbs/06_broadcaster.ipynb #2d5f77e3
@@ -92,7 +92,7 @@ class Broadcaster:
         for write in writes:
             write.queue()
 
-# %% ../nbs/06_broadcaster.ipynb #c0f96baa
+# %% ../nbs/06_broadcaster.ipynb #f66fb4fc
 Handler = Callable[[int, bytes], bytes | None]  # for a client's bytes, the answer
 
 
@@ -122,7 +122,10 @@ class ClientTable:
         idle_timeout: float | None,
         **stream_options: Any,
     ) -> None:
-        self._server, self._stream_options = server, stream_options
+        self._server = server
+        self._options = stream_options | {  # made once: each bound method has 64 bytes
+            "on_data": self._data, "on_end": self._ended, "on_closed": self._closed,
+        }  # fmt: skip
         self._max_connections, self._idle_timeout = max_connections, idle_timeout
         self.connections: dict[int, Stream] = {}  # those that have not ended
         self._streams: dict[int, Stream] = {}  # these, and those still closing
@@ -158,11 +161,8 @@ class ClientTable:
 
     def accepted(self, sock: socket.socket, address: Address) -> None:
         loop, number = self._thread.loop, next(self._ids)
-        stream = Stream(
-            loop, sock, address, number, on_data=self._data, on_end=self._ended,
-            on_closed=self._closed, farewell=partial(self._last_words, number),
-            **self._stream_options,
-        )  # fmt: skip
+        farewell = partial(self._last_words, number)
+        stream = Stream(loop, sock, address, number, farewell=farewell, **self._options)
         self._streams[number] = self.connections[number] = stream
         self._everybody = None
         if self._idle_timeout is not None:
