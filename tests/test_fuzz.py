@@ -10,12 +10,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from helpers import LineClient, wait_until
+from helpers import LineClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from waiting import wait_until
 
-from python_tcp.chat_app import ChatServer
-from python_tcp.protocol import FORBIDDEN, MAX_LINE, Limits, decode_event
+from python_tcp.chat_server import ChatServer
+from python_tcp.protocol import MAX_LINE, UNSAFE, Limits, decode_event
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = "where-the-honest-are"
@@ -136,7 +137,8 @@ MALFORMED = {
     "a text with a bell": (line("message", content="\a"), "bad_message"),
     "a text with a carriage return": (line("message", content="good\rbad"), "bad_message"),
     "a text that is turned round": (line("message", content="\u202egnp.exe"), "bad_message"),
-    "a text with an isolate": (line("message", content="\u2066x"), "bad_message"),
+    "a text with an embedding": (line("message", content="\u202ax"), "bad_message"),
+    "a text that ends what nobody began": (line("message", content="\u202cx"), "bad_message"),
     "a text with a line separator": (line("message", content="a\u2028b"), "bad_message"),
     "a text with a C1 control": (line("message", content="\x9b2J"), "bad_message"),
     "a text of 4001": (line("message", content="x" * 4001), "too_long"),
@@ -268,7 +270,7 @@ def without_paper(server: ChatServer) -> dict:
         LineClient(server.port).join("bob") as bob,
     ):
         on_the_loop(
-            server, lambda: server._rooms.log._db.execute("PRAGMA max_page_count = 1")
+            server, lambda: server._rooms.store._db.execute("PRAGMA max_page_count = 1")
         )
         for number in range(100):
             ann.say("message", content="x" * 4000, id=number)
@@ -283,7 +285,7 @@ def without_paper(server: ChatServer) -> dict:
         assert (event["id"], event["retry_after"]) == (number, 1.0)
         on_the_loop(
             server,
-            lambda: server._rooms.log._db.execute("PRAGMA max_page_count = 1000000"),
+            lambda: server._rooms.store._db.execute("PRAGMA max_page_count = 1000000"),
         )
         ann.say("message", content="x" * 4000, id=number)
         assert ann.read_until("ok")["seq"] == number + 1
@@ -297,7 +299,7 @@ def without_paper(server: ChatServer) -> dict:
 
 def without_history(server: ChatServer) -> dict:
     with LineClient(server.port).join("ann") as ann:
-        on_the_loop(server, lambda: server._rooms.log.close())
+        on_the_loop(server, lambda: server._rooms.store.close())
         error = answer(ann, line("history", id="h"))
         assert error["id"] == "h"
         ann.say("ping")
@@ -627,17 +629,9 @@ def is_clean(event: dict) -> bool:
                 and name == "content"
             ):
                 continue
-            steers = unicodedata.bidirectional(character) in {
-                "LRE",
-                "RLE",
-                "LRO",
-                "RLO",
-                "PDF",
-                "LRI",
-                "RLI",
-                "FSI",
-                "PDI",
-            }
+            # Isolates end with the line, and people who write Arabic or Hebrew need them.
+            direction = unicodedata.bidirectional(character)
+            steers = direction in {"LRE", "RLE", "LRO", "RLO", "PDF"}
             if steers or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
                 return False
     return True
@@ -690,13 +684,15 @@ def test_10_000_times_anything(
 
 # --- nothing that steers a terminal leaves the server ------------------------------------------------------------
 
-BAD = [chr(code) for code in range(0x110000) if FORBIDDEN.match(chr(code))] + [
+BAD = [chr(code) for code in range(0x110000) if UNSAFE.match(chr(code))] + [
     "\t",
     "\n",
     "\x1b[31m",
     "\x1b]0;title\x07",
     "\u061c",
     "\u200f",
+    "\u200d",
+    "\u2066",
     "\ud800",
 ]
 FIELDS = [
@@ -769,13 +765,31 @@ def test_no_text_that_steers_a_terminal_ever_leaves_the_server(
         assert is_clean(event), (event, text)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\u2067שלום\u2069!",
+        "می\u200cخواهم",
+        "क्\u200dष",
+        "👩\u200d💻",
+        "abc\u200e\u200f\u061c",
+    ],
+)
+def test_what_people_need_to_write_their_language_arrives_as_it_was_sent(
+    patient: tuple[LineClient, LineClient], content: str
+) -> None:
+    events = all_that_is_heard(patient, "message", "content", content)
+    said = [event["content"] for event in events if event["type"] == "message"]
+    assert said == [content, content]
+
+
 def test_what_is_called_clean() -> None:
     for dirty in (
         {"room": "a\tb"},
         {"content": "\x1b"},
         {"users": ["\u202e"]},
         {"statuses": {"\a": "x"}},
-        {"messages": [{"content": "\u2066"}]},
+        {"messages": [{"content": "\u202b"}]},
         {"code": "\x9b"},
     ):
         assert not is_clean(dirty)
