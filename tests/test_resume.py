@@ -21,6 +21,7 @@ from proxy import Cut, Proxy
 from sockets import nothing_left_over  # noqa: F401
 
 from python_tcp import delivery, protocol, reconnector
+from python_tcp.chat_app import run_chat_client
 from python_tcp.chat_client import ChatClient
 from python_tcp.chat_server import ChatServer
 from python_tcp.chat_session import ClientEvent, Disconnected, HistoryGap, Reconnected
@@ -862,8 +863,6 @@ def test_a_client_that_is_cut_while_it_is_held_back_by_flood_control_loses_nothi
 def test_the_end_of_the_input_is_no_leaving_before_all_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    from python_tcp.chat_app import run_chat_client
-
     unsent, leave = [], ChatClient.leave
     monkeypatch.setattr(
         sys, "stdin", io.StringIO("".join(f"{number}\n" for number in range(40)))
