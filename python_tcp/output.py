@@ -134,7 +134,8 @@ class Output:
         self.blocked = False  # the socket is full: wait until it has room
         self.overflowed = False  # more was waiting than may
         self.all_sent = False  # after `finish`: the kernel has everything, and the end
-        self._flush_asked = self._finishing = False
+        self._flush_asked = self._must_settle = False
+        self._refusing = self._finishing = False
 
     def put(self, data: bytes) -> bool:
         """Queue `data` for the end of the tick. False if too much is waiting."""
@@ -148,7 +149,7 @@ class Output:
 
     def finish(self, last_words: bytes) -> None:
         """Queue the last bytes. When all is sent, our half of the connection closes."""
-        self._finishing = True
+        self._finishing = self._must_settle = True
         self.buffer.add(last_words)
         self._loop.flush_later(self._flush)
 
@@ -165,7 +166,7 @@ class Output:
         self.buffer.clear()
         self._stalled.close()
         self._changed = self._failed = _nothing
-        self.blocked = self._finishing = False
+        self.blocked = self._must_settle = False
 
     def _flush(self, has_room: bool = False) -> None:
         self._flush_asked = False
@@ -176,18 +177,19 @@ class Output:
                 pass
             except OSError as error:
                 return self._failed(f"connection lost: {error.strerror}")
-        if self.buffer.size or self.blocked or self._finishing:
+        if self.buffer.size or self.blocked or self._must_settle:
             self._settle()
 
     def _settle(self) -> None:
         """After a write that was not the usual one: look at what is left."""
+        too_much = self._refusing or self.buffer.size > self._max_output
         was_blocked, self.blocked = self.blocked, self.buffer.size > 0
+        self._must_settle = False
         if self.blocked != was_blocked:
             self._stalled.start() if self.blocked else self._stalled.stop()
-        if self._finishing:
-            if not self.blocked:
-                self._finish_our_half()
-        elif self.overflowed or self.buffer.size > self._max_output:
+        if self._finishing and not self.blocked:
+            self._finish_our_half()
+        elif too_much and not self._finishing and not self.overflowed:
             self.buffer.truncate()  # a part of it may be sent; the rest is never read
             self.overflowed = True
         elif self.blocked == was_blocked:
@@ -203,15 +205,14 @@ class Output:
 
     def _make_room(self) -> bool:
         """Write before the end of the tick, because a lot is waiting."""
-        if not self.overflowed and not self.blocked:
+        if not self._refusing and not self.blocked:
             try:
                 self.buffer.write_to(self._send)
             except OSError:  # not now, or never again: the flush will see which
                 pass
-        if not self.overflowed and self.buffer.size > self._max_output:
-            self.overflowed = True
-            self._loop.flush_later(self._settle)
-        return not self.overflowed
+        if self.buffer.size > self._max_output:
+            self._refusing = self._must_settle = True  # whatever the flush does
+        return not self._refusing
 
     def _too_slow(self) -> None:
         self._failed("slow_consumer")
