@@ -107,7 +107,7 @@ class MemoryStore:
     def close(self) -> None:
         pass
 
-# %% ../nbs/09_messages.ipynb #c0f3a437
+# %% ../nbs/09_messages.ipynb #81748e4c
 PAGE_BYTES = 262_144
 
 
@@ -120,7 +120,7 @@ def _fitting(messages: list[Message]) -> int:
             return count
     return len(messages)
 
-
+# %% ../nbs/09_messages.ipynb #75e35732
 def _last_page(
     store: MessageStore, room: Room, before: int | None, limit: int
 ) -> tuple[list[Message], bool, int]:
@@ -132,7 +132,7 @@ def _last_page(
     more = stop - len(messages) >= first
     return messages, more, 0 if more else max(0, stop - len(messages))
 
-
+# %% ../nbs/09_messages.ipynb #62ffee0c
 def _next_page(
     store: MessageStore, room: Room, after: int, limit: int
 ) -> tuple[list[Message], bool, int]:
@@ -148,7 +148,7 @@ def _next_page(
 # Who said something, the message or a page that was told, and the `Ok` for it.
 _Entry = tuple[User | None, Message | History | None, Ok | None]
 
-
+# %% ../nbs/09_messages.ipynb #0a51b142
 class Rollback:
     """What is different when the messages of these entries were never said.
 
