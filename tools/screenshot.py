@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pyte
 
-from python_tcp.chat_app import ChatClient, ChatServer
+from python_tcp.chat_client import ChatClient
+from python_tcp.chat_server import ChatServer
 from python_tcp.protocol import Limits
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,7 +126,7 @@ def main() -> int:
         else ROOT / "nbs" / "images" / "terminal.svg"
     )
     with ChatServer(limits=Limits(flood_burst=0)) as server:
-        code = "import sys; from python_tcp.terminal import start_client as main; sys.exit(main())"
+        code = "import sys; from python_tcp.chat_app import start_client as main; sys.exit(main())"
         people = {name: ChatClient(name) for name in ("ann", "bob", "cy")}
         command = (
             f"'{sys.executable}' -c '{code}' 127.0.0.1 {server.port} --username dan"
