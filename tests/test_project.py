@@ -23,22 +23,13 @@ each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.ste
 
 # The floors of the house, from the ground. An import only goes to a floor below, or further to the left on the same one.
 FLOORS = [
-    ["core", "framing", "protocol", "text", "diagram", "check"],
-    [
-        "echo",
-        "broadcast",
-        "loop",
-        "members",
-        "messages",
-        "rooms",
-        "delivery",
-        "history",
-        "trace",
-    ],
-    ["stream", "acceptor", "broadcaster", "server", "client"],
+    ["core", "framing", "protocol", "text", "canvas", "diagram", "check"],
+    ["echo", "broadcast", "loop", "members", "messages", "rooms"],
+    ["delivery", "history", "proxy", "trace"],
+    ["output", "stream", "acceptor", "broadcaster", "server", "client"],
     ["room_views", "chat_session", "chat_view", "chat_controller"],
     ["chat_fanout", "chat_server", "reconnector", "chat_client"],
-    ["screen", "terminal"],
+    ["screen", "console", "terminal"],
     ["chat_app", "demo"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
@@ -55,7 +46,7 @@ NO_NETWORK = [
     "chat_view",
     "chat_controller",
 ]
-NO_CHAT = ["loop", "stream", "acceptor", "broadcaster", "server", "client"]
+NO_CHAT = ["loop", "output", "stream", "acceptor", "broadcaster", "server", "client"]
 CHAT = {"protocol", "rooms", "chat_server", "chat_client"}
 IO = {"socket", "threading", "time", "selectors", "asyncio"}
 MOST_LINES = 350  # of a module
