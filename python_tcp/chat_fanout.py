@@ -27,7 +27,7 @@ log = logging.getLogger("python_tcp.chat_server")
 # %% ../nbs/12_chat_fanout.ipynb #70549642
 Commands = Sequence[Command | Error]  # what a dialect has made of some bytes
 
-
+# %% ../nbs/12_chat_fanout.ipynb #c0ffee01
 class ChatConnection:
     """What the chat keeps of one connection of `server`; `client` is its number.
 
@@ -156,9 +156,9 @@ class DeliveryQueue:
 
 # %% ../nbs/12_chat_fanout.ipynb #9cd19950
 _Encoder = Callable[[Event], bytes]
-_Part = tuple[_Encoder, tuple[int, ...]]
+_Part = tuple[_Encoder, tuple[int, ...]]  # of the receivers: those of one dialect
 
-
+# %% ../nbs/12_chat_fanout.ipynb #c0ffee02
 class EventSender:
     """Sends events to connections. Each event is encoded once for each dialect."""
 

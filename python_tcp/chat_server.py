@@ -36,7 +36,7 @@ def _goodbye(code: str) -> list[Error | Goodbye]:
     event = goodbye(code)
     return [event] if event else []
 
-
+# %% ../nbs/12_chat_server.ipynb #c0ffee03
 class AdmissionControl:
     """Who may come in, and how much each may ask."""
 
@@ -101,19 +101,10 @@ class AdmissionControl:
         id = getattr(command, "id", None)
         return [Error("rate_limited", f"too fast: wait {wait:g} s", id, wait)]
 
-# %% ../nbs/12_chat_server.ipynb #67c05b7b
-def _watch(callback: Callable[[Event], object], deliveries: list[Delivery]) -> None:
-    """Call it with each event. Everybody has been told: its failure costs nobody anything."""
-    try:
-        for delivery in deliveries:
-            callback(delivery.event)
-    except FAILURES:
-        log.exception("on_event failed")
-
-
+# %% ../nbs/12_chat_server.ipynb #c0ffee04
 _LONG_ANSWERS = {Join, ListUsers, ListRooms, GetHistory}
 
-
+# %% ../nbs/12_chat_server.ipynb #c0ffee05
 class CommandHandler:
     """Has the rules carry out what a connection says, if it may say so much."""
 
@@ -164,6 +155,15 @@ class CommandHandler:
         if self._tick != self._loop.now:
             self._tick, self._time = self._loop.now, round(time.time(), 3)
         return self._time
+
+# %% ../nbs/12_chat_server.ipynb #67c05b7b
+def _watch(callback: Callable[[Event], object], deliveries: list[Delivery]) -> None:
+    """Call it with each event. Everybody has been told: its failure costs nobody anything."""
+    try:
+        for delivery in deliveries:
+            callback(delivery.event)
+    except FAILURES:
+        log.exception("on_event failed")
 
 # %% ../nbs/12_chat_server.ipynb #81878932
 class ChatServer:
