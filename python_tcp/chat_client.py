@@ -63,6 +63,7 @@ class Conversation:
             return {room: [*view.users] for room, view in self.session.rooms.items()}
 
     def open(self, host: str, port: int) -> bool:
+        """Make the first connection."""
         trouble = self.reconnector.open(host, port)
         with self._changed:
             if trouble is not None:
@@ -73,6 +74,7 @@ class Conversation:
             return not self.ended
 
     def fail(self, code: str, content: str) -> bool:
+        """Note why something can't be done. Returns False."""
         ended = self.session.goodbye
         if ended is not None and ended.code != "left":  # the server has said why
             code, content = ended.code, ended.content
@@ -102,6 +104,7 @@ class Conversation:
         return bool(condition())
 
     def join(self, room: str, timeout: float) -> bool:
+        """Talk in a room; enter it, if we are not in, and wait for the answer."""
         session = self.session
         if (why := _why_not(Join(session.username, room))) is not None:
             return self.fail(why.code, why.content)
@@ -122,6 +125,7 @@ class Conversation:
         return self.session.error is not None and self.session.error.id == id
 
     def leave_room(self, room: str, timeout: float) -> bool:
+        """Leave a room, and wait for the answer."""
         rooms = self.session.rooms
         if room not in rooms:
             return self.fail("not_joined", f"you are not in {room}")
