@@ -257,7 +257,7 @@ class Screen:
         self._repaint()
 
     def distrust(self) -> None:
-        """Somebody else writes to the terminal: draw all of it again the next time."""
+        """Somebody else has written to the terminal: next time, draw all of it again."""
         self._stale = True
 
     def _settle(self, _: object) -> None:

@@ -279,8 +279,13 @@ class TerminalApp:
 
     def suspend(self) -> None:
         """Stop, as Ctrl-Z does it to every program. `fg` goes on, with a screen drawn anew."""
-        self.screen.distrust()
-        self.app.suspend_to_background()
+        from prompt_toolkit.application import run_in_terminal
+
+        def stop() -> None:
+            os.kill(0, signal.SIGTSTP)  # to all that the shell has started with us
+            self.screen.distrust()  # only now: a screen drawn meanwhile would not count
+
+        run_in_terminal(stop)
 
     def end(self, status: int = 0, last_words: str = "") -> None:
         """End the application."""
