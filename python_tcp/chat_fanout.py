@@ -43,13 +43,9 @@ class ChatConnection:
         self, server: EventDrivenTCPServer, client: int, dialect: Dialect, limits: Limits
     ) -> None:  # fmt: skip
         self.client, self.dialect, self._server = client, dialect, server
-        silence, patience, burst = (
-            limits.ping_after,
-            limits.ping_timeout,
-            limits.flood_burst,
-        )
-        loop = server.loop
-        self.keep_alive = KeepAlive(loop, silence, patience, self._ping, self._give_up)
+        loop, burst = server.loop, limits.flood_burst
+        times = limits.ping_after, limits.ping_timeout
+        self.keep_alive = KeepAlive(loop, *times, self._ping, self._give_up)
         self.bucket = TokenBucket(burst, loop.now) if burst else None
         self.bad_lines = 0  # in a row
         self.ended = False
