@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Receivers', 'Handler', 'PendingWrite', 'Broadcaster', 'ServerCallbacks', 'ClientTable']
 
-# %% ../nbs/06_broadcaster.ipynb #e433a783
+# %% ../nbs/06_broadcaster.ipynb #b12a8f9d
 import itertools
 import logging
 import socket
@@ -19,7 +19,7 @@ from .loop import EventLoop, IdleTimer
 from .output import WriteBuffer
 from .stream import Stream
 
-# %% ../nbs/06_broadcaster.ipynb #5aac467e
+# %% ../nbs/06_broadcaster.ipynb #b1a60f46
 log = logging.getLogger("python_tcp.broadcaster")
 
 # %% ../nbs/06_broadcaster.ipynb #2d5f77e3
@@ -92,7 +92,7 @@ class Broadcaster:
         for write in writes:
             write.queue()
 
-# %% ../nbs/06_broadcaster.ipynb #f66fb4fc
+# %% ../nbs/06_broadcaster.ipynb #650ed45a
 Handler = Callable[[int, bytes], bytes | None]  # for a client's bytes, the answer
 
 
