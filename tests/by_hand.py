@@ -6,7 +6,7 @@ from typing import Any
 from python_tcp.chat_fanout import ChatConnection, DeliveryQueue, EventSender
 from python_tcp.chat_server import AdmissionControl, CommandHandler
 from python_tcp.members import Delivery, User
-from python_tcp.messages import MemoryStore, StoreError
+from python_tcp.messages import MemoryStore, StoreError, fitting
 from python_tcp.protocol import Command, Error, Event, JSONLines, Limits, Message
 from python_tcp.protocol import MessageId, decode_event
 from python_tcp.rooms import Rooms
@@ -114,9 +114,14 @@ class LateStore(MemoryStore):
         numbers = [each.seq for each in self.messages if each.room == room] or [0]
         return 1, numbers[-1]
 
-    def read(self, room: str, first: int, last: int) -> list[Message]:
+    def read(
+        self, room: str, first: int, last: int,
+        most_bytes: int | None = None, backward: bool = False,
+    ) -> list[Message]:  # fmt: skip
         those = [each for each in self.messages if each.room == room]
-        return [each for each in those if first <= each.seq <= last]
+        found = [each for each in those if first <= each.seq <= last]
+        found = fitting(reversed(found) if backward else found, most_bytes)
+        return found[::-1] if backward else found
 
     def commit(self, done: Callable[[StoreError | None], object]) -> None:
         self.waiting.append((len(self.messages), done))
