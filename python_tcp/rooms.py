@@ -22,9 +22,6 @@ from .protocol import UserLeft, Welcome, Whisper, WhisperReceived, goodbye
 # %% ../nbs/09_rooms.ipynb #884f5e5c
 _all_ = ["Delivery", "MemoryStore", "MessageStore", "StoreError", "session_key"]
 
-# %% ../nbs/09_rooms.ipynb #89dead8c
-_delivery = partial(tuple.__new__, Delivery)  # of a pair, in half the time
-
 # %% ../nbs/09_rooms.ipynb #f3c2c34a
 def _welcome(user: User, room: Room, limits: Limits, epoch: str) -> Welcome:
     """The first words to somebody who has entered a room, with what the server allows."""
@@ -142,6 +139,9 @@ class Membership:
         if not room.members:
             del self.rooms[room.name]
         return Delivery(room.clients, UserLeft(room.name, user.name, now))
+
+# %% ../nbs/09_rooms.ipynb #89dead8c
+_delivery = partial(tuple.__new__, Delivery)  # of a pair, in half the time
 
 # %% ../nbs/09_rooms.ipynb #9d03bc01
 class Messaging:
