@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Address', 'Accepted', 'SERVER_TRANSITIONS', 'open_listener', 'Acceptor', 'ServerState', 'ServerThread']
 
-# %% ../nbs/06_acceptor.ipynb #e6914577
+# %% ../nbs/06_acceptor.ipynb #5e1d8d6e
 import logging
 import os
 import socket
@@ -20,10 +20,10 @@ from typing import Any
 from .core import DEFAULT_BACKLOG, SocketState, kernel_state
 from .loop import EventLoop, Timer
 
-# %% ../nbs/06_acceptor.ipynb #4898e383
+# %% ../nbs/06_acceptor.ipynb #31697c45
 log = logging.getLogger("python_tcp.acceptor")
 
-# %% ../nbs/06_acceptor.ipynb #fcd60c4c
+# %% ../nbs/06_acceptor.ipynb #6b82628d
 Address = tuple[Any, ...]  # (host, port) with IPv4, (host, port, flow, scope) with IPv6
 Accepted = Callable[[socket.socket, Address], object]  # what is done with a connection
 
@@ -140,10 +140,10 @@ class ServerState(StrEnum):
     STOPPING = "STOPPING"  # `stop` was called, and the loop has not heard of it
     CLOSING = "CLOSING"  # the port is closed, and the connections are closing
 
-# %% ../nbs/06_acceptor.ipynb #357c0bc8
+# %% ../nbs/06_acceptor.ipynb #32a79a24
 STOPPED, RUNNING, STOPPING, CLOSING = ServerState
 
-# %% ../nbs/06_acceptor.ipynb #c1f94d0c
+# %% ../nbs/06_acceptor.ipynb #21c7d54b
 SERVER_TRANSITIONS: dict[ServerState, dict[str, ServerState]] = {
     STOPPED: {"start": RUNNING},
     RUNNING: {"stop": STOPPING, "ended": STOPPED},

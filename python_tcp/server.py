@@ -22,7 +22,7 @@ from .core import DEFAULT_BACKLOG, DEFAULT_BUFFER_SIZE, LOCALHOST
 from .core import SocketState, TCPConnection
 from .loop import FAILURES, EventLoop, as_bytes
 
-# %% ../nbs/06_server.ipynb #a97ccb03
+# %% ../nbs/06_server.ipynb #f423e0b3
 _all_ = ["Handler"]
 
 # %% ../nbs/06_server.ipynb #52002214
