@@ -16,7 +16,9 @@ from collections.abc import Callable
 import pyte
 
 LIMIT = 10.0  # seconds
-WITHOUT_WIDTH = re.compile("[\u061c\u200c-\u200f\u2066-\u2069]")  # joiners, directions, isolates
+WITHOUT_WIDTH = re.compile(
+    "[\u061c\u200c-\u200f\u2066-\u2069]"
+)  # joiners, directions, isolates
 CLIENT = (
     "import sys; from python_tcp.chat_app import start_client as main; sys.exit(main())"
 )
