@@ -35,7 +35,7 @@ def columns(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
 
 # %% ../nbs/90_canvas.ipynb #ad66a7fc
-SVG = """\
+_SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="{id}-title {id}-desc" \
 viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" \
 style="max-width:100%;height:auto" font-size="12" fill="currentColor" \
@@ -54,7 +54,7 @@ def image(
     """An SVG image of `size` (width and height in pixels). `sentences` say what it shows."""
     body, desc = "\n".join(shapes), "\n".join(sentences)
     name = hashlib.sha256((title + desc + body).encode()).hexdigest()[:10]
-    return SVG.format(
+    return _SVG.format(
         id=f"diagram-{name}", title=escape(title), desc=escape(desc), body=body,
         width=round(size[0]), height=round(size[1]),
     )  # fmt: skip
@@ -63,7 +63,6 @@ def image(
 CHAR = 7.4  # pixels: a column of text
 BLUE, RED = "#2e7fd6", "#e0484d"  # both are visible on white and on black
 MIDDLE, BOLD = ' text-anchor="middle"', ' text-anchor="middle" font-weight="bold"'
-HEADS = {"right": "l-8 -4v8z", "left": "l8 -4v8z", "down": "l-4 -8h8z"}
 
 # %% ../nbs/90_canvas.ipynb #4541d930
 def words(x: float, y: float, text: str, more: str = MIDDLE) -> str:
@@ -79,6 +78,9 @@ def box(x: float, y: float, width: float, height: float, corner: int) -> str:
         ' stroke="currentColor" stroke-opacity=".6"/>'
     )
 
+# %% ../nbs/90_canvas.ipynb #e07178b2
+_HEADS = {"right": "l-8 -4v8z", "left": "l8 -4v8z", "down": "l-4 -8h8z"}
+
 
 def line(d: str, colour: str = "currentColor", more: str = "") -> str:
     """A line along the path `d`. SVG's words: M moves; H, V, L draw; Q and a are curves."""
@@ -90,4 +92,4 @@ def arrow(
 ) -> list[str]:
     """A line along `d`, and the head of an arrow with its point at x, y."""
     shaft = line(d, colour, ' stroke-width="1.5"' + more)
-    return [shaft, f'<path d="M{x:g} {y:g}{HEADS[head]}" fill="{colour}"/>']
+    return [shaft, f'<path d="M{x:g} {y:g}{_HEADS[head]}" fill="{colour}"/>']

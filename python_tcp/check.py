@@ -19,23 +19,23 @@ from collections.abc import Callable
 from typing import Any
 
 # %% ../nbs/93_check.ipynb #f76fc024
-MOST = 70  # characters of a value that a complaint shows
+_MOST = 70  # characters of a value that a complaint shows
 _repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = MOST
+_repr.maxstring = _repr.maxother = _MOST
 _repr.maxlist = _repr.maxtuple = _repr.maxset = _repr.maxdict = 12
 
 # %% ../nbs/93_check.ipynb #7801d360
 def shorten(value: object) -> str:
     """`value` in one line; of something long only its two ends. Long text and bytes are counted."""
     text = _repr.repr(value)
-    if isinstance(value, (str, bytes)) and len(value) > MOST:
+    if isinstance(value, (str, bytes)) and len(value) > _MOST:
         text += f" ({len(value)} {'characters' if isinstance(value, str) else 'bytes'})"
     return text
 
 # %% ../nbs/93_check.ipynb #5a9336e0
 def _where(same: str | bytes, *values: str | bytes) -> str:
     """Where two long values begin to differ: after what is the `same`."""
-    if same and max(map(len, values)) > MOST:
+    if same and max(map(len, values)) > _MOST:
         return f" The first {len(same)} are the same."
     return ""
 

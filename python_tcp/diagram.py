@@ -34,14 +34,14 @@ class TraceEvent:
         )
 
 # %% ../nbs/90_diagram.ipynb #59bce1ba
-ON_A_LANE = ("state", "label")
+_ON_A_LANE = ("state", "label")
 
 
 def _rows(events: list[TraceEvent]) -> list[list[TraceEvent]]:
     """The events, those that stand side by side together."""
     rows: list[list[TraceEvent]] = []
     for event in events:
-        last = rows[-1] if rows and event.kind in ON_A_LANE else []
+        last = rows[-1] if rows and event.kind in _ON_A_LANE else []
         if last and all(
             other.kind == event.kind and other.source != event.source for other in last
         ):
@@ -54,8 +54,8 @@ def _rows(events: list[TraceEvent]) -> list[list[TraceEvent]]:
 def _places(lanes: list[str], events: list[TraceEvent]) -> list[int]:
     """The column of each lane, and at the end the width of the whole."""
     halves = {lane: columns(lane) // 2 + 2 for lane in lanes}
-    arrows = [e for e in events if e.kind not in (*ON_A_LANE, "step")]
-    for e in (e for e in events if e.kind in ON_A_LANE):
+    arrows = [e for e in events if e.kind not in (*_ON_A_LANE, "step")]
+    for e in (e for e in events if e.kind in _ON_A_LANE):
         halves[e.source] = max(halves[e.source], columns(e.text) // 2 + 2)
     gaps = [max(12, halves[a] + halves[b] + 1) for a, b in itertools.pairwise(lanes)]
     for e in arrows:
@@ -68,7 +68,7 @@ def _places(lanes: list[str], events: list[TraceEvent]) -> list[int]:
     return [*places, max([places[-1] + halves[lanes[-1]], *steps])]
 
 # %% ../nbs/90_diagram.ipynb #b395b3d5
-MARKS = {"state": "[{}]", "label": "({})"}
+_MARKS = {"state": "[{}]", "label": "({})"}
 
 
 def _write(row: list[str], at: int, text: str) -> None:
@@ -81,14 +81,14 @@ def _write(row: list[str], at: int, text: str) -> None:
         else:  # goes onto the character before
             row[at - 1] += c
 
-
+# %% ../nbs/90_diagram.ipynb #438bf1db
 def _text_row(row: list[TraceEvent], lanes: list[str], places: list[int]) -> str:
     cells = ["|" if at in places[:-1] else " " for at in range(places[-1] + 1)]
     for event in row:
         if event.kind == "step":
             _write(cells, 0, f"== {event.text} ==")
         elif event.source == event.target:
-            label = MARKS.get(event.kind, "{}").format(event.text)
+            label = _MARKS.get(event.kind, "{}").format(event.text)
             at = places[lanes.index(event.source)] - columns(label) // 2
             _write(cells, at, label)
         else:
@@ -102,8 +102,8 @@ def _text_row(row: list[TraceEvent], lanes: list[str], places: list[int]) -> str
     return "".join(cells).rstrip()
 
 # %% ../nbs/90_diagram.ipynb #2bee4422
-ROW, TOP = 30, 34  # pixels: the height of a row, and of the names on top
-Cover = tuple[float, float, float, float]  # left, right, top and bottom, in a row
+_ROW, _TOP = 30, 34  # pixels: the height of a row, and of the names on top
+_Cover = tuple[float, float, float, float]  # left, right, top and bottom, in a row
 
 
 def _boxed(
@@ -112,15 +112,15 @@ def _boxed(
     width = columns(text) * CHAR + 14
     return [box(x, y - 4.5, width, 21, corner), words(x, y, text, weight)]
 
-
+# %% ../nbs/90_diagram.ipynb #8911c280
 def _svg_row(
     row: list[TraceEvent], y: float, lanes: list[str], xs: list[float]
-) -> tuple[list[str], list[Cover]]:
+) -> tuple[list[str], list[_Cover]]:
     """The shapes of a row at height `y`, and what they cover of it."""
-    shapes, covers = list[str](), list[Cover]()
+    shapes, covers = list[str](), list[_Cover]()
     for event in row:
         half = columns(event.text) * CHAR / 2 + 7
-        if event.kind == "step" or event.kind in ON_A_LANE:
+        if event.kind == "step" or event.kind in _ON_A_LANE:
             x = xs[-1] / 2 if event.kind == "step" else xs[lanes.index(event.source)]
             corner = 10 if event.kind == "state" else 0
             shapes += _boxed(x, y + 19, event.text, corner)
@@ -136,13 +136,13 @@ def _svg_row(
             covers.append(((a + b) / 2 - half + 7, (a + b) / 2 + half - 7, 5, 20))
     return shapes, covers
 
-
-def _lane(x: float, y: float, covers: list[Cover]) -> str:
+# %% ../nbs/90_diagram.ipynb #f11eabcd
+def _lane(x: float, y: float, covers: list[_Cover]) -> str:
     """The path of a lane through the row at height `y`."""
     for left, right, top, bottom in covers:
         if left < x < right:
-            return f"M{x:g} {y:g}v{top:g}m0 {bottom - top:g}v{ROW - bottom:g}"
-    return f"M{x:g} {y:g}v{ROW}"
+            return f"M{x:g} {y:g}v{top:g}m0 {bottom - top:g}v{_ROW - bottom:g}"
+    return f"M{x:g} {y:g}v{_ROW}"
 
 # %% ../nbs/90_diagram.ipynb #7bd4febc
 class SequenceDiagram:
@@ -178,12 +178,12 @@ class SequenceDiagram:
         lanes = self.lanes or ["nothing"]
         xs = [(place + 1) * CHAR for place in _places(lanes, self.events)]
         shapes = [s for name, x in zip(lanes, xs) for s in _boxed(x, 22, name, 4, BOLD)]
-        paths, y = [""] * len(lanes), TOP
+        paths, y = [""] * len(lanes), _TOP
         for row in _rows(self.events):
             drawn, covers = _svg_row(row, y, lanes, xs)
             shapes += drawn
             paths = [path + _lane(x, y, covers) for path, x in zip(paths, xs)]
-            y += ROW
+            y += _ROW
         faint = [line(d, more=' stroke-opacity=".4"') for d in paths]
         size = (xs[-1] + CHAR, y + 8)
         return image(self.title, map(self._sentence, self.events), faint + shapes, size)
@@ -194,22 +194,22 @@ class SequenceDiagram:
         """The event in words, for those who can't see the drawing."""
         if event.kind == "step":
             return event.text
-        to = "" if event.kind in ON_A_LANE else f" to {event.target}"
+        to = "" if event.kind in _ON_A_LANE else f" to {event.target}"
         return f"{event.source}{to}: {event.text}"
 
 # %% ../nbs/90_diagram.ipynb #4e087a47
-State = TypeVar("State", bound=str)
-Way = tuple[str, str]  # from which state to which
-LINE, CURVE = 15, 6  # pixels: a line of words, the radius of a corner
+_State = TypeVar("_State", bound=str)
+_Way = tuple[str, str]  # from which state to which
+_LINE, _CURVE = 15, 6  # pixels: a line of words, the radius of a corner
 
 
 def _name(state: object) -> str:
     return printable(state.name if isinstance(state, Enum) else str(state))
 
-
-def _ways(transitions: Mapping[str, Mapping[str, str]]) -> dict[Way, list[str]]:
+# %% ../nbs/90_diagram.ipynb #bc782f49
+def _ways(transitions: Mapping[str, Mapping[str, str]]) -> dict[_Way, list[str]]:
     """For each pair of states with an arrow: its words, in lines that are not too long."""
-    together: dict[Way, list[str]] = {}
+    together: dict[_Way, list[str]] = {}
     for state, events in transitions.items():
         for event, to in events.items():
             together.setdefault((state, to), []).append(event)
@@ -222,14 +222,14 @@ def _ways(transitions: Mapping[str, Mapping[str, str]]) -> dict[Way, list[str]]:
 class _Plan:
     """Where everything of a state diagram stands, in pixels."""
 
-    def __init__(self, states: list[str], ways: dict[Way, list[str]]) -> None:
+    def __init__(self, states: list[str], ways: dict[_Way, list[str]]) -> None:
         self.states, self.ways = states, ways
         self.down = set(itertools.pairwise(states)) & ways.keys()
         self.aside = [w for w in ways if w not in self.down and w[0] != w[1]]
         half = max(map(columns, states), default=0) * CHAR / 2 + 12
         self.middle, self.edge = half + 8, 2 * half + 8  # of the boxes
         self.boxes: dict[str, tuple[float, float]] = {}  # top and bottom
-        self.leaves: dict[Way, float] = {}  # at which height an arrow leaves its box
+        self.leaves: dict[_Way, float] = {}  # at which height an arrow leaves its box
         self.enters: dict[str, float] = {}  # and at which it comes to the other
         self.height = self._stack() + 10
         right = max([self.edge, *map(self._right, ways)])
@@ -247,15 +247,15 @@ class _Plan:
                 y += 18
             for way in self.ways:
                 if way[0] == state and way not in self.down:
-                    y += max(LINE * len(self.ways[way]) + 6, 36 * (way[1] == state))
+                    y += max(_LINE * len(self.ways[way]) + 6, 36 * (way[1] == state))
                     self.leaves[way] = y
             bottom = max(y + 8, top + 28)
             self.boxes[state] = (top, bottom)
             below = [self.ways[way] for way in self.down if way[0] == state]
-            bottom += sum(map(len, below)) * LINE
+            bottom += sum(map(len, below)) * _LINE
         return bottom
 
-    def _right(self, way: Way) -> float:
+    def _right(self, way: _Way) -> float:
         """Where the words of an arrow end."""
         start = self.middle if way in self.down else self.edge + 28 * (way[0] == way[1])
         return start + 8 + max(map(columns, self.ways[way])) * CHAR
@@ -267,12 +267,12 @@ class _Plan:
         return max(ends) - min(ends)
 
 # %% ../nbs/90_diagram.ipynb #56250637
-def _way(plan: _Plan, way: Way) -> list[str]:
+def _way(plan: _Plan, way: _Way) -> list[str]:
     """The shapes of an arrow from one state to another."""
     lines, edge, (state, to) = plan.ways[way], plan.edge, way
     if way in plan.down:
         top, bottom = plan.boxes[state][1], plan.boxes[to][0]
-        x, y = plan.middle + 8, (top + bottom + LINE * len(lines)) / 2 - 3
+        x, y = plan.middle + 8, (top + bottom + _LINE * len(lines)) / 2 - 3
         d = f"M{plan.middle:g} {top:g}V{bottom - 8:g}"
         shapes = arrow(d, plan.middle, bottom, "down")
     elif state == to:
@@ -281,14 +281,14 @@ def _way(plan: _Plan, way: Way) -> list[str]:
         shapes = arrow(d, edge, plan.leaves[way] - 4, "left")
     else:
         a, b, lane = plan.leaves[way], plan.enters[to], plan.lanes[to]
-        x, y, turn = edge + 8, a - 4, CURVE if a < b else -CURVE
+        x, y, turn = edge + 8, a - 4, _CURVE if a < b else -_CURVE
         d = (
-            f"M{edge:g} {a:g}H{lane - CURVE:g}Q{lane:g} {a:g} {lane:g} {a + turn:g}"
-            f"V{b - turn:g}Q{lane:g} {b:g} {lane - CURVE:g} {b:g}H{edge + 8:g}"
+            f"M{edge:g} {a:g}H{lane - _CURVE:g}Q{lane:g} {a:g} {lane:g} {a + turn:g}"
+            f"V{b - turn:g}Q{lane:g} {b:g} {lane - _CURVE:g} {b:g}H{edge + 8:g}"
         )
         shapes = arrow(d, edge, b, "left")
-    y -= LINE * (len(lines) - 1)
-    return shapes + [words(x, y + LINE * n, text, "") for n, text in enumerate(lines)]
+    y -= _LINE * (len(lines) - 1)
+    return shapes + [words(x, y + _LINE * n, text, "") for n, text in enumerate(lines)]
 
 # %% ../nbs/90_diagram.ipynb #0d8826b6
 class StateDiagram:
@@ -299,7 +299,7 @@ class StateDiagram:
     """
 
     def __init__(
-        self, transitions: Mapping[State, Mapping[str, State]], title: str = ""
+        self, transitions: Mapping[_State, Mapping[str, _State]], title: str = ""
     ) -> None:
         table = {
             _name(state): {_name(event): _name(to) for event, to in events.items()}
