@@ -177,6 +177,7 @@ class Messaging:
         if id is None:
             return [Delivery(both, event)]
         user.session.remember(id, None)
+        self._archive.store.remember(user.session.key, id, now)
         return [Delivery(both, event), Delivery((user.client,), Ok(id))]
 
     def _ok_again(self, user: User, id: MessageId) -> list[Delivery]:
