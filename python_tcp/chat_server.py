@@ -16,9 +16,9 @@ from typing import Self
 
 from .acceptor import Address
 from .chat_fanout import ChatConnection, DeliveryQueue, EventSender
-from .chat_fanout import Commands, HistoryCleaner
+from .chat_fanout import Commands, HistoryCleaner, open_store
 from .core import LOCALHOST
-from .history import SQLiteStore
+from .datafile import Durability
 from .loop import FAILURES, EventLoop, Timer
 from .members import Delivery
 from .messages import MemoryStore
@@ -118,7 +118,8 @@ class CommandHandler:
 
     def handle(self, connection: ChatConnection, commands: Commands) -> None:
         """Carry out commands that came together."""
-        now, client, rest = self.now(), connection.client, iter(commands)
+        now = self._time if self._tick == self._loop.now else self.now()
+        client, rest = connection.client, iter(commands)
         for command in rest:
             if connection.ended:
                 return  # what else it asks for would only cost time
@@ -169,15 +170,18 @@ def _watch(callback: Callable[[Event], object], deliveries: list[Delivery]) -> N
 class ChatServer:
     """A chat server on one thread.
 
-    `limits` says how much it takes. `history` is a file that keeps the messages; without
-    one, the last ones are kept in memory. `dialect()` makes the language of a connection.
+    `limits` says how much it takes. `data` (also `history`) is a file for what must
+    survive, by `durability` a loss of "power" or only the death of the "process"; without
+    one, the last messages are kept in memory. `dialect()` makes a connection's language.
     """
 
     def __init__(
         self, host: str = LOCALHOST, port: int = 0, *, limits: Limits = Limits(),
-        history: str | Path | None = None, dialect: Callable[[], Dialect] = JSONLines,
+        data: str | Path | None = None, history: str | Path | None = None,
+        durability: Durability = "power", dialect: Callable[[], Dialect] = JSONLines,
     ) -> None:  # fmt: skip
-        self.limits, self.history, self._dialect = limits, history, dialect
+        self.limits, self.durability, self._dialect = limits, durability, dialect
+        self.data = self.history = history if data is None else data
         self.on_event: Callable[[Event], object] | None = None  # hears of each
         self._server = server = EventDrivenTCPServer(
             host, port, max_connections=limits.connections + AdmissionControl.TURNED_AWAY,
@@ -231,17 +235,18 @@ class ChatServer:
 
     def _started(self) -> None:
         loop, limits = self._server.loop, self.limits
-        if self.history is not None:
-            self._rooms = Rooms(limits, store := SQLiteStore(self.history))
+        if self.data is not None:
+            store = open_store(self.data, self.durability, limits, loop)
+            self._rooms = Rooms(limits, store)
         self._deliveries = queue = DeliveryQueue(self._rooms, loop, self._release)
         self._handler = CommandHandler(self._rooms, self._admission, queue, loop)
-        if self.history is not None:
+        if self.data is not None:
             cleaner = HistoryCleaner(store, limits.history_days, loop, queue)
             loop.call_threadsafe(cleaner.clean)
 
     def _stopped(self) -> None:
-        self._deliveries.commit()
-        if self.history is not None:
+        self._deliveries.finish()
+        if self.data is not None:
             self._rooms.store.close()
         self._deliveries.close()
 
@@ -259,7 +264,7 @@ class ChatServer:
 
     def _farewell(self, connection_id: int, reason: str) -> bytes:
         if reason == "server_closing":
-            self._deliveries.commit()  # what was said before comes before
+            self._deliveries.finish()  # what was said before comes before
         dialect, event = (
             self._sender.connections[connection_id].dialect,
             goodbye(reason),

@@ -7,7 +7,7 @@ __all__ = ['PAGE_BYTES', 'StoreError', 'MessageStore', 'MemoryStore', 'Rollback'
 
 # %% ../nbs/09_messages.ipynb #de5f7499
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -32,11 +32,19 @@ class MessageStore(Protocol):
     def bounds(self, room: str) -> tuple[int, int]:
         """The numbers of the first message that is kept and of the last one that was said."""
 
-    def read(self, room: str, first: int, last: int) -> list[Message]:
-        """The messages with these numbers, both included."""
+    def read(
+        self, room: str, first: int, last: int,
+        most_bytes: int | None = None, backward: bool = False,
+    ) -> list[Message]:  # fmt: skip
+        """The messages with these numbers, both included, in order. With `most_bytes`,
+        those that fit: the first ones, or with `backward` the last ones; at least one.
+        """
 
     def append(self, message: Message, session: str, id: MessageId | None) -> None:
         """Take the next message of its room, said with this id. Never raises."""
+
+    def remember(self, session: str, id: MessageId, now: float) -> None:
+        """Take an id under which something was said that is not kept. Never raises."""
 
     def ids(self, session: str) -> dict[MessageId, int | None]:
         """The last ids of a session, and the numbers of their messages."""
@@ -48,8 +56,23 @@ class MessageStore(Protocol):
         appended in the meantime.
         """
 
+    def finish(self) -> None:
+        """Wait for the commits under way, and call their `done` before this returns."""
+
     def close(self) -> None:
         """Let go of files and threads."""
+
+# %% ../nbs/09_messages.ipynb #bf3526ec
+def fitting(messages: Iterable[Message], most_bytes: int | None) -> list[Message]:
+    """The first of these that fit in so many bytes; at least one, if there is one."""
+    found: list[Message] = []
+    size = 0
+    for message in messages:
+        size += len(message.content.encode()) + 200
+        if most_bytes is not None and size > most_bytes and found:
+            break
+        found.append(message)
+    return found
 
 # %% ../nbs/09_messages.ipynb #4712f064
 class MemoryStore:
@@ -71,9 +94,15 @@ class MemoryStore:
             return self._highest_forgotten + 1, self._highest_forgotten
         return messages[0].seq, messages[-1].seq
 
-    def read(self, room: str, first: int, last: int) -> list[Message]:
+    def read(
+        self, room: str, first: int, last: int,
+        most_bytes: int | None = None, backward: bool = False,
+    ) -> list[Message]:  # fmt: skip
         messages = self._rooms.get(room, ())
-        return [message for message in messages if first <= message.seq <= last]
+        order = reversed(messages) if backward else messages
+        asked_for = (each for each in order if first <= each.seq <= last)
+        found = fitting(asked_for, most_bytes)
+        return found[::-1] if backward else found
 
     def append(self, message: Message, session: str, id: MessageId | None) -> None:
         messages = self._rooms.get(message.room)
@@ -98,27 +127,23 @@ class MemoryStore:
         width = 1 if message.content.isascii() else 4  # at most
         return self.OVERHEAD + width * len(message.content)
 
+    def remember(self, session: str, id: MessageId, now: float) -> None:
+        pass
+
     def ids(self, session: str) -> dict[MessageId, int | None]:
         return {}  # those of sessions that it has seen are known to `Rooms`
 
     def commit(self, done: Callable[[StoreError | None], object]) -> None:
         done(None)  # memory is as safe as it will ever be
 
+    def finish(self) -> None:
+        pass  # nothing is ever under way
+
     def close(self) -> None:
         pass
 
 # %% ../nbs/09_messages.ipynb #81748e4c
 PAGE_BYTES = 262_144
-
-
-def _fitting(messages: list[Message]) -> int:
-    """How many of the messages fit in a page; at least one."""
-    size = 0
-    for count, message in enumerate(messages):
-        size += len(message.content.encode()) + 200
-        if size > PAGE_BYTES and count:
-            return count
-    return len(messages)
 
 # %% ../nbs/09_messages.ipynb #75e35732
 def _last_page(
@@ -127,8 +152,8 @@ def _last_page(
     """The last messages before a number, or of all; whether there are more; how many are lost."""
     stop = room.seq if before is None else min(before - 1, room.seq)
     first = min(store.bounds(room.name)[0], room.seq + 1)
-    messages = store.read(room.name, max(stop - limit + 1, first), stop)
-    messages = messages[len(messages) - _fitting(messages[::-1]) :]
+    start = max(stop - limit + 1, first)
+    messages = store.read(room.name, start, stop, PAGE_BYTES, backward=True)
     more = stop - len(messages) >= first
     return messages, more, 0 if more else max(0, stop - len(messages))
 
@@ -139,8 +164,8 @@ def _next_page(
     """The first messages after a number; whether there are more; how many are lost."""
     last = room.seq
     start = max(after + 1, min(store.bounds(room.name)[0], last + 1))
-    messages = store.read(room.name, start, min(start + limit - 1, last))
-    messages = messages[: _fitting(messages)]
+    end = min(start + limit - 1, last)
+    messages = store.read(room.name, start, end, PAGE_BYTES)
     lost = min(start, last + 1) - min(after, last) - 1
     return messages, start + len(messages) <= last, lost
 

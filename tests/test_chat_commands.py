@@ -18,7 +18,8 @@ from helpers import LineClient, Program, wait_until
 
 from python_tcp import chat_app
 from python_tcp.chat_app import ChatServer
-from python_tcp.history import FILE_VERSION, SQLiteStore
+from python_tcp.datafile import FILE_VERSION
+from python_tcp.history import SQLiteStore
 from python_tcp.protocol import Limits, Message
 
 CLIENT = (
@@ -330,7 +331,9 @@ def test_the_commands(server: ChatServer) -> None:
             typed(unknown, f"! {unknown.split()[0]} is not a command; see /help")
         typed("/user", "! /user is not a command; did you mean /users?")
         typed("x" * 4001, "! this is too long: 4001 characters, and 4000 is the most")
-        typed("x" * 20_000, "! this is too long: 20000 characters, and 4000 is the most")
+        typed(
+            "x" * 20_000, "! this is too long: 20000 characters, and 4000 is the most"
+        )
         typed("\x1b[2J", "! the control character U+001B can't be sent")
         typed("/help", f"* {'/help':18}  this list")
         for command in (

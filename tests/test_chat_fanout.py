@@ -3,6 +3,7 @@
 import itertools
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -507,34 +508,62 @@ def test_two_dialects_on_one_server() -> None:
 # --- what gets old -------------------------------------------------------------------------------------------------
 
 
-def test_old_messages_are_forgotten_a_part_at_a_time(tmp_path: Path) -> None:
+def test_old_messages_are_forgotten_a_part_at_a_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     chat = Chat(store := SQLiteStore(tmp_path / "chat.db"))
     for seq in range(1, 2501):
         store.append(Message("lobby", seq, "old", "x", 1.0), "session", None)
     store.commit(lambda error: None)
-    cleaner = HistoryCleaner(store, 1.0, chat.loop, chat.queue)
-    cleaner.clean()
-    pauses = []
-    for _ in range(4):
-        [timer] = chat.loop.timers
-        pauses.append(round(timer.when - chat.loop.now, 3))
-        chat.loop.tick(timer.when - chat.loop.now)
-    assert pauses == [0.1, 0.1, 3600.0, 3600.0]
+    HistoryCleaner(store, 1.0, chat.loop, chat.queue).clean()
+    left = []
+    with caplog.at_level("INFO"):
+        for _ in range(5):
+            left.append(len(store.read("lobby", 0, 9999)))
+            chat.loop.tick(0.1)
+    assert left == [2500, 1500, 500, 0, 0]
     assert store.bounds("lobby") == (2501, 2500)
+    chat.loop.tick(0.1)
+    assert [record.message for record in caplog.records] == [
+        "history: forgot 2500 old messages"
+    ]
+    [timer] = chat.loop.timers
+    assert 3590 < timer.when - chat.loop.now < 3600
     store.close()
 
 
-def test_a_store_that_can_not_forget_is_logged_and_asked_again(
-    caplog: pytest.LogCaptureFixture,
+def test_a_clock_that_is_set_forward_makes_nothing_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Broken(LateStore):
-        def forget(self, before: float, ids_before: float) -> bool:
-            raise StoreError("it is read-only")
+    chat, now = Chat(store := SQLiteStore(tmp_path / "chat.db")), time.time()
+    store.append(Message("lobby", 1, "ann", "x", now - 3600), "session", None)
+    store.commit(lambda error: None)
+    cleaner = HistoryCleaner(store, 1.0, chat.loop, chat.queue)
+    monkeypatch.setattr(time, "time", lambda: now + 40 * 86_400)
+    cleaner.clean()
+    for _ in range(3):
+        chat.loop.tick(0.1)
+    assert store.bounds("lobby") == (1, 1) and not store.forgetting
+    monkeypatch.undo()
+    store.close()
 
-    chat = Chat(store := Broken())
+
+def test_who_forgets_goes_on_when_a_commit_has_failed(tmp_path: Path) -> None:
+    chat = Chat(store := SQLiteStore(tmp_path / "chat.db"))
+    store.append(Message("lobby", 1, "old", "x", 1.0), "session", None)
+    store.commit(lambda error: None)
+
+    def fail(db: object) -> None:
+        raise StoreError("a bad moment")
+
+    store.change(fail)
     HistoryCleaner(store, 1.0, chat.loop, chat.queue).clean()
-    assert [record.message for record in caplog.records] == ["history: it is read-only"]
-    assert [timer.when - chat.loop.now for timer in chat.loop.timers] == [3600.0]
+    chat.loop.tick(0.1)
+    assert store.bounds("lobby") == (1, 1) and store.forgetting
+    for _ in range(3):
+        chat.loop.tick(0.1)
+    assert store.bounds("lobby") == (2, 1) and store.forgotten == 1
+    store.close()
 
 
 def test_a_connection_says_who_has_joined() -> None:

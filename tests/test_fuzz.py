@@ -270,7 +270,10 @@ def without_paper(server: ChatServer) -> dict:
         LineClient(server.port).join("bob") as bob,
     ):
         on_the_loop(
-            server, lambda: server._rooms.store._db.execute("PRAGMA max_page_count = 1")
+            server,
+            lambda: server._rooms.store._writer._db.execute(
+                "PRAGMA max_page_count = 1"
+            ),
         )
         for number in range(100):
             ann.say("message", content="x" * 4000, id=number)
@@ -285,7 +288,9 @@ def without_paper(server: ChatServer) -> dict:
         assert (event["id"], event["retry_after"]) == (number, 1.0)
         on_the_loop(
             server,
-            lambda: server._rooms.store._db.execute("PRAGMA max_page_count = 1000000"),
+            lambda: server._rooms.store._writer._db.execute(
+                "PRAGMA max_page_count = 1000000"
+            ),
         )
         ann.say("message", content="x" * 4000, id=number)
         assert ann.read_until("ok")["seq"] == number + 1

@@ -25,7 +25,7 @@ each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.ste
 FLOORS = [
     ["core", "framing", "protocol", "text", "canvas", "diagram", "check"],
     ["echo", "broadcast", "loop", "members", "messages", "rooms"],
-    ["delivery", "history", "proxy", "trace"],
+    ["delivery", "datafile", "filewriter", "history", "proxy", "trace"],
     ["output", "stream", "acceptor", "broadcaster", "server", "client"],
     ["room_views", "chat_session", "chat_view", "chat_controller"],
     ["chat_fanout", "chat_server", "reconnector", "chat_client"],

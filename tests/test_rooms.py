@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 
 from python_tcp.members import Session, session_key
 from python_tcp.messages import PAGE_BYTES, MemoryStore, MessageStore, StoreError
+from python_tcp.messages import fitting
 from python_tcp.protocol import MAX_LINE, MAX_PAGE, PROTOCOL_VERSION, Command, Error
 from python_tcp.protocol import Event, GetHistory, Goodbye, History, Join, Leave, Limits
 from python_tcp.protocol import ListRooms, ListUsers, Message, MessageId, Ok, Ping, Pong
@@ -55,12 +56,20 @@ class Paper:
     def bounds(self, room: str) -> tuple[int, int]:
         return self.torn[room] + 1, len(self._said(room))
 
-    def read(self, room: str, first: int, last: int) -> list[Message]:
-        return [
-            message
-            for message in self._said(room)
-            if max(first, self.torn[room] + 1) <= message.seq <= last
-        ]
+    def read(
+        self, room: str, first: int, last: int,
+        most_bytes: int | None = None, backward: bool = False,
+    ) -> list[Message]:  # fmt: skip
+        first = max(first, self.torn[room] + 1)
+        found = [each for each in self._said(room) if first <= each.seq <= last]
+        found = fitting(reversed(found) if backward else found, most_bytes)
+        return found[::-1] if backward else found
+
+    def remember(self, session: str, id: MessageId, now: float) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
 
     def append(self, message: Message, session: str, id: MessageId | None) -> None:
         self.pending.append((message, session, id))
