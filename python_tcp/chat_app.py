@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn, get_args
 
 import msgspec
 
@@ -30,7 +30,7 @@ from .chat_view import Line, Mistake, Typed, parse
 from .console import LOG_FORMATS, LogWriter, ServerConsole
 from .console import log as console_log
 from .core import LOCALHOST
-from .history import StoreFileError
+from .datafile import Durability, StoreFileError
 from .protocol import DEFAULT_PORT, Error, Goodbye, Limits
 from .terminal import on_a_terminal, run_chat_terminal
 
@@ -92,15 +92,15 @@ def run_chat_server(
     host: str = LOCALHOST,
     port: int = DEFAULT_PORT,
     *,
-    history: str | Path | None = None,
-    limits: Limits = Limits(),
     on_start: Callable[[ChatServer], object] | None = None,
+    **options: Any,
 ) -> int:
     """Run a chat server until Ctrl-C or SIGTERM. Returns the exit status.
 
     `on_start(server)` is called when the port is open; without it, a line says so.
+    The other options, such as `data` and `limits`, are those of `ChatServer`.
     """
-    server = ChatServer(host, port, history=history, limits=limits)
+    server = ChatServer(host, port, **options)
     with _ending_on_signals():
         try:
             _allow_many_files()
@@ -115,7 +115,7 @@ def run_chat_server(
             why = error.strerror or error
             return _fail("chat_server", f"can't listen on {host} port {port}: {why}")
         except StoreFileError as error:
-            return _fail("chat_server", f"can't use the history {error}")
+            return _fail("chat_server", f"can't use the data file {error}")
         except KeyboardInterrupt:
             pass
         server.stop()
@@ -138,7 +138,9 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     host: str = LOCALHOST
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = DEFAULT_PORT
-    history: str | None = None
+    data: str | None = None
+    history: str | None = None  # as `data` was called before
+    durability: Durability = "power"
     limits: Limits = Limits()
 
 # %% ../nbs/18_chat_app.ipynb #68c3ef21
@@ -166,9 +168,11 @@ def _server_parser() -> argparse.ArgumentParser:
     add("--host", help=every)
     choice = f"the port to listen on ({DEFAULT_PORT}; 0 lets the system choose)"
     add("--port", type=_port, help=choice)
-    kept = "keep the messages in this file (without it: the last ones, in memory)"
-    add("--history", metavar="FILE", help=kept)
-    config = "read host, port, history and [limits] from this TOML file"
+    kept = "keep what must survive in this file (without it: only in memory)"
+    add("--data", "--history", metavar="FILE", help=kept)
+    survives = "messages survive a loss of power, or only the end of this process"
+    add("--durability", choices=get_args(Durability), help=survives + " (power)")
+    config = "read host, port, data, durability and [limits] from this TOML file"
     add("--config", metavar="FILE", help=config)
     add("--quiet", action="store_true", help="say nothing but what goes wrong")
     formats = "%(default)s, or json: one object a line"
@@ -184,7 +188,7 @@ def _server_config(
         config = read_config(given.config) if given.config else Config()
     except ValueError as error:
         parser.error(str(error))
-    names = ("host", "port", "history")
+    names = ("host", "port", "data", "durability")
     said = {name: getattr(given, name) for name in names}
     said = {name: value for name, value in said.items() if value is not None}
     return msgspec.structs.replace(config, **said)
@@ -200,14 +204,12 @@ def start_server(argv: list[str] | None = None) -> int:
     console_log.setLevel(logging.WARNING if given.quiet else logging.INFO)
     with LogWriter(LOG_FORMATS[given.log_format]()):
         return run_chat_server(
-            config.host,
-            config.port,
-            history=config.history,
-            limits=config.limits,
+            config.host, config.port, data=config.data or config.history,
+            durability=config.durability, limits=config.limits,
             on_start=lambda server: ServerConsole(server).started(
                 server.host, server.port
             ),
-        )
+        )  # fmt: skip
 
 # %% ../nbs/18_chat_app.ipynb #1b0a3d69
 class _Answer(NamedTuple):

@@ -550,10 +550,11 @@ def test_a_server_that_can_not_print_does_not_say_that_it_can_not_listen() -> No
 
 # --- the configuration file --------------------------------------------------------------------------------------
 
-ALL = {"host": "127.0.0.2", "port": 4321, "history": "some.db"}
+ALL = {"host": "127.0.0.2", "port": 4321, "data": "some.db", "durability": "process"}
 ALL_LIMITS = {
     "connections": 7, "rooms_per_client": 3, "flood_burst": 9, "flood_rate": 2.5, "flood_excess": 11, "bad_lines": 4, "join_timeout": 3.5, "ping_after": 6.5,
     "ping_timeout": 7.5, "output_bytes": 12_345, "output_timeout": 8.5, "history_messages": 17, "history_bytes": 54_321, "history_days": 1.5,
+    "data_bytes": 98_765,
 }  # fmt: skip
 
 
@@ -583,7 +584,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
     return started
 
 
-NOTHING_SAID = {"host": "127.0.0.1", "port": 8000, "history": None, "limits": Limits()}
+NOTHING_SAID = {
+    "host": "127.0.0.1", "port": 8000, "data": None, "durability": "power",
+    "limits": Limits(),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("key", [*ALL, *ALL_LIMITS])
@@ -610,7 +614,13 @@ def test_all_of_the_configuration_arrives(tmp_path: Path, started: Callable) -> 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("host", "::1"), ("port", 99), ("port", 0), ("history", "another.db")],
+    [
+        ("host", "::1"),
+        ("port", 99),
+        ("port", 0),
+        ("data", "another.db"),
+        ("durability", "power"),
+    ],  # fmt: skip
 )
 def test_an_argument_goes_before_the_file(
     tmp_path: Path, started: Callable, key: str, value: object
@@ -625,6 +635,16 @@ def test_an_argument_goes_before_the_file(
             "limits": Limits(**ALL_LIMITS),
             key: value,
         }
+
+
+def test_data_may_be_called_history_as_before(
+    tmp_path: Path, started: Callable
+) -> None:
+    (file := tmp_path / "chat.toml").write_text('history = "old.db"')
+    assert started("--config", file) == {**NOTHING_SAID, "data": "old.db"}
+    for name in ("--data", "--history"):
+        said = started("--config", file, name, "new.db")
+        assert said == {**NOTHING_SAID, "data": "new.db"}
 
 
 def test_a_real_server_keeps_to_its_configuration(tmp_path: Path) -> None:
@@ -772,10 +792,10 @@ def test_a_history_that_can_not_be_used_is_one_line_and_stays_as_it_was(
 ) -> None:
     make(file := tmp_path / "chat.db")
     before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
-    with Program("start_server", "--port", 0, "--history", file) as server:
+    with Program("start_server", "--port", 0, "--data", file) as server:
         status, errors = server.end()
         assert (status, server.lines) == (1, []) and one_line(
-            errors, "history", str(file)
+            errors, "data file", str(file)
         )
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
 
@@ -789,7 +809,7 @@ def test_a_history_that_can_not_be_there_is_one_line(tmp_path: Path, path: str) 
     (tmp_path / "file").write_text("x")
     with Program("start_server", "--port", 0, "--history", tmp_path / path) as server:
         status, errors = server.end()
-        assert (status, server.lines) == (1, []) and one_line(errors, "history")
+        assert (status, server.lines) == (1, []) and one_line(errors, "data file")
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 

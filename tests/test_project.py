@@ -121,7 +121,7 @@ def test_what_is_made_from_the_chapters_is_up_to_date(tree: Path) -> None:
     assert subprocess.run(command).returncode == 0
     index, glossary, teaching = (
         (tree / "nbs" / f"{name}.ipynb").read_text()
-        for name in ("index", "95_glossary", "96_teaching")
+        for name in ("index", "97_glossary", "98_teaching")
     )
     assert "| 0 | [Something new](00_a.ipynb) | Learn it. |" in index
     assert "[0. Something new](00_a.ipynb) | 9 |" in teaching
@@ -134,7 +134,7 @@ def glossary() -> list[tuple[str, str, str | None]]:
     text = "\n".join(
         cell.source
         for cell in nbformat.read(
-            ROOT / "nbs" / "95_glossary.ipynb", as_version=4
+            ROOT / "nbs" / "97_glossary.ipynb", as_version=4
         ).cells
     )
     entries = re.findall(
@@ -158,7 +158,7 @@ def test_the_glossary_links_to_chapters_that_have_the_term() -> None:
         chapters = (
             [notebook]
             if notebook
-            else [path.name for path in NOTEBOOKS if "00" <= path.name < "95"]
+            else [path.name for path in NOTEBOOKS if "00" <= path.name < "97"]
         )
         prose = " ".join(
             cell.source
@@ -179,7 +179,7 @@ def test_the_glossary_is_in_order() -> None:
 def test_what_the_home_page_and_the_teachers_page_tell_to_type_is_there() -> None:
     text = "\n".join(
         cell.source
-        for name in ("index", "96_teaching")
+        for name in ("index", "98_teaching")
         for cell in nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells
     )
     typed = set(re.findall(r"\bmake (\w+)$|`make (\w+)`", text, re.M))

@@ -343,10 +343,10 @@ def test_the_sidebar_has_sections_for_both_renderers(
     files = [
         "index.ipynb",
         "00_core.ipynb",
-        "05_stream.ipynb",
-        "18_chat_app.ipynb",
-        "91_trace.ipynb",
-        "95_glossary.ipynb",
+        "06_stream.ipynb",
+        "33_chat_app.ipynb",
+        "93_trace.ipynb",
+        "97_glossary.ipynb",
         "api_core.ipynb",
     ]
     titles = [
@@ -375,8 +375,8 @@ def test_the_sidebar_has_sections_for_both_renderers(
     labels = [entry["text"] for section in sections for entry in section["contents"]]
     assert labels == [
         "0. Sockets",
-        "5. Streams",
-        "18. Commands",
+        "6. Streams",
+        "33. Commands",
         "Drawings",
         "Glossary",
         "core",

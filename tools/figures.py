@@ -239,7 +239,7 @@ def judged(value: float, good: bool, form: str = "") -> str:
 
 def chapter_paths() -> list[Path]:
     """Chapters and appendices; not the home page, the glossary and the page for teachers."""
-    return [path for path in sorted(NBS.glob("[0-9]*.ipynb")) if path.name < "95"]
+    return [path for path in sorted(NBS.glob("[0-9]*.ipynb")) if path.name < "97"]
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ import nbformat
 from figures import NBS, chapter_paths, count
 
 # The parts of the book: the number of the first chapter of each.
-PARTS = {0: "I Bytes", 4: "II One thread for all", 8: "III A chat"}
+PARTS = {0: "I Bytes", 4: "II One thread for all", 11: "III A chat"}
 
 MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
 LECTURES = re.compile(r"^\| chapter \| words \|.*(?:\n\|.*)*$", re.MULTILINE)
@@ -124,8 +124,8 @@ def prose(path: Path) -> str:
 
 PLACES: list[tuple[str, re.Pattern, Callable[[re.Match], str]]] = [
     ("index.ipynb", MAP, new_map),
-    ("96_teaching.ipynb", LECTURES, new_lectures),
-    ("95_glossary.ipynb", TERM, new_link),
+    ("98_teaching.ipynb", LECTURES, new_lectures),
+    ("97_glossary.ipynb", TERM, new_link),
 ]
 
 

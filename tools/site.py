@@ -137,7 +137,7 @@ def section_of(file: str) -> str:
         return HOME
     if file.startswith("api_"):
         return REFERENCE
-    return part(file) or (APPENDICES if file < "95" else AROUND)
+    return part(file) or (APPENDICES if file < "97" else AROUND)
 
 
 def prepare(tree: Path) -> list[Page]:
