@@ -57,13 +57,12 @@ class EventLog:
     def place(self, *lanes: str) -> None:
         """Give lanes their places, right of those that are there."""
         with self._changed:
-            names = dict.fromkeys([*self._lanes, *map(printable, lanes)])
-            self._lanes = [name for name in names if name]
+            self._lanes = [*dict.fromkeys([*self._lanes, *map(printable, lanes)])]
 
     def add(self, event: TraceEvent) -> None:
         """Record one more event."""
+        self.place(*filter(None, (event.source, event.target)))
         source, target = printable(event.source), printable(event.target)
-        self.place(source, target)
         event = replace(event, source=source, target=target)
         with self._changed:
             self._left -= len(event.content)
@@ -276,7 +275,7 @@ class Recorder(EventLog):
         title: str = "", show: Callable[..., str | None] = printable, limit: float = 5.0,
     ) -> None:  # fmt: skip
         super().__init__(title=title, show=show)
-        self.name, self.cut, self.ends = printable(name), cut, ends
+        self.name, self.cut, self.ends = name, cut, ends
         self._address, self.limit = (host, port), limit
         self._names = (f"client {n}" if n > 1 else "client" for n in itertools.count(1))
         self._ports: dict[str | None, int] = {}
@@ -310,13 +309,14 @@ class Recorder(EventLog):
 
     @property
     def lanes(self) -> list[str]:
-        clients = [lane for lane in super().lanes if lane != self.name]
-        clients.insert((len(clients) + 1) // 2, self.name)
+        server = printable(self.name)
+        clients = [lane for lane in super().lanes if lane != server]
+        clients.insert((len(clients) + 1) // 2, server)
         return clients
 
     @property
     def events(self) -> list[TraceEvent]:
-        events = _in_order(super().events, self.lanes, self.name)
+        events = _in_order(super().events, self.lanes, printable(self.name))
         if self.cut is by_turn:
             events = _joined(events)
         return [e for e in events if self.ends or e.kind not in ("connect", "FIN")]

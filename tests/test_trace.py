@@ -526,3 +526,13 @@ def test_a_cut_that_fails_is_heard_of() -> None:
                 ann.recv(1)
     with pytest.raises(RuntimeError, match="ended"):
         trace.port_for("bob")
+
+
+def test_a_long_name_is_cut_once_and_has_one_lane() -> None:
+    name = "\x1b" * 30
+    with serving(echo) as address, Recorder(*address, name=name) as trace:
+        with trace.connect(name + "ann") as ann:
+            ann.sendall(b"x\n")
+            assert read_exactly(ann, 2) == b"x\n"
+    assert len(trace.lanes) == 2 and str(trace).count("x") >= 2
+    assert {event.source for event in trace.events} == set(trace.lanes)
