@@ -162,9 +162,7 @@ def _server_parser() -> argparse.ArgumentParser:
     """The arguments of `chat_server`. What is not given is None."""
     parser = _Parser(prog="chat_server", description="Run a chat server.")
     add = parser.add_argument
-    every = (
-        f"the address to listen on ({LOCALHOST}; 0.0.0.0: every IPv4 address there is)"
-    )
+    every = f"the address to listen on ({LOCALHOST}; 0.0.0.0: every one of IPv4)"
     add("--host", help=every)
     choice = f"the port to listen on ({DEFAULT_PORT}; 0 lets the system choose)"
     add("--port", type=_port, help=choice)
