@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TYPE_CHECKING
 
 from .chat_client import ChatClient
 from .chat_controller import ChatController, Presence, parts_of_bar
@@ -63,6 +63,17 @@ class CallQueue:
                 result = Error("bug", f"a bug in this program: {bug!r}")
             self._post(then, result)
 
+# %% ../nbs/31_terminal.ipynb #42f81b36
+class _LoginHost(Protocol):
+    """What a login needs of the application in which it runs."""
+
+    calls: CallQueue
+
+    def post(self, call: Callable[..., object], *arguments: object) -> None: ...
+    def show(self, lines: list[Line]) -> None: ...
+    def ask_again(self, why: str, room: str) -> None: ...
+    def end(self, status: int = 0, last_words: str = "") -> None: ...
+
 # %% ../nbs/31_terminal.ipynb #8e5570fa
 class Login:
     """One try to be in the chat under one name: a client and its controller.
@@ -70,7 +81,7 @@ class Login:
     All runs on the main thread, but for `_connect`, which the queue of calls runs on its own.
     """
 
-    def __init__(self, app: "TerminalApp", name: str) -> None:
+    def __init__(self, app: _LoginHost, name: str) -> None:
         self._app = app
         self.client = ChatClient(name)
         self.chat = ChatController(self.client, self._do)
