@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol, TYPE_CHECKING
 
 from .chat_client import ChatClient
@@ -89,9 +90,8 @@ class Login:
 
     def start(self, host: str, port: int, room: str) -> None:
         """Connect and join; what comes of it is told to the application."""
-        self.client.set_event_callback(
-            lambda event: self._app.post(self._arrived, event)
-        )
+        post = partial(self._app.post, self._arrived)
+        self.client.set_event_callback(post)
         self._app.calls.do(lambda: self._connect(host, port, room), self._connected)
 
     def leave(self) -> bool:
@@ -99,8 +99,8 @@ class Login:
         if self._leaving or self.chat.view.presence is Presence.CONNECTING:
             return False
         self._leaving = True
-        end = lambda _: self._app.end(0, "Goodbye!")
-        self._app.calls.do(lambda: self.client.leave(timeout=2), end)
+        say = partial(self.client.leave, timeout=2)
+        self._app.calls.do(say, lambda _: self._app.end(0, "Goodbye!"))
         return True
 
     def close(self) -> int:
@@ -128,9 +128,7 @@ class Login:
         connecting = self.chat.view.presence is Presence.CONNECTING
         if self._given_up or connecting and isinstance(event, Error):
             return  # an error while connecting is what `_connected` gets
-        if (
-            isinstance(event, Goodbye) and event.code == "name_taken"
-        ):  # taken while we were away
+        if isinstance(event, Goodbye) and event.code == "name_taken":  # while away
             self._give_up(event.content)
         elif isinstance(event, Goodbye):
             self._app.end(0 if event.code == "left" else 1, one_row(event.content))
