@@ -165,6 +165,7 @@ def _keys(face: "TerminalApp") -> KeyBindings:
 
     keys = KeyBindings()
     buffer = face.input.buffer
+    empty = Condition(lambda: not buffer.text)
     keys.add("enter")(lambda event: face.entered())
     keys.add("c-j")(lambda event: face.entered())
     keys.add("escape", "enter")(lambda event: buffer.insert_text("\n"))
@@ -172,9 +173,7 @@ def _keys(face: "TerminalApp") -> KeyBindings:
     keys.add("tab")(lambda event: face.input.complete())
     keys.add("c-c")(lambda event: face.leave())
     keys.add("<sigint>")(lambda event: face.leave())
-    keys.add("c-d", filter=Condition(lambda: not buffer.text))(
-        lambda event: face.leave()
-    )
+    keys.add("c-d", filter=empty)(lambda event: face.leave())
     keys.add("c-l")(lambda event: face.screen.clear())
     keys.add("c-z")(lambda event: face.suspend())
     return keys
