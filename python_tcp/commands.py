@@ -48,7 +48,7 @@ class Join(Struct, tag_field="type", tag="join", omit_defaults=True):
 
 # %% ../nbs/11_commands.ipynb #e2915025
 class SendMessage(Struct, tag_field="type", tag="message", omit_defaults=True):
-    """SendMessage something to a room, by default the one that was joined last.
+    """Say something in a room, by default in the one that was joined last.
 
     With an `id`, an `Ok` with the same `id` answers. The same `id` once more gives the same `Ok`,
     and no second message.
@@ -60,7 +60,7 @@ class SendMessage(Struct, tag_field="type", tag="message", omit_defaults=True):
 
 # %% ../nbs/11_commands.ipynb #0e1f856e
 class Whisper(Struct, tag_field="type", tag="whisper", omit_defaults=True):
-    """SendMessage something to one user."""
+    """Say something to one user only."""
 
     to: Name
     content: Content
