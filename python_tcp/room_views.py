@@ -59,9 +59,10 @@ class RoomView:
     def welcome(self, event: Welcome) -> list[RoomEvent]:
         """We are in once more, and a page with what we have missed will follow."""
         self._target = event.seq
-        if event.epoch == self.epoch:
+        if event.epoch == self.epoch and event.seq >= self._buffer.last:
             return []
-        self._buffer, self.epoch = ReorderBuffer(0), event.epoch  # numbered anew
+        start = max(0, event.seq - MAX_PAGE)  # numbered anew: of an archive, the end
+        self._buffer, self.epoch = ReorderBuffer(start), event.epoch
         return [HistoryGap(self.room, None)]
 
     def receive(self, message: Message) -> list[Message]:

@@ -100,6 +100,24 @@ def test_what_the_server_does_not_have_is_a_gap_and_not_a_loop() -> None:
     assert view.read(page(id="q")) == ([HistoryGap("lobby", 5), *said(9)], False)
 
 
+def test_a_number_below_what_was_read_is_a_new_epoch_whatever_its_name() -> None:
+    """As when a server has lost its last messages: the next ones have their numbers."""
+    view, told = rejoined(10, target=5)
+    assert told == [HistoryGap("lobby", None)]
+    view.receive(said(6)[0])
+    assert view.read(page(1, 2, 3, 4, 5))[0] == said(1, 2, 3, 4, 5, 6)
+    assert view.receive(said(7)[0]) == said(7), "and not thrown away as heard before"
+    view, told = rejoined(10, target=10)
+    assert told == []
+
+
+def test_of_a_long_past_in_a_new_epoch_the_end_is_read() -> None:
+    view, told = rejoined(10, target=5000, epoch="f")
+    assert told == [HistoryGap("lobby", None)]
+    assert view.read(page(1, 2, more=True)) == ([], True)
+    assert view.question("q").after == 4000
+
+
 def test_a_new_numbering_is_told_and_read_from_its_beginning() -> None:
     view, told = rejoined(30, target=2, epoch="f")
     assert told == [HistoryGap("lobby", None)] and view.epoch == "f"
