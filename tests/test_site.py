@@ -1,5 +1,6 @@
 """The site as Sphinx builds it: every chapter is there and whole, every link leads somewhere, nothing comes from another host."""
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -234,6 +235,9 @@ def test_the_reference_is_whole(name: str, site: dict[Path, Page]) -> None:
     )
     shown = words(page.text)
     for public in module.__all__:
+        if origin := offered_by(public, source):
+            assert f"api_{origin}.html" in page.links and words(public) in shown
+            continue
         assert [
             link
             for link in page.links
@@ -254,6 +258,15 @@ def test_the_reference_is_whole(name: str, site: dict[Path, Page]) -> None:
                 assert docstring(function) in shown
 
 
+def offered_by(name: str, source: str) -> str | None:
+    """The module of ours from which the source has this name."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            if name in [alias.asname or alias.name for alias in node.names]:
+                return node.module
+    return None
+
+
 def docstring(thing: type | FunctionType) -> str:
     """Its own, not one that was inherited or made up."""
     text = vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__
@@ -270,18 +283,21 @@ def stands_at(name: str, link: str, source: str) -> bool:
 def test_a_reference_entry(tmp_path: Path, tools: ModuleType) -> None:
     """Signatures stand as in the source, without bodies; what is private is left out."""
     source = (
-        '__all__ = ["LIMIT", "Box", "Point", "fetch"]\n\nLIMIT = 3\n_hidden = 4\n\n'
+        '__all__ = ["LIMIT", "Box", "Point", "fetch", "Sock"]\n\n'
+        "from .nets import Other, Sock\n"
+        "LIMIT = 3\n_hidden = 4\n\n"
         'class Box(dict):\n    """Holds things."""\n\n    _secret = 1\n\n    def __init__(self, size: int = LIMIT) -> None:\n        self.size = size\n\n'
         '    def _inner(self): ...\n\n    @property\n    def full(self) -> bool:\n        """No room."""\n        return True\n\n'
         "@dataclass(frozen=True)\nclass Point:\n    x: int = 0  # metres\n\n"
         'async def fetch(\n    url: str,\n) -> bytes:\n    return b""\n'
     )
-    limit, box, full, point, fetch = tools.reference.entries(
+    again, limit, box, full, point, fetch = tools.reference.entries(
         source, "00_core.ipynb", "REPO/python_tcp/core.py"
     )
+    assert again == "Offered again, from [python_tcp.nets](api_nets.ipynb): `Sock`"
     assert (
         limit
-        == "## LIMIT\n\n```python\nLIMIT = 3\n```\n\n[source, line 3](REPO/python_tcp/core.py#L3)"
+        == "## LIMIT\n\n```python\nLIMIT = 3\n```\n\n[source, line 4](REPO/python_tcp/core.py#L4)"
     )
     assert (
         "```python\nclass Box(dict):\n    def __init__(self, size: int = LIMIT) -> None\n```\n\nHolds things.\n\n[in the chapter](00_core.ipynb#box)"
@@ -396,3 +412,10 @@ def test_the_search_index_knows_the_chapters(site: dict[Path, Page]) -> None:
         )
         assert title in index
     assert '"socket"' in index or "socket:" in index
+
+
+def test_a_name_that_is_a_link_already_stays_that_link(tools: ModuleType) -> None:
+    nested = "a [[`KeepAlive`](loop.html#keepalive)](04_loop.ipynb), and [`X`](x.html)"
+    assert tools.without_links_in_links(nested) == (
+        "a [`KeepAlive`](04_loop.ipynb), and [`X`](x.html)"
+    )

@@ -70,6 +70,8 @@ def entries(source: str, chapter: str, address: str) -> Iterator[str]:
         [],
     )
     for node in body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            yield from offered_again(node, public)
         for name in set(names_of(node)) & set(public):
             where = (
                 f"[in the chapter]({chapter}#{name.lower()}) · "
@@ -91,6 +93,15 @@ def entries(source: str, chapter: str, address: str) -> Iterator[str]:
                     yield entry(
                         f"### {name}.{method.name}", declaration(method, lines), method
                     )
+
+
+def offered_again(node: ast.ImportFrom, public: list[str]) -> Iterator[str]:
+    """A line for the names that a module has from another one and offers again."""
+    names = [alias.asname or alias.name for alias in node.names]
+    names = [f"`{name}`" for name in names if name in public]
+    if names:
+        where = f"[{PACKAGE}.{node.module}](api_{node.module}.ipynb)"
+        yield f"Offered again, from {where}: {', '.join(names)}"
 
 
 def names_of(node: ast.stmt) -> list[str]:

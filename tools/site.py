@@ -207,7 +207,13 @@ def mend_symbol_links(tree: Path, book: list[Page]) -> None:
                     mend,
                     cell.source,
                 )
+                cell.source = without_links_in_links(cell.source)
         nbformat.write(notebook, tree / "_proc" / page.file)
+
+
+def without_links_in_links(text: str) -> str:
+    """nbdev also links a name that is the text of a link already: the author's link is meant."""
+    return re.sub(r"\[\[(`[^`\n]+`)\]\([^)\n]*\)\]\(", r"[\1](", text)
 
 
 def documented(notebook: nbformat.NotebookNode) -> Iterator[str]:
