@@ -170,6 +170,8 @@ def _begin(db: sqlite3.Connection, path: Path, durability: Durability) -> None:
     inode = path.stat().st_ino
     if _may_have_lost(db, inode):
         db.execute("UPDATE log SET epoch = ?", [secrets.token_hex(4)])
+        last = "coalesce((SELECT max(n) FROM messages), (SELECT gone FROM log))"
+        db.execute(f"UPDATE sqlite_sequence SET seq = {last} WHERE name = 'messages'")
     boot = _boot_id() if durability == "process" else ""
     db.execute("UPDATE log SET inode = ?, boot = ?", [inode, boot])
     db.execute("COMMIT")
