@@ -383,7 +383,7 @@ def test_the_sidebar_has_sections_for_both_renderers(
     assert [section["section"] for section in sections] == [
         "I Bytes",
         "II One thread for all",
-        "III A chat",
+        "III A chat: terminal and commands",
         "Appendices",
         "Around the book",
         "Reference",

@@ -14,7 +14,15 @@ import nbformat
 from figures import NBS, chapter_paths, count
 
 # The parts of the book: the number of the first chapter of each.
-PARTS = {0: "I Bytes", 4: "II One thread for all", 11: "III A chat"}
+PARTS = {
+    0: "I Bytes",
+    4: "II One thread for all",
+    11: "III A chat: words and rules",
+    17: "III A chat: kept and delivered",
+    21: "III A chat: the server",
+    23: "III A chat: the client",
+    30: "III A chat: terminal and commands",
+}
 
 MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
 LECTURES = re.compile(r"^\| chapter \| words \|.*(?:\n\|.*)*$", re.MULTILINE)
