@@ -57,11 +57,11 @@ _Words = Callable[[str], bytes | None]  # for a reason, the last bytes to send
 
 # %% ../nbs/06_stream.ipynb #cb11877b
 class Stream(TCPConnection):
-    """A connected socket on a loop. Its methods are for the loop's thread.
+    """A connected socket on a loop, for the loop's thread only. Limits: see `Output`.
 
-    `on_data(stream, data)`: bytes came. `on_drain(stream)`: a full socket took the rest.
-    `on_end(stream)`: it ends, see `close_reason`. `on_closed(stream)`: its socket is
-    closed. `farewell(reason)` gives the last bytes to send. Limits: see `Output`.
+    `on_data(stream, data)`: bytes came. `on_eof(stream)`: the peer sends no more; without
+    it, we finish. `on_drain(stream)`: a full socket took the rest. `on_end(stream)`: see
+    `close_reason`. `on_closed(stream)`. `farewell(reason)` gives the last bytes to send.
     """
 
     LINGER = 1.0  # seconds to wait for the peer's end after our last byte
