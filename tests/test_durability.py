@@ -540,7 +540,7 @@ def test_forgotten_rooms_do_not_fill_the_file(
     store.forget(2.0, 2.0)
     while store.forgetting:
         store.commit(no_error)
-    assert store._query("SELECT count(*) FROM forgotten")[0][0] <= 100
+    assert store._reader.query("SELECT count(*) FROM forgotten")[0][0] <= 100
     for number in range(1000):
         first, last = store.bounds(f"room {number}")
         assert first == last + 1 and last >= number % 7 + 1, "no number twice"
@@ -573,7 +573,7 @@ def test_a_page_of_long_messages_is_not_read_beyond_its_end(tmp_path: Path) -> N
         store.append(Message("lobby", seq, "ann", "x" * 4000, 1.0), "", None)
     store.commit(no_error)
     steps: list[int] = []
-    store._reader.set_progress_handler(lambda: steps.append(1), 1)
+    store._reader._db.set_progress_handler(lambda: steps.append(1), 1)
     counts = []
     for most, backward in ((40_000, False), (40_000, True), (None, False)):
         steps.clear()
@@ -739,6 +739,6 @@ def test_a_file_of_version_1_is_taken_over(tmp_path: Path) -> None:
         assert contents(store, "b") == {1: "b1", 2: "b2"} and store.ids("s") == {"x": 1}
         store.close()
     store = SQLiteStore(file)
-    found = store._query("SELECT content FROM messages ORDER BY n")
+    found = store._reader.query("SELECT content FROM messages ORDER BY n")
     assert [each for (each,) in found] == ["a1", "b1", "b2", "a2"], "in order, by room too"  # fmt: skip
     store.close()

@@ -282,7 +282,8 @@ def test_what_is_not_committed_is_not_there(path: Path, store: SQLiteStore) -> N
 
 PREAMBLE = """
 import sys
-from python_tcp.history import *
+from python_tcp.datafile import StoreFileError
+from python_tcp.history import SQLiteStore
 from python_tcp.protocol import Message
 from python_tcp.rooms import StoreError
 
