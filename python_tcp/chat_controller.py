@@ -177,11 +177,12 @@ class ChatView:
             case UserJoined(room=room) | UserLeft(room=room):
                 wanted = room == self.room or not self.hold
             case UserList(room=room):
-                wanted = room in self._wanted_users
+                wanted = room in self._wanted_users or not self.hold
                 self._wanted_users.discard(room)
             case RoomList(rooms=rooms):
                 self.known_rooms = {room.room for room in rooms}
-                wanted = bool(self._wanted_rooms) and self._wanted_rooms.popleft()
+                asked = bool(self._wanted_rooms) and self._wanted_rooms.popleft()
+                wanted = asked or not self.hold
             case Disconnected(retry_in=seconds):
                 wanted = self._change("disconnected") or not self.hold
                 self.retry_at = now + seconds
