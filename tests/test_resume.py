@@ -20,7 +20,7 @@ from helpers import LIMIT, LineClient, Listener, Program, wait_until
 from proxy import Cut, Proxy
 from sockets import nothing_left_over  # noqa: F401
 
-from python_tcp import delivery, protocol, reconnector
+from python_tcp import commands, delivery, reconnector
 from python_tcp.chat_app import run_chat_client
 from python_tcp.chat_client import ChatClient
 from python_tcp.chat_server import ChatServer
@@ -748,8 +748,8 @@ def test_a_callback_that_raises_does_not_keep_the_client_from_coming_back(
 def test_a_full_server_is_asked_again_when_it_said_so(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content, _ = protocol._GOODBYES["server_full"]
-    monkeypatch.setitem(protocol._GOODBYES, "server_full", (content, 0.4))
+    content, _ = commands._GOODBYES["server_full"]
+    monkeypatch.setitem(commands._GOODBYES, "server_full", (content, 0.4))
     with (
         ChatServer(limits=Limits(connections=1)) as server,
         Proxy((HOST, server.port)) as proxy,
@@ -784,9 +784,9 @@ def test_a_goodbye_says_whether_to_come_back(
     comes_back: bool,
 ) -> None:
     server, proxy = proxied
-    content, retry_after = protocol._GOODBYES[code]
+    content, retry_after = commands._GOODBYES[code]
     monkeypatch.setitem(
-        protocol._GOODBYES,
+        commands._GOODBYES,
         code,
         (content, None if retry_after is None else retry_after / 10),
     )
