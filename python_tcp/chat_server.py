@@ -266,10 +266,8 @@ class ChatServer:
     def _farewell(self, connection_id: int, reason: str) -> bytes:
         if reason == "server_closing":
             self._deliveries.finish()  # what was said before comes before
-        dialect, event = (
-            self._sender.connections[connection_id].dialect,
-            goodbye(reason),
-        )
+        dialect = self._sender.connections[connection_id].dialect
+        event = goodbye(reason)
         return dialect.encode(event) if event else b""
 
     def _received(self, connection_id: int, data: bytes) -> None:
