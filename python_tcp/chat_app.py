@@ -87,6 +87,10 @@ def _fail(program: str, why: object) -> int:
     print(f"{program}: {why}", file=sys.stderr, flush=True)
     return 1
 
+# %% ../nbs/33_chat_app.ipynb #a922d792
+def _announce(server: ChatServer) -> None:
+    _print(f"chat server on {server.host}:{server.port}; Ctrl-C ends it")
+
 # %% ../nbs/33_chat_app.ipynb #59066b15
 def run_chat_server(
     host: str = LOCALHOST,
@@ -105,10 +109,7 @@ def run_chat_server(
         try:
             _allow_many_files()
             port = server.start()
-            if on_start is None:
-                _print(f"chat server on {host}:{port}; Ctrl-C ends it")
-            else:
-                on_start(server)
+            (on_start or _announce)(server)
             while server.running:
                 time.sleep(1)  # not longer: a signal just before it does not end it
         except OSError as error:

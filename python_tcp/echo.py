@@ -94,10 +94,8 @@ class ThreadedListener:
         self, serve: Callable[[socket.socket], object], host: str = LOCALHOST, port: int = 0,
         how: int = socket.SHUT_RDWR,
     ) -> None:  # fmt: skip
-        self.host, self.port = (
-            host,
-            port,
-        )  # port 0: `start` puts the system's choice here
+        self.host = host
+        self.port = port  # 0: `start` puts the system's choice here
         self.connections = Connections(serve)
         self._how = how
         self._ending = threading.Event()
@@ -132,7 +130,7 @@ class ThreadedListener:
                     with suppress(OSError):  # already reset, on some systems
                         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     self.connections.add(connection)
-                except TimeoutError:  # nobody came
+                except TimeoutError:  # no client for a while
                     continue
                 except (OSError, RuntimeError) as error:  # no descriptor or no thread
                     log.warning("not accepting connections for now: %s", error)

@@ -19,10 +19,10 @@ from .filewriter import Batch, FileWriter, Outcome
 from .messages import StoreError, fitting
 from .protocol import Message, MessageId
 
-# %% ../nbs/19_history.ipynb #a3b941ab
+# %% ../nbs/19_history.ipynb #c3734fd6
 _Id = tuple[str, MessageId, int | None, float]  # session, id, number, time
 
-
+# %% ../nbs/19_history.ipynb #a3b941ab
 class _Pending:
     """What was appended and is not known to be in the file."""
 
@@ -65,7 +65,7 @@ class _Pending:
         for _ in ids:
             self._ids.popleft()
 
-# %% ../nbs/19_history.ipynb #7aafaad4
+# %% ../nbs/19_history.ipynb #8c2bc62c
 _BOUNDS = """
 SELECT (SELECT min(seq) FROM messages WHERE room = ?1),
        (SELECT max(seq) FROM messages WHERE room = ?1),
@@ -74,7 +74,7 @@ _READ = """
 SELECT room, seq, username, content, timestamp FROM messages
 WHERE room = ? AND seq BETWEEN ? AND ? ORDER BY seq """
 
-
+# %% ../nbs/19_history.ipynb #7aafaad4
 class _FileReader:
     """Looks things up in a data file: what is committed. Raises `StoreError`."""
 
