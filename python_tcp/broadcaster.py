@@ -103,6 +103,7 @@ class ServerCallbacks(Protocol):
 
     def on_connect(self, connection_id: int, address: Address) -> None: ...
     def on_data(self, connection_id: int, data: bytes) -> None: ...
+    def on_eof(self, connection_id: int) -> None: ...
     def on_disconnect(self, connection_id: int) -> None: ...
     def farewell(self, connection_id: int, reason: str) -> bytes | None: ...
     def send(self, connection_id: int, data: bytes) -> bool: ...
@@ -125,6 +126,7 @@ class ClientTable:
         self._server = server
         self._options = stream_options | {  # made once: each bound method has 64 bytes
             "on_data": self._data, "on_end": self._ended, "on_closed": self._closed,
+            "on_eof": self._eof,
         }  # fmt: skip
         self._max_connections, self._idle_timeout = max_connections, idle_timeout
         self.connections: dict[int, Stream] = {}  # those that have not ended
@@ -183,6 +185,9 @@ class ClientTable:
             reply = server.message_handler(number, data)
             if reply:
                 server.send(number, reply)
+
+    def _eof(self, stream: Stream) -> None:
+        self._server.on_eof(stream.connection_id)
 
     def _last_words(self, number: int, reason: str) -> bytes | None:
         words = self._server.farewell(number, reason)

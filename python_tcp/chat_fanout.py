@@ -100,6 +100,7 @@ class DeliveryQueue:
         self._held: list[Delivery] = []  # for the next commit
         self._under_way: list[Delivery] | None = None  # a commit is about these
         self._mark = 0  # and about all that was said before this
+        self._then: list[Callable[[], object]] = []  # when all of `_held` is released
         self._is_due = False
         self._thread_id = 0  # of the loop's thread
         self._trouble: str | None = None  # with the store, as it was logged
@@ -116,9 +117,18 @@ class DeliveryQueue:
         self._is_due, self._thread_id = False, threading.get_ident()
         if self._under_way is None:
             self._under_way, self._held = self._held, []
+            self._then_now, self._then = self._then, []
             self._mark = self._rooms.mark()
             self._rooms.store.commit(self._done)
         return self._under_way is None
+
+    def then(self, callback: Callable[[], object]) -> None:
+        """Call it when all that is held now is released: perhaps at once."""
+        if self._held or self._under_way is not None:
+            self._then.append(callback)
+            self.hold([])
+        else:
+            callback()
 
     def finish(self) -> None:
         """Have the store make sure of everything, and wait for it."""
@@ -142,9 +152,11 @@ class DeliveryQueue:
             self._note(self._rooms.trouble)
         try:
             self._release(released)
+            for callback in self._then_now:
+                callback()
         finally:
             self._under_way = None  # not before: nothing may overtake these
-            if self._held:
+            if self._held or self._then:
                 self.hold([])
 
     def _note(self, trouble: str | None) -> None:

@@ -189,7 +189,8 @@ class ChatServer:
         )  # fmt: skip
         server.on_start, server.on_stop = self._started, self._stopped
         server.on_connect, server.on_disconnect = self._connected, self._disconnected
-        server.on_data, server.farewell = self._received, self._farewell
+        server.on_data, server.on_eof = self._received, self._finished_sending
+        server.farewell = self._farewell
         self._admission = AdmissionControl(server, limits)
         self._sender = EventSender(server)
         most, most_bytes = limits.history_messages, limits.history_bytes
@@ -275,6 +276,10 @@ class ChatServer:
         connection = self._sender.connections[connection_id]
         connection.keep_alive.heard()
         self._handler.handle(connection, connection.dialect.receive(data))
+
+    def _finished_sending(self, connection_id: int) -> None:
+        close = partial(self._server.close, connection_id, "closed by peer")
+        self._deliveries.then(close)  # it still gets its answers
 
     def _release(self, deliveries: list[Delivery]) -> None:
         self._sender.send(deliveries)

@@ -45,6 +45,11 @@ TRANSITIONS: dict[StreamState, dict[str, StreamState]] = {
 def _ignore(*args: object) -> None:
     """The callback of those who don't want one."""
 
+
+def _finish(stream: "Stream") -> None:
+    """The peer sends no more, so neither do we."""
+    stream.finish("closed by peer")
+
 # %% ../nbs/06_stream.ipynb #e1b0000a
 _OnData = Callable[["Stream", bytes], object]
 _Told = Callable[["Stream"], object]
@@ -67,12 +72,13 @@ class Stream(TCPConnection):
         on_end: _Told = _ignore, on_closed: _Told = _ignore, farewell: _Words = _ignore,
         buffer_size: int = DEFAULT_BUFFER_SIZE, max_output: int = 1_048_576,
         output_timeout: float = 10.0, transport: Transport | None = None,
+        on_eof: _Told = _finish,
     ) -> None:  # fmt: skip
         super().__init__(sock, SocketState.ESTABLISHED, remote_address, connection_id)
         self.loop, self.stream_state, self._buffer_size = loop, OPEN, buffer_size
         self.close_reason: str | None = None  # None while it is open
         self._on_data, self._on_drain, self._on_end = on_data, on_drain, on_end
-        self._on_closed, self._farewell = on_closed, farewell
+        self._on_closed, self._farewell, self._on_eof = on_closed, farewell, on_eof
         self._transport = transport or PlainTransport(sock)
         self._recv, limits = self._transport.recv, (max_output, output_timeout)
         self._output = Output(loop, self._transport, *limits, self._wrote, self.abort)
@@ -140,7 +146,8 @@ class Stream(TCPConnection):
             self._peer_finished = True
             self.update_state(SocketState.CLOSE_WAIT)
             self._update_interest()
-            self.finish("closed by peer")
+            if self.close_reason is None:
+                self.tell(self._on_eof)
             self._close("peer finished")  # if we were lingering for it
         elif self.close_reason is None:  # else nobody wants it any more
             try:  # as in `tell`, without a call
@@ -187,4 +194,4 @@ class Stream(TCPConnection):
             self.update_state(SocketState.CLOSED)
             self.tell(self._on_closed)
             self._on_data = self._on_end = self._on_closed = _ignore
-            self._on_drain = self._farewell = _ignore
+            self._on_drain = self._on_eof = self._farewell = _ignore

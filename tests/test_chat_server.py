@@ -189,8 +189,15 @@ def test_a_thousand_messages_in_one_piece_arrive_complete_and_in_order_at_all(
     assert oks == [(number, number + 1) for number in range(1000)]
 
 
-def test_who_finishes_sending_still_gets_every_answer(server: ChatServer) -> None:
-    with LineClient(server.port) as client:
+@pytest.mark.parametrize("data", [False, True], ids=["in memory", "with a file"])
+def test_who_finishes_sending_still_gets_every_answer(
+    tmp_path: Path, data: bool
+) -> None:
+    file = tmp_path / "chat.db" if data else None
+    with (
+        ChatServer(limits=Limits(flood_burst=0), data=file) as server,
+        LineClient(server.port) as client,
+    ):
         client.send(
             b'{"type": "join", "username": "nc"}\n'
             + b'{"type": "message", "content": "hi"}\n' * 500
@@ -198,12 +205,12 @@ def test_who_finishes_sending_still_gets_every_answer(server: ChatServer) -> Non
         )
         client.finish()
         events = client.read_all()
-    assert [event["type"] for event in events] == [
-        "welcome",
-        "users",
-        *["message"] * 500,
-    ]
-    wait_until(lambda: server.users == [])
+        assert [event["type"] for event in events] == [
+            "welcome",
+            "users",
+            *["message"] * 500,
+        ]
+        wait_until(lambda: server.users == [])
 
 
 # --- what is wrong, and whom it hurts ----------------------------------------------------------------------------
