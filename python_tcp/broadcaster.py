@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from .acceptor import Address, ServerThread
 from .loop import EventLoop, IdleTimer
 from .output import WriteBuffer
-from .stream import Stream
+from .stream import Stream, StreamState
 
 # %% ../nbs/08_broadcaster.ipynb #b1a60f46
 log = logging.getLogger("python_tcp.broadcaster")
@@ -116,6 +116,8 @@ class ClientTable:
     All of it is for the loop's thread, but `receivers`.
     """
 
+    MOMENT = 0.01  # seconds
+
     def __init__(
         self,
         server: ServerCallbacks,
@@ -131,6 +133,7 @@ class ClientTable:
         self._max_connections, self._idle_timeout = max_connections, idle_timeout
         self.connections: dict[int, Stream] = {}  # those that have not ended
         self._streams: dict[int, Stream] = {}  # these, and those still closing
+        self._closing: dict[int, Stream] = {}  # the latter
         self._idle_timers: dict[int, IdleTimer] = {}
         self._everybody: Receivers | None = None  # the keys of `connections`
         self._ids = itertools.count(1)  # none is given twice
@@ -157,9 +160,17 @@ class ClientTable:
         return to if isinstance(to, (tuple, frozenset)) else tuple(to)
 
     def has_room(self) -> bool:
-        return (
-            self._max_connections is None or len(self._streams) < self._max_connections
-        )
+        """Is there room for one more? Whoever only waits for its peer's end gives way."""
+        most = self._max_connections
+        if most is None or len(self._streams) < most:
+            return True
+        for stream in self._closing.values():
+            if stream.stream_state is StreamState.LINGERING:
+                stream.abort("no room")
+                return True
+        if self._closing:  # they will have sent their last words in a moment
+            self._thread.loop.call_later(self.MOMENT, self._thread.resume_accepting)
+        return False
 
     def accepted(self, sock: socket.socket, address: Address) -> None:
         loop, number = self._thread.loop, next(self._ids)
@@ -203,10 +214,12 @@ class ClientTable:
             self._server.on_disconnect(number)
         finally:
             del self.connections[number]
+            self._closing[number] = stream
             self._everybody = None
 
     def _closed(self, stream: Stream) -> None:
         del self._streams[stream.connection_id]
+        self._closing.pop(stream.connection_id, None)
         self._thread.resume_accepting()
         if self._thread.closing and not self._streams:
             self._thread.all_closed()

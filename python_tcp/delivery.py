@@ -65,16 +65,19 @@ class TokenBucket:
         self.tokens, self.filled = float(burst), now
         self.refused = 0  # in a row
 
-    def wait(self, burst: float, rate: float, now: float) -> float:
-        """Take a token, and return 0; or return in how many seconds there will be one."""
+    def wait(self, burst: float, rate: float, now: float, price: float = 1.0) -> float:
+        """Take a token, or what the `price` is (never more than the burst), and return 0;
+        or return in how many seconds there will be as many.
+        """
+        price = min(price, burst)
         self.tokens = min(burst, self.tokens + max(0.0, now - self.filled) * rate)
         self.filled = now
-        if self.tokens >= 1 - 1e-6 * (1 + rate):  # Unix time in a float is no finer
-            self.tokens = max(0.0, self.tokens - 1)
+        if self.tokens >= price - 1e-6 * (1 + rate):  # Unix time in a float is no finer
+            self.tokens = max(0.0, self.tokens - price)
             self.refused = 0
             return 0.0
         self.refused += 1
-        return math.ceil((1 - self.tokens) / rate * 1000) / 1000
+        return math.ceil((price - self.tokens) / rate * 1000) / 1000
 
 # %% ../nbs/20_delivery.ipynb #d8bdd54d
 class _Entry(NamedTuple):
@@ -108,6 +111,12 @@ class SendQueue:
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._unanswered)
+
+    @property
+    def commands(self) -> list[Command]:
+        """All of them that have no answer yet, in order."""
+        entries = [*self._waiting, *self._unanswered.values()]
+        return [entry.command for entry in sorted(entries, key=lambda each: each[:2])]
 
     def hold(self) -> None:
         """Send only what goes first, until `release`."""
