@@ -13,8 +13,8 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from .members import Delivery, Room, User
-from .protocol import MAX_EVENT, Error, History, Message, MessageId
-from .protocol import Ok, Welcome, encode
+from .protocol import MAX_EVENT, MAX_PAGE, Error, History, Message
+from .protocol import MessageId, Ok, Welcome, encode
 
 # %% ../nbs/14_messages.ipynb #6eb6a30d
 class StoreError(Exception):
@@ -260,6 +260,13 @@ class Archive:
         page = History(room.name, *_next_page(self.store, room, after, limit), id)
         self._uncommitted.append((None, page, None))
         return page
+
+    def since(self, room: Room, number: int | None) -> list[History]:
+        """What was said after a number; of another numbering, everything."""
+        if number is None:
+            return []
+        after = number if number <= room.seq else 0
+        return [self.page(room, after=after, limit=MAX_PAGE)]
 
     def mark(self) -> int:
         return self._committed + len(self._uncommitted)
