@@ -28,7 +28,7 @@ FLOORS = [
     ["delivery", "datafile", "filewriter", "history", "proxy", "trace"],
     ["output", "stream", "acceptor", "broadcaster", "server", "client"],
     ["room_views", "chat_session", "chat_view", "chat_controller"],
-    ["chat_fanout", "chat_server", "reconnector", "chat_client"],
+    ["chat_fanout", "admission", "chat_server", "reconnector", "chat_client"],
     ["screen", "console", "terminal"],
     ["chat_app", "demo"],
 ]
