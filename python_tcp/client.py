@@ -333,17 +333,18 @@ class EventDrivenTCPClient:
                 self._posted -= len(data)
         stream.send(data)
 
-    def close(self) -> None:
+    def close(self, timeout: float | None = None) -> None:
         """Send what is queued, then close, in `timeout` seconds. A callback won't wait."""
         stream, thread = self._stream, self._thread
         if stream is not None and stream.loop.runs_here():
             stream.finish("closed by us")
-        elif stream is not None and thread is not None:
+        elif stream is not None and thread is not None and thread.is_alive():
             for end in (stream.finish, stream.abort):
                 stream.loop.call_threadsafe(partial(end, "closed by us"))
-                thread.join(self.timeout / 2)
+                thread.join((self.timeout if timeout is None else timeout) / 2)
 
     def abort(self, reason: str = "aborted") -> None:
         """End the connection now; what is queued is lost. From any thread."""
-        if (stream := self._stream) is not None:
+        stream = self._stream
+        if stream is not None and stream.close_reason is None:
             stream.loop.call_threadsafe(partial(stream.abort, reason))
