@@ -10,6 +10,7 @@ import atexit
 import math
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +21,7 @@ from .core import LOCALHOST
 from .protocol import DEFAULT_PORT, MAX_LINE, Command, Error, GetHistory
 from .protocol import Goodbye, Join, Leave, ListRooms, ListUsers, MessageId
 from .protocol import SendMessage, SetStatus, Whisper, encode
-from .reconnector import CallbackDispatcher, ChatLink, Reconnector, log
+from .reconnector import CallbackDispatcher, ChatLink, Reconnector
 
 # %% ../nbs/29_chat_client.ipynb #77ede707
 def _why_not(command: Command) -> Error | None:
@@ -168,8 +169,8 @@ class Conversation:
         """Wait until all is said, say goodbye, and wait for the answer: all in `timeout`."""
         session, reconnector = self.session, self.reconnector
         end = time.monotonic() + timeout
-        connected = lambda: reconnector.connected
-        self.wait_until(lambda: not (session.send_queue and connected()), timeout)
+        done = lambda: not session.send_queue or not reconnector.connected
+        self.wait_until(done, timeout)
         left = reconnector.connected and reconnector.send(Leave())
         if left:
             self.wait_until(lambda: session.goodbye, max(0.0, end - time.monotonic()))
@@ -185,7 +186,7 @@ def _leave_all() -> None:
     for client in list(_at_exit):
         client.leave(timeout=min(client.timeout, max(0.0, end - time.monotonic())))
         if unsent := len(client.unconfirmed):
-            log.warning("%d messages of %s were not sent", unsent, client.username)
+            warnings.warn(f"{unsent} messages of {client.username} were not sent")
 
 
 atexit.register(_leave_all)
