@@ -1575,7 +1575,9 @@ class Plain:
         if ghost is not None and self.tokens[ghost] != token:
             return self.refuse(client, command, "name_taken")
         if held is not None and held.token != token:
-            return self.refuse(client, command, "name_taken", held.until - now)
+            return self.refuse(
+                client, command, "name_taken", max(0.1, held.until - now)
+            )
         if not self.can_enter(command):
             return self.refuse(client, command, "no_history")
         if ghost is not None:
@@ -1964,7 +1966,8 @@ class ChatMachine(RuleBasedStateMachine):
                     case UserLeft(room=room, username=username) if (
                         self.called[client] == username
                     ):
-                        del self.heard[client, room]
+                        # it may leave before it has entered the room again
+                        self.heard.pop((client, room), None)
                     case Goodbye(
                         code="left" | "replaced"
                     ):  # else it is a member until it is gone
