@@ -70,8 +70,10 @@ def _pace(welcome: Welcome) -> tuple[float, float]:
 
 # %% ../nbs/24_chat_session.ipynb #25d2e1d5
 def _no_way_back(error: Error) -> Goodbye:
-    """The last event when we may not come back; a file that can't be read may be better later."""
-    later = 5.0 if error.code == "no_history" else None
+    """The last event when we may not come back. Later it may be better: a file can't be
+    read just now, or our name is kept for somebody.
+    """
+    later = 5.0 if error.code == "no_history" else error.retry_after
     return Goodbye(error.code, error.content, later is not None, later)
 
 # %% ../nbs/24_chat_session.ipynb #c3b9c55a
@@ -85,7 +87,9 @@ class ClientSession:
     After each call, `send_queue` has what is to be sent. Times are in seconds, of any clock.
     """
 
-    def __init__(self, username: str) -> None:
+    def __init__(
+        self, username: str, before: "ClientSession | None" = None
+    ) -> None:  # `before`: an earlier one, from which we take the name back
         self.username, self.status = username, "online"  # as the server has them
         self._new_status: str | None = None  # it has no answer yet
         self.state = SessionState.IDLE
@@ -94,7 +98,8 @@ class ClientSession:
         self.refused: dict[MessageId, Error] = {}  # the last ones with an `id`
         self._in_trouble = False  # the server can't keep what we say, and we told so
         self.goodbye: Goodbye | None = None  # the last event
-        self._ids = itertools.count(1)
+        self._ids = itertools.count(1) if before is None else before._ids
+        self._old_token = None if before is None else before.token or before._old_token
         self.send_queue = SendQueue()
         self.send_queue.hold()
         self.rooms = RoomViews(self.send_queue, self._ids)
@@ -122,7 +127,7 @@ class ClientSession:
             return None
         if self.state is SessionState.IDLE:
             self._turn("join")
-        return self.rooms.join(room, self.username, self.token)
+        return self.rooms.join(room, self.username, self.token or self._old_token)
 
     def disconnected(self, why: Goodbye) -> Goodbye:
         """The connection has ended: because of `why`, if the server did not say why.
