@@ -232,12 +232,25 @@ def _read_lines(inbox: "queue.SimpleQueue[Any]") -> None:
 class _LineFace:
     """A chat client that reads lines and prints lines."""
 
+    MOST_EVENTS = 1000  # that wait to be printed; then the client reads no more
+
     def __init__(self, client: ChatClient) -> None:
         self.client = client
         self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._controller = ChatController(client, self._do, hold=False)
-        self._leaving = False
-        client.set_event_callback(self.inbox.put)
+        self._leaving = self._calling = False
+        client.set_event_callback(self._heard)
+
+    def leave(self, timeout: float | None = None) -> None:
+        """Say goodbye."""
+        self._calling = True
+        self.client.leave(timeout=timeout)
+
+    def _heard(self, event: ClientEvent) -> None:
+        """On the client's thread. A call of ours waits for events, which nobody prints."""
+        while self.inbox.qsize() >= self.MOST_EVENTS and not self._calling:
+            time.sleep(0.01)
+        self.inbox.put(event)
 
     def converse(self) -> int:
         """Show events and send typed lines until the last event. Returns the exit status."""
@@ -255,7 +268,7 @@ class _LineFace:
                         return 0 if event.code == "left" else 1
             if self._leaving and not self.client.unsent:
                 self._leaving = False
-                self.client.leave()
+                self.leave()
 
     def _next(self) -> ClientEvent | str | _Answer | None:
         while True:
@@ -276,7 +289,9 @@ class _LineFace:
                 self._show(self._controller.typed(typed, time.time()))
 
     def _do(self, call: Callable[[], Error | None]) -> None:
+        self._calling = True
         self.inbox.put(_Answer(call()))  # behind the events that came of it
+        self._calling = False
 
     def _show(self, lines: list[Line]) -> None:
         for line in lines:
@@ -303,15 +318,15 @@ def run_chat_client(
         try:
             if not (client.connect(host, port) and client.join(room)):
                 why = client.error
-                client.leave(timeout=1)
+                face.leave(timeout=1)
                 return _fail("chat_client", why.content if why else "can't join")
             threading.Thread(target=_read_lines, args=[face.inbox], daemon=True).start()
             return face.converse()
         except KeyboardInterrupt:
-            client.leave(timeout=1)
+            face.leave(timeout=1)
             return 0
         except OSError:  # nobody reads what we print
-            client.leave(timeout=1)
+            face.leave(timeout=1)
             sys.stdout = None
             return 1
 

@@ -43,12 +43,12 @@ class Conversation:
 
     def __init__(
         self,
-        username: str,
         dispatcher: CallbackDispatcher,
         make_link: Callable[..., ChatLink],
         patience: float,
+        before: ClientSession,
     ) -> None:
-        self.session = ClientSession(username)
+        self.session = ClientSession(before.username, before)
         self._changed = threading.Condition()  # guards the session
         self._failed = threading.local()  # the error of each thread's last call
         self._dispatcher = dispatcher
@@ -148,8 +148,7 @@ class Conversation:
             id = session.join(room)
         if id is None:  # we are in, and from now on we talk there
             return self._done()
-        self.reconnector.pump_soon()
-        # We are in once we know who is there: the list of users follows the welcome.
+        self.reconnector.pump_soon()  # we are in once we know who is there
         self.wait_until(lambda: self.rooms.get(room) or id in session.refused, timeout)
         if room in session.rooms:
             return self._done()
@@ -223,11 +222,11 @@ class ChatClient:
         self.timeout, self.patience, self.strict = timeout, patience, strict
         self._make_link = partial(ChatLink, timeout, ping_after, ping_timeout)
         self._dispatcher = CallbackDispatcher()
-        self._talk = self._new_conversation(username)
+        self._talk = self._new_conversation(ClientSession(username))
         self._talk.session.end()  # nothing has begun yet
 
-    def _new_conversation(self, username: str) -> Conversation:
-        return Conversation(username, self._dispatcher, self._make_link, self.patience)
+    def _new_conversation(self, before: ClientSession) -> Conversation:
+        return Conversation(self._dispatcher, self._make_link, self.patience, before)
 
     @property
     def username(self) -> str:
@@ -254,7 +253,7 @@ class ChatClient:
 
     @property
     def unconfirmed(self) -> list[str]:
-        """What we have said and the server has not confirmed yet, in order."""
+        """What we have said and has no answer yet, in order."""
         return self._talk.unconfirmed
 
     @property
@@ -277,8 +276,9 @@ class ChatClient:
 
     def connect(self, host: str = LOCALHOST, port: int = DEFAULT_PORT) -> bool:
         """Connect to a server, in at most `timeout` seconds. An earlier conversation ends."""
+        self._talk.reconnector.send(Leave())
         self._talk.reconnector.stop()
-        self._talk = talk = self._new_conversation(self.username)
+        self._talk = talk = self._new_conversation(self._talk.session)
         _at_exit.add(self)
         return self._checked(talk.open(host, port))
 
@@ -300,7 +300,7 @@ class ChatClient:
         return self._talk.leave(timeout)
 
     def send_message(self, content: str, room: str | None = None) -> bool:
-        """Say it in a room of ours, by default where we talk. While we are cut off, it waits."""
+        """Say it in a room of ours, or where we talk. While we are cut off, it waits."""
         return self._checked(self._talk.say_in(room and room.lower(), content))
 
     def whisper(self, to: str, content: str) -> bool:

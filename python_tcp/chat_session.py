@@ -7,6 +7,7 @@ __all__ = ['SESSION_TRANSITIONS', 'ClientEvent', 'SessionState', 'Disconnected',
 
 # %% ../nbs/24_chat_session.ipynb #5ce53243
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -98,8 +99,10 @@ class ClientSession:
         self.refused: dict[MessageId, Error] = {}  # the last ones with an `id`
         self._in_trouble = False  # the server can't keep what we say, and we told so
         self.goodbye: Goodbye | None = None  # the last event
-        self._ids = itertools.count(1) if before is None else before._ids
-        self._old_token = None if before is None else before.token or before._old_token
+        self._ids: Iterator[int] = before._ids if before else itertools.count(1)
+        self._old_token: str | None = None
+        if before is not None:
+            self._old_token = before.token or before._old_token
         self.send_queue = SendQueue()
         self.send_queue.hold()
         self.rooms = RoomViews(self.send_queue, self._ids)
