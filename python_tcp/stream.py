@@ -108,6 +108,11 @@ class Stream(TCPConnection):
         """Bytes that wait to be sent."""
         return self._output.buffer.size
 
+    @property
+    def blocked(self) -> bool:
+        """Is the socket full? `on_drain` tells when it has taken the rest."""
+        return self._output.blocked
+
     def send(self, data: bytes) -> bool:
         """Queue `data` for the end of the tick. False if it has ended, or is full."""
         return self.close_reason is None and self._output.put(data)
