@@ -7,6 +7,7 @@ __all__ = ['log', 'CommandHandler', 'AbsenceTimer', 'ChatServer']
 
 # %% ../nbs/22_chat_server.ipynb #4993907e
 import logging
+import math
 import secrets
 import time
 from collections import deque
@@ -42,8 +43,8 @@ _LONG_ANSWERS = {Join, ListUsers, ListRooms, GetHistory}
 class CommandHandler:
     """Has the rules carry out what a connection says, if it may say so much.
 
-    Each has its turn: `LINES` lines or `TURN` seconds, and the rest waits for the next
-    tick. All that wait have `TURNS` seconds of a tick together.
+    Each has its turn: `LINES` lines (a refused one counts as four) or `TURN` seconds, and
+    the rest waits for the next tick. All that wait have `TURNS` seconds of it together.
     """
 
     LINES, TURN, TURNS = 64, 0.001, 0.005
@@ -55,6 +56,7 @@ class CommandHandler:
         self._rooms, self._admission, self._deliveries = rooms, admission, deliveries
         self.waiting: list[ChatConnection] = []  # for a commit
         self._next: deque[ChatConnection] = deque()  # for their next turn
+        self._turns_due = False
         self._loop, self._tick, self._time = loop, 0.0, 0.0
 
     def handle(self, connection: ChatConnection, commands: Commands) -> None:
@@ -62,10 +64,11 @@ class CommandHandler:
         now = self._time if self._tick == self._loop.now else self.now()
         client, rest = connection.client, iter(commands)
         end = perf_counter() + self.TURN
-        for count, command in enumerate(rest):
+        count = 0
+        for command in rest:
             if connection.ended:
                 return  # what else it asks for would only cost time
-            if count and (count == self.LINES or perf_counter() > end):
+            if count and (count >= self.LINES or perf_counter() > end):
                 return self._put_off(connection, chain([command], rest))
             kind, refused = type(command), []
             if kind is Error or connection.bucket or connection.bad_lines:
@@ -75,6 +78,7 @@ class CommandHandler:
             else:
                 token = secrets.token_urlsafe() if kind is Join else ""
                 deliveries = self._rooms.handle(client, command, now, token)
+            count += 4 if refused else 1
             self._deliveries.hold(deliveries)
             if deliveries and type(deliveries[-1].event) is Goodbye:
                 connection.end()
@@ -85,19 +89,23 @@ class CommandHandler:
 
     def _put_off(self, connection: ChatConnection, commands: Commands) -> None:
         connection.put_off(commands)
-        if not self._next:
-            self._loop.call_later(0.0, self._next_turns)
         self._next.append(connection)
+        self._take_turns()
+
+    def _take_turns(self) -> None:
+        if self._next and not self._turns_due:
+            self._turns_due = True
+            self._loop.call_later(0.0, self._next_turns)
 
     def _next_turns(self) -> None:
+        self._turns_due = False
         end, turns = perf_counter() + self.TURNS, len(self._next)
         while turns and perf_counter() < end:
             turns -= 1
             connection = self._next.popleft()
             if not connection.ended:
                 self.handle(connection, connection.take_up())
-        if turns:
-            self._loop.call_later(0.0, self._next_turns)
+        self._take_turns()
 
     def _send_now(self, client: int) -> bool:
         """A long answer is not held: so we see at once whether the client reads."""
@@ -251,6 +259,7 @@ class ChatServer:
         if self.data is not None:
             self._rooms.store.close()
         self._deliveries.close()
+        self._rooms.expire(math.inf)  # nobody is awaited any more
 
     def _connected(self, connection_id: int, address: Address) -> None:
         new = ChatConnection(self._server, connection_id, self._dialect(), self.limits)

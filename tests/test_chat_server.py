@@ -474,22 +474,23 @@ def test_who_does_not_join_in_time_is_sent_away() -> None:
 
 
 @pytest.mark.parametrize("end", [LineClient.close, LineClient.reset, LineClient.finish])
-def test_a_lost_client_is_announced_and_its_name_is_free(
-    server: ChatServer, pair: Pair, end: Callable
+def test_a_lost_client_is_announced_after_the_resume_window_and_its_name_is_free(
+    end: Callable,
 ) -> None:
-    client = LineClient(server.port).join("cy")
-    for reader in (pair.ann, pair.bob):
-        assert reader.read()["type"] == "join"
-    end(client)
-    for reader in (pair.ann, pair.bob):
-        assert (
-            reader.read().items()
-            >= {"type": "leave", "room": "lobby", "username": "cy"}.items()
-        )
-    with LineClient(server.port) as other:
-        other.join("CY", "dev")
-        pair.go_on_chatting()
-    client.close()
+    with ChatServer(limits=Limits(resume_window=0.2)) as server:
+        pair = Pair(server.port)
+        with pair.ann, pair.bob, LineClient(server.port).join("cy") as client:
+            for reader in (pair.ann, pair.bob):
+                assert reader.read()["type"] == "join"
+            start = time.monotonic()
+            end(client)
+            left = {"type": "leave", "room": "lobby", "username": "cy"}
+            for reader in (pair.ann, pair.bob):
+                assert reader.read().items() >= left.items()
+            assert time.monotonic() - start > 0.15
+            with LineClient(server.port) as other:
+                other.join("CY", "dev")
+                pair.go_on_chatting()
 
 
 def flood_until_gone(pair: Pair, name: str) -> int:
@@ -507,7 +508,8 @@ def flood_until_gone(pair: Pair, name: str) -> int:
 
 
 def test_who_never_reads_is_closed_with_a_reason_and_the_others_go_on() -> None:
-    with ChatServer(limits=Limits(output_bytes=50_000, flood_burst=0)) as server:
+    limits = Limits(output_bytes=50_000, flood_burst=0, resume_window=0)
+    with ChatServer(limits=limits) as server:
         pair = Pair(server.port)
         with pair.ann, pair.bob, LineClient(server.port).join("slow") as slow:
             assert pair.ann.read()["type"] == pair.bob.read()["type"] == "join"
@@ -525,9 +527,10 @@ def test_who_never_reads_is_closed_with_a_reason_and_the_others_go_on() -> None:
 
 
 def test_who_takes_nothing_for_too_long_is_closed() -> None:
-    with ChatServer(
-        limits=Limits(output_timeout=0.2, output_bytes=1_000_000_000, flood_burst=0)
-    ) as server:
+    limits = Limits(
+        output_timeout=0.2, output_bytes=10**9, flood_burst=0, resume_window=0
+    )
+    with ChatServer(limits=limits) as server:
         pair = Pair(server.port)
         with pair.ann, pair.bob, LineClient(server.port).join("slow"):
             assert pair.ann.read()["type"] == pair.bob.read()["type"] == "join"
@@ -1007,15 +1010,25 @@ def test_who_hangs_up_and_calls_again_finds_the_bucket_as_it_was() -> None:
 
 def test_who_says_much_at_once_has_to_wait_for_the_next_turn() -> None:
     chat = Chat()
-    chat.handler.TURN = 60.0
+    chat.handler.TURN = chat.handler.TURNS = 60.0
     chat.say(ANN, Join("Ann"), *[Ping(id=number) for number in range(150)])
     assert not chat.server.connections[ANN].reads
     heard = []
-    for count in (63, 64, 23):
+    for count in (63 + 64, 150):
         chat.loop.tick()
         heard += [each.id for each in chat.hear()[ANN] if isinstance(each, Pong)]
-        assert len(heard) >= count
+        assert len(heard) == count
     assert heard == list(range(150)) and chat.server.connections[ANN].reads
+
+
+def test_many_that_have_to_wait_all_get_their_turns() -> None:
+    chat = Chat()
+    chat.handler.TURN = chat.handler.TURNS = 60.0
+    for client in range(1, 4):
+        chat.say(client, *[Ping(id=number) for number in range(500)])
+    for _ in range(10):
+        chat.loop.tick()
+    assert [len(chat.server.sent[client]) for client in range(1, 4)] == [500] * 3
 
 
 def test_a_turn_also_ends_when_its_time_is_over() -> None:
@@ -1148,5 +1161,7 @@ def test_on_event_hears_of_everything(server: ChatServer) -> None:
     with LineClient(server.port).join("ann") as ann:
         ann.say("message", content="x", id=1)
         assert ann.read_until("ok")
+        ann.say("leave")
+        assert ann.read_all()
     wait_until(lambda: "UserLeft" in heard)
     assert heard == ["Welcome", "UserList", "UserJoined", "Message", "Ok", "UserLeft"]
