@@ -222,6 +222,16 @@ class ChatServer:
         return self._server.port
 
     @property
+    def addresses(self) -> list[str]:
+        """Where it listens: "127.0.0.1:8000", "[::1]:8000"."""
+        return self._server.addresses
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What its thread has died of."""
+        return self._server.failure
+
+    @property
     def running(self) -> bool:
         return self._server.running
 
