@@ -197,7 +197,7 @@ def test_public_attributes_tell_the_truth_before_while_and_after(make, started):
 def test_what_is_not_started_can_be_asked_for_anything():
     server = EventDrivenTCPServer()
     assert server.send(1, b"x") is False
-    assert server.broadcast(b"x") is server.close(1) is server.stop() is None
+    assert server.broadcast(b"x") and server.close(1) is server.stop() is None
 
 
 def test_callbacks_may_be_assigned_instead_of_overridden(started):
