@@ -38,8 +38,9 @@ class Join(Struct, tag_field="type", tag="join", omit_defaults=True):
     """Take a name, and enter a room. In further rooms the name stays the same.
 
     `since`: also send what was said after this number. `token`: that of an earlier welcome, to take
-    the name back from one's own dead connection, and to go on with one's own ids. An `id` comes
-    back in the error, if there is one.
+    the name and the places back that are held after a lost connection, and to go on with one's own
+    ids. One that the server does not know gives a new session, with a new token in the welcome. An
+    `id` comes back in the error, if there is one.
     """
 
     username: Name
@@ -64,7 +65,9 @@ class SendMessage(Struct, tag_field="type", tag="message", omit_defaults=True):
 
 # %% ../nbs/11_commands.ipynb #0e1f856e
 class Whisper(Struct, tag_field="type", tag="whisper", omit_defaults=True):
-    """SendMessage something to one user."""
+    """Say something to one user. Who has lost the connection gets it after coming back, if that
+    is in time; else an error says `not_delivered`, with the same `id`.
+    """
 
     to: Name
     content: Content
