@@ -107,6 +107,7 @@ class SendQueue:
         self._not_before = 0.0
         self._going_back = False  # one was refused: wait for the answers to the rest
         self.open = True  # False: only what goes first may be sent
+        self._burst = self._rate = 0.0
         self.set_pace(0, 1.0, 0.0)
 
     def __len__(self) -> int:
@@ -127,10 +128,15 @@ class SendQueue:
         self.open = True
 
     def set_pace(self, burst: float, rate: float, now: float) -> None:
-        """What the server allows; the queue keeps to half of the burst. 0: anything."""
-        self._burst = max(1.0, min(burst / 2, 1e6)) if burst else 0.0
-        self._rate = max(rate, self.SLOWEST)
-        self._bucket = TokenBucket(self._burst, now)
+        """What the server allows; the queue keeps to half of the burst. 0: anything.
+
+        The same once more fills no bucket: a new connection has no right to a new burst.
+        """
+        burst = max(1.0, min(burst / 2, 1e6)) if burst else 0.0
+        pace = burst, max(rate, self.SLOWEST)
+        if pace != (self._burst, self._rate):
+            self._burst, self._rate = pace
+            self._bucket = TokenBucket(burst, now)
         self._window = int(min(self.WINDOW, self._burst or self.WINDOW))
 
     def add(self, command: Command, first: bool = False) -> None:
