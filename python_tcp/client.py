@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
-from .core import DEFAULT_BUFFER_SIZE, SocketState, kernel_state
+from .core import DEFAULT_BUFFER_SIZE, SocketState, bare_host, kernel_state
 from .loop import FAILURES, EventLoop, as_bytes
 from .stream import Stream
 
@@ -34,12 +34,11 @@ def resolve(host: str, port: int, timeout: float) -> list[tuple[Any, ...]]:
 
     def ask() -> None:
         try:
-            answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (
-            OSError,
-            UnicodeError,
-            OverflowError,
-        ) as error:  # unknown, or impossible
+            if not 0 <= port <= 65_535:  # the system would take the last 16 bits
+                raise OverflowError(f"{port} is not a port")
+            name = bare_host(host)
+            answer.put(socket.getaddrinfo(name, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError, OverflowError) as error:  # it can't be one
             answer.put(error)
 
     try:
