@@ -55,7 +55,7 @@ class Membership:
         if holder is not None and holder.present:
             told = self.lost(holder.client, now)
             told.append(_farewell(holder.client, "replaced"))
-        before = self._sessions.absent(session)
+        before = holder if holder in self.held else self._sessions.absent(session)
         if before is not None and before.name == name:
             until = now + self._limits.resume_window
             user, hold = self._sessions.resume(before, client, until)

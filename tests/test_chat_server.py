@@ -438,7 +438,7 @@ def test_a_name_in_use_is_refused_and_the_connection_stays(
 
 
 def test_a_full_server_says_so_and_takes_the_next_when_one_has_gone() -> None:
-    with ChatServer(limits=Limits(connections=2)) as server:
+    with ChatServer(limits=Limits(connections=2, resume_window=0)) as server:
         pair = Pair(server.port)
         with pair.ann, pair.bob:
             for _ in range(3):
@@ -1164,4 +1164,6 @@ def test_on_event_hears_of_everything(server: ChatServer) -> None:
         ann.say("leave")
         assert ann.read_all()
     wait_until(lambda: "UserLeft" in heard)
-    assert heard == ["Welcome", "UserList", "UserJoined", "Message", "Ok", "UserLeft"]
+    assert heard == [
+        "Welcome", "UserList", "UserJoined", "Message", "Ok", "UserLeft", "Goodbye",
+    ]  # fmt: skip

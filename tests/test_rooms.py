@@ -794,6 +794,17 @@ def test_another_name_ends_the_wait_for_the_old_one(chat: Chat) -> None:
     assert chat.rooms.expires_at is None
 
 
+def test_two_names_of_one_session_that_are_both_held(chat: Chat) -> None:
+    """Found by the machine below: the second one was in the room twice."""
+    token = chat.join(CY, "Cy")
+    chat.join(4, "Dan", token=token)
+    chat.rooms.lost(CY, NOW)
+    chat.rooms.lost(4, NOW)
+    assert chat(5, Join("Dan", token=token)).keys() == {5}
+    users = chat(ANN, ListUsers())[ANN][0].users
+    assert users == ["Ann", "Bob", "Cy", "Dan"]
+
+
 def test_of_those_who_left_only_so_many_are_remembered() -> None:
     chat, tokens = Chat(connections=3), []
     for number in range(5):
@@ -1584,7 +1595,9 @@ class Plain:
             self.lose(ghost, now)
             self.say([ghost], goodbye("replaced"))
         token = token if self.knows(token) else new_token
-        before = self.absent_one(lambda a: a.token == token)
+        before = self.absent_one(
+            lambda a: a.name.lower() == command.username.lower()
+        ) or self.absent_one(lambda a: a.token == token)
         if before is not None and before.name != command.username:
             self.give_up(before, now)
             before = None
