@@ -234,7 +234,7 @@ class ChatClient:
 
     @property
     def error(self) -> Error | None:
-        """Why this thread's last call was not done; if it was, what the server refused last."""
+        """Why this thread's last call was not done, else what the server refused last."""
         return self._talk.error
 
     @property
@@ -279,7 +279,7 @@ class ChatClient:
         self._talk.reconnector.send(Leave())
         self._talk.reconnector.stop()
         self._talk = talk = self._new_conversation(self._talk.session)
-        _at_exit.add(self)
+        _at_exit.add(self)  # until it leaves
         return self._checked(talk.open(host, port))
 
     def join(self, room: str = "lobby") -> bool:
@@ -297,6 +297,7 @@ class ChatClient:
         timeout = self.timeout if timeout is None else timeout
         if room is not None:
             return self._checked(self._talk.leave_room(room.lower(), timeout))
+        _at_exit.discard(self)
         return self._talk.leave(timeout)
 
     def send_message(self, content: str, room: str | None = None) -> bool:
