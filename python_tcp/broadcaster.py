@@ -177,7 +177,8 @@ class ClientTable:
         """Be ready for the clients that `thread` accepts."""
         self._thread = thread
         self.broadcaster = Broadcaster(thread.loop, self.connections)
-        self.mailbox = Mailbox(thread.loop, self._options["max_output"])
+        most = self._options.get("max_output", 1_048_576)
+        self.mailbox = Mailbox(thread.loop, most)
 
     def receivers(
         self, to: Iterable[int] | None, exclude: Collection[int], keep: bool
