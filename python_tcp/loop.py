@@ -357,6 +357,7 @@ class KeepAlive:
         self._silence.close()
         if self._answer is not None:
             self._answer.cancel()
+        self._ping = self._on_dead = lambda: None  # no cycle with our owner is left
 
     def _ask(self) -> None:
         self._answer = self._loop.call_later(self._ping_timeout, self._on_dead)

@@ -172,14 +172,14 @@ def user_list(room: Room, after: str | None = None) -> UserList:
     users = sorted(room.everybody, key=lambda user: user.name.lower())
     if after is not None:
         users = [user for user in users if user.name.lower() > after.lower()]
-    page, left = UserList(room.name, [], {}, after), MAX_EVENT - 1024
+    page = UserList(room.name, [], {}, after)
+    left = MAX_EVENT - 1024  # bytes; the rest is for what is around the names
     for user in users:
         left -= len(user.name) + 3  # with quotes and a comma
         if (status := user.status) != "online":
             left -= len(user.name) + len(msgspec.json.encode(status)) + 4
         if left < 0:
-            page.more = True
-            break
+            return UserList(room.name, page.users, page.statuses, after, more=True)
         page.users.append(user.name)
         if status != "online":
             page.statuses[user.name] = status
@@ -227,6 +227,9 @@ class Hold:
     whispers: list[tuple[WhisperReceived, Session, MessageId | None]] = field(
         default_factory=list
     )  # with the session that has said it, and the id
+
+    def end_by(self, latest: float) -> None:
+        self.until = min(self.until, latest)
 
     def keep(
         self, whisper: WhisperReceived, sender: Session, id: MessageId | None
@@ -309,7 +312,7 @@ class SessionTable:
     def due(self, now: float, window: float) -> list[User]:
         """Whose time is over. Nobody's is longer than `window`: a clock may be set back."""
         for hold in self.held.values():
-            hold.until = min(hold.until, now + window)
+            hold.end_by(now + window)
         return [user for user, hold in self.held.items() if hold.until <= now]
 
     def remove(self, user: User) -> None:

@@ -4,6 +4,7 @@ The pair is in a room of its own and says a message every few milliseconds, each
 how long they took is printed (`pytest -s`), and bounded generously, for a busy machine.
 """
 
+import gc
 import json
 import selectors
 import socket
@@ -20,7 +21,10 @@ from typing import Self
 
 import pytest
 from helpers import LineClient
-from waiting import LIMIT
+from waiting import LIMIT, wait_until
+
+from python_tcp.chat_server import ChatServer
+from python_tcp.protocol import Limits
 
 SERVER = """
 import sys
@@ -312,3 +316,24 @@ def test_no_line_of_the_server_is_above_the_bound_that_it_tells() -> None:
             assert all(len(line) <= bound for line in pages)
         for person in people:
             person.close()
+
+
+def test_row_9_a_connection_leaves_no_cycle_behind() -> None:
+    """Cycles are for the collector, and under churn it stopped everybody for half a second."""
+    with ChatServer(limits=Limits(resume_window=0.0)) as server:
+
+        def come_and_go(count: int) -> None:
+            for _ in range(count):
+                with LineClient(server.port) as client:
+                    client.send(JOIN % 1 + b'{"type":"leave"}\n')
+                    client.read_all()
+            wait_until(lambda: not server._server._clients._streams)
+
+        come_and_go(5)
+        gc.collect()
+        gc.disable()
+        try:
+            come_and_go(50)
+            assert gc.collect() < 50, "less than one object for a connection"
+        finally:
+            gc.enable()
