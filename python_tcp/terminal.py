@@ -339,10 +339,11 @@ def on_a_terminal() -> bool:
 
 
 def run_chat_terminal(
-    host: str = LOCALHOST,
-    port: int = DEFAULT_PORT,
-    username: str | None = None,
-    room: str = "lobby",
-) -> int:
+    host: str = LOCALHOST, port: int = DEFAULT_PORT,
+    username: str | None = None, room: str = "lobby",
+) -> int:  # fmt: skip
     """Chat on this terminal. Returns the exit status."""
+    if not on_a_terminal():  # a notebook, a pipe
+        print("chat_client: this is no terminal: use run_chat_client", file=sys.stderr)
+        return 1
     return TerminalApp(host, port, username, room, not os.environ.get("NO_COLOR")).run()

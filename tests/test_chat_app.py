@@ -17,6 +17,7 @@ from python_tcp.chat_app import run_chat_client, run_chat_server, start_client
 from python_tcp.chat_client import ChatClient
 from python_tcp.chat_server import ChatServer
 from python_tcp.protocol import Limits
+from python_tcp.terminal import run_chat_terminal
 
 
 def test_one_import_is_enough_for_a_chat() -> None:
@@ -149,3 +150,12 @@ def test_an_input_that_can_not_be_reconfigured_is_fine(
         arguments = [server.host, str(server.port), "--username", "ann"]
         assert start_client(arguments) == 0
     assert "ann: hi" in capsys.readouterr().out.splitlines()
+
+
+def test_a_terminal_where_there_is_none_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a notebook, say."""
+    assert run_chat_terminal(username="ann") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("chat_client: this is no terminal")
