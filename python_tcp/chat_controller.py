@@ -341,7 +341,7 @@ def parts_of_bar(chat: ChatController, now: float) -> list[str]:
         room if view.room else "in no room",
         unread and f"unread: {unread}",
         view.away and f"you are {one_row(view.away)[:20]}",
-        f"{len(waiting)} not {how} yet: {one_row(waiting[0])[:16]}" if waiting else "",
+        f"{len(waiting)} not {how} yet" if waiting else "",
         connection(view, now),
     ]
 

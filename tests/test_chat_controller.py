@@ -296,7 +296,7 @@ def test_a_lost_connection_is_told_once_and_counted(
     assert told(chat, Disconnected("Refused.", 0.1)) == []
     assert connection(view, NOW) == "lost, trying again"
     client.unconfirmed = ["hello"]
-    assert parts_of_bar(chat, NOW)[3] == "1 not sent yet: hello"
+    assert parts_of_bar(chat, NOW)[3] == "1 not sent yet"
     assert told(chat, Reconnected()) == ["The connection is back."]
     assert connection(view, NOW) == "here"
     client.unconfirmed = []
@@ -304,7 +304,7 @@ def test_a_lost_connection_is_told_once_and_counted(
     client.unconfirmed = ["one\ntwo and more than that", "three"]
     assert parts_of_bar(chat, NOW)[3] == "", "what is on the way is nothing special"
     assert parts_of_bar(chat, NOW + 0.9)[3] == ""
-    assert parts_of_bar(chat, NOW + 1)[3] == "2 not confirmed yet: one two and more"
+    assert parts_of_bar(chat, NOW + 1)[3] == "2 not confirmed yet"
     client.unconfirmed = []
     assert parts_of_bar(chat, NOW + 2)[3] == ""
     assert told(chat, Welcome("ann", "lobby", "Hello again", 0)) == []
