@@ -596,6 +596,7 @@ EDGES = [  # a limit, what it may be, what it may not be
     *((name, [5e-324, 1, 86_400.5], [0, 0.0, -0.001, -1, "1", None])
       for name in ("flood_rate", "join_timeout", "ping_after", "ping_timeout", "output_timeout")),
     ("history_days", [0, 0.5, 3650], [-0.001, "1", None]),
+    ("resume_window", [0, 0.5, 3600], [-0.001, "1", None]),
 ]  # fmt: skip
 
 
