@@ -1,6 +1,7 @@
 """`python_tcp.rooms`: who is where, and who hears what. No network; a plain model checks every rule at random."""
 
 import copy
+import itertools
 import secrets
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
@@ -1499,7 +1500,8 @@ class Plain:
         self.torn: dict[str, int] = Counter()
         self.ids: dict[str, dict[MessageId, int | None]] = defaultdict(dict)  # by token
         self.absent: list[Absent] = []  # whose time ends first comes first
-        self.known: set[str] = set()  # tokens that a join may show: ours
+        self.count = itertools.count()
+        self.turns: dict[str, int] = {}  # by name: of those whose place is kept
         self.left: set[str] = (
             set()
         )  # the tokens of those who left, and whose ids are known
@@ -1614,6 +1616,7 @@ class Plain:
             self.absent.remove(before)
             self.statuses[client] = before.status
             self.away[client] = before.rooms, now + WINDOW
+            self.turns[before.name] = next(self.count)
         self.enter(client, command, now)
         for whisper, _, _ in before.whispers if before else []:
             self.say([client], whisper)
@@ -1638,13 +1641,21 @@ class Plain:
             )
             del self.where[client]
             self.absent.append(Absent(name, token, status, rooms, now + WINDOW))
+            self.turns[name] = next(self.count)
 
     def expire(self, now: float) -> None:
-        for client in [c for c, (_, until) in self.away.items() if until <= now]:
-            for room in self.away.pop(client)[0]:
-                self.say(self.members[room], UserLeft(room, self.names[client], now))
-        for absent in [each for each in self.absent if each.until <= now]:
-            self.give_up(absent, now)
+        due: dict[str, int | Absent] = {
+            self.names[client]: client
+            for client, (_, until) in self.away.items()
+            if until <= now
+        }
+        due |= {each.name: each for each in self.absent if each.until <= now}
+        for name in sorted(due, key=lambda name: self.turns[name]):
+            if isinstance(who := due[name], Absent):
+                self.give_up(who, now)
+                continue
+            for room in self.away.pop(who)[0]:
+                self.say(self.members[room], UserLeft(room, name, now))
 
     def give_up(self, absent: Absent, now: float) -> None:
         """Somebody has not come back."""
