@@ -67,8 +67,7 @@ class Conversation:
         return mine or self._the_end or self.session.error
 
     @property
-    def _the_end(self) -> Error | None:
-        """Why the server has ended it, if it has."""
+    def _the_end(self) -> Error | None:  # why the server has ended it, if it has
         last = self.session.goodbye
         return Error(last.code, last.content) if last and last.code != "left" else None
 
@@ -279,7 +278,7 @@ class ChatClient:
         self._talk.reconnector.send(Leave())
         self._talk.reconnector.stop()
         self._talk = talk = self._new_conversation(self._talk.session)
-        _at_exit.add(self)  # until it leaves
+        _at_exit.add(self)
         return self._checked(talk.open(host, port))
 
     def join(self, room: str = "lobby") -> bool:

@@ -609,3 +609,13 @@ def test_a_program_whose_server_is_silent_ends_in_time_and_says_what_is_lost() -
         thread.join(LIMIT)
         ends[0].close()
     assert "20 messages of ann were not sent" in errors and seconds < 10
+
+
+def test_nothing_overtakes_a_message_that_was_refused(server: ChatServer) -> None:
+    with LineClient(server.port).join("ann") as ann:
+        ann.say("message", content="two", id=2, follows=1)  # 1 was refused
+        error = ann.read_until("error")
+        assert (error["code"], error["id"]) == ("out_of_order", 2)
+        ann.say("message", content="one", id=1)
+        ann.say("message", content="two", id=2, follows=1)
+        assert [ann.read_until("message")["content"] for _ in range(2)] == ["one", "two"]
