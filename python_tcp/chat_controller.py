@@ -121,7 +121,7 @@ class ChatView:
 
     def want_users(self) -> None:
         """The next list of users of our room is to be shown."""
-        self._wanted_users.add(self.room)
+        self._wanted_users.add(next(reversed(self.client.rooms), self.room))
 
     def want_rooms(self, shown: bool) -> None:
         """A list of rooms was asked for; is it to be shown?"""
