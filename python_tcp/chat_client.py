@@ -152,8 +152,8 @@ class Conversation:
         if room in session.rooms:
             return self._done()
         no_answer = Error("no_answer", "the server does not answer")
-        why = session.refused.get(id, no_answer)
-        return self.fail(why.code, why.content)
+        self._failed.error = self._the_end or session.refused.get(id, no_answer)
+        return False
 
     def leave_room(self, room: str, timeout: float) -> bool:
         """Leave a room, and wait for the answer."""
