@@ -52,22 +52,27 @@ def _port(text: str) -> int:
     return int(text)
 
 # %% ../nbs/33_chat_app.ipynb #c3e06d67
-_ENDINGS = (signal.SIGINT, signal.SIGTERM)
+def _endings() -> list[int]:
+    """The signals that end us; also that of a closed terminal, unless nohup(1) ignores it."""
+    closed = getattr(signal, "SIGHUP", None)  # there is none on Windows
+    if closed is None or signal.getsignal(closed) is signal.SIG_IGN:
+        return [signal.SIGINT, signal.SIGTERM]
+    return [signal.SIGINT, signal.SIGTERM, closed]
 
 
 def _interrupt_once(signum: int, frame: object) -> None:
-    for number in _ENDINGS:
+    for number in _endings():
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 # %% ../nbs/33_chat_app.ipynb #ad4868ed
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
-    """SIGINT and SIGTERM raise `KeyboardInterrupt`, even where a shell had them ignored."""
+    """They raise `KeyboardInterrupt`, even where a shell had SIGINT ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread gets signals
         return
-    before = {number: signal.signal(number, _interrupt_once) for number in _ENDINGS}
+    before = {number: signal.signal(number, _interrupt_once) for number in _endings()}
     try:
         yield
     finally:
@@ -104,9 +109,9 @@ def run_chat_server(
     with _ending_on_signals():
         try:
             _allow_many_files()
-            port = server.start()
+            server.start()
             if on_start is None:
-                _print(f"chat server on {host}:{port}; Ctrl-C ends it")
+                _print(f"chat server on {', '.join(server.addresses)}; Ctrl-C ends it")
             else:
                 on_start(server)
             while server.running:
@@ -114,12 +119,15 @@ def run_chat_server(
         except OSError as error:
             why = error.strerror or error
             return _fail("chat_server", f"can't listen on {host} port {port}: {why}")
+        except RuntimeError as error:  # the system has no more threads
+            return _fail("chat_server", error)
         except StoreFileError as error:
             return _fail("chat_server", f"can't use the data file {error}")
         except KeyboardInterrupt:
             pass
         server.stop()
-    return 0
+    failure = server.failure
+    return _fail("chat_server", f"has failed: {failure!r}") if failure else 0
 
 # %% ../nbs/33_chat_app.ipynb #b71df725
 def _allow_many_files() -> None:
@@ -147,7 +155,7 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 def read_config(path: str | Path) -> Config:
     """Raises `ValueError`, which says what is wrong and where."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # some editors write a BOM
         return msgspec.convert(tomllib.loads(text), Config)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
@@ -230,12 +238,25 @@ def _read_lines(inbox: "queue.SimpleQueue[Any]") -> None:
 class _LineFace:
     """A chat client that reads lines and prints lines."""
 
+    MOST_EVENTS = 1000  # that wait to be printed; then the client reads no more
+
     def __init__(self, client: ChatClient) -> None:
         self.client = client
         self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._controller = ChatController(client, self._do, hold=False)
-        self._leaving = False
-        client.set_event_callback(self.inbox.put)
+        self._leaving = self._calling = False
+        client.set_event_callback(self._heard)
+
+    def leave(self, timeout: float | None = None) -> None:
+        """Say goodbye."""
+        self._calling = True
+        self.client.leave(timeout=timeout)
+
+    def _heard(self, event: ClientEvent) -> None:
+        """On the client's thread. A call of ours waits for events, which nobody prints."""
+        while self.inbox.qsize() >= self.MOST_EVENTS and not self._calling:
+            time.sleep(0.01)
+        self.inbox.put(event)
 
     def converse(self) -> int:
         """Show events and send typed lines until the last event. Returns the exit status."""
@@ -253,7 +274,7 @@ class _LineFace:
                         return 0 if event.code == "left" else 1
             if self._leaving and not self.client.unsent:
                 self._leaving = False
-                self.client.leave()
+                self.leave()
 
     def _next(self) -> ClientEvent | str | _Answer | None:
         while True:
@@ -274,7 +295,9 @@ class _LineFace:
                 self._show(self._controller.typed(typed, time.time()))
 
     def _do(self, call: Callable[[], Error | None]) -> None:
+        self._calling = True
         self.inbox.put(_Answer(call()))  # behind the events that came of it
+        self._calling = False
 
     def _show(self, lines: list[Line]) -> None:
         for line in lines:
@@ -301,15 +324,15 @@ def run_chat_client(
         try:
             if not (client.connect(host, port) and client.join(room)):
                 why = client.error
-                client.leave(timeout=1)
+                face.leave(timeout=1)
                 return _fail("chat_client", why.content if why else "can't join")
             threading.Thread(target=_read_lines, args=[face.inbox], daemon=True).start()
             return face.converse()
         except KeyboardInterrupt:
-            client.leave(timeout=1)
+            face.leave(timeout=1)
             return 0
         except OSError:  # nobody reads what we print
-            client.leave(timeout=1)
+            face.leave(timeout=1)
             sys.stdout = None
             return 1
 

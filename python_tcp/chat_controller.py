@@ -80,12 +80,12 @@ class ClientLike(Protocol):
     @property
     def rooms(
         self,
-    ) -> dict[str, list[str]]: ...  # ours, and who is there; we talk in the last
+    ) -> dict[str, list[str]]: ...  # and who is there; we talk in the last
     @property
-    def unsent(self) -> int: ...
+    def unconfirmed(self) -> list[str]: ...
     @property
     def error(self) -> Error | None: ...
-    def send_message(self, content: str) -> bool: ...
+    def send_message(self, content: str, room: str | None = None) -> bool: ...
     def whisper(self, to: str, content: str) -> bool: ...
     def join(self, room: str) -> bool: ...
     def leave(self, room: str) -> bool: ...
@@ -117,14 +117,25 @@ class ChatView:
         self._wanted_rooms: deque[bool] = deque()  # for each question: show the answer?
         self._heard_error: Error | None = None
         self._told_error: Error | None = None
+        self._waiting_since: float | None = None  # for the server to confirm something
 
     def want_users(self) -> None:
         """The next list of users of our room is to be shown."""
-        self._wanted_users.add(self.room)
+        self._wanted_users.add(next(reversed(self.client.rooms), self.room))
 
     def want_rooms(self, shown: bool) -> None:
         """A list of rooms was asked for; is it to be shown?"""
         self._wanted_rooms.append(shown)
+
+    def unconfirmed(self, now: float) -> list[str]:
+        """What we have said and the server has not confirmed for a second; while the
+        connection is lost, at once.
+        """
+        texts = self.client.unconfirmed
+        if not texts or self._waiting_since is None:
+            self._waiting_since = now if texts else None
+        late = self._waiting_since is not None and now - self._waiting_since >= 1
+        return texts if self.presence is Presence.LOST or late else []
 
     def arrived(self, event: ClientEvent, now: float) -> list[Line]:
         """The lines to show for an event. `now` is Unix time."""
@@ -163,9 +174,7 @@ class ChatView:
             case Welcome():
                 return self._welcome(event)
             case History():
-                seen = [
-                    each for each in event.messages if each.username not in self.ignored
-                ]
+                seen = [m for m in event.messages if m.username not in self.ignored]
                 return history_lines(event.room, seen, me)
             case WhisperReceived(username=who) if not ours:
                 self.whisperer = who
@@ -221,8 +230,9 @@ class ChatView:
 class ChatController:
     """One person's side of a chat: what events and typed lines do. It knows no screen.
 
-    Calls of the client may wait, so `do(call)` has to run `call()` where that is allowed, one
-    after the other, and to hand what it returns to `refused`.
+    Some calls of the client wait, so `do(call)` has to run `call()` where that is allowed, one
+    after the other, and to hand what it returns to `refused`. With `hold`, what need not wait
+    does not: it is said in the room that is shown.
     """
 
     def __init__(
@@ -247,24 +257,25 @@ class ChatController:
         answer = self._answer(typed)
         if isinstance(answer, list):
             return _stamped(answer, now)
-        self._run(answer)
+        here = self.view.hold and self.view.presence is not Presence.CONNECTING
+        if here and typed.command not in ("join", "leave"):
+            return self.refused(None if answer() else self.client.error, now)
+        self._do(lambda: None if answer() else self.client.error)
         return []
 
     def ask_rooms(self, shown: bool = False) -> None:
         """Ask which rooms there are, by default only to know them."""
-        self.view.want_rooms(shown)
-        self._run(self.client.ask_rooms)
-
-    def _run(self, call: Callable[[], bool]) -> None:
-        self._do(lambda: None if call() else self.client.error)
+        if self.client.ask_rooms():
+            self.view.want_rooms(shown)
 
     def _answer(self, typed: Typed) -> Callable[[], bool] | list[Line]:
         client, view = self.client, self.view
+        shown = (view.room or None) if view.hold else None
         match typed:
             case Typed("say", (text,)):
-                return partial(client.send_message, text)
+                return partial(client.send_message, text, shown)
             case Typed("me", (text,)):
-                return partial(client.send_message, f"/me {text}")
+                return partial(client.send_message, f"/me {text}", shown)
             case Typed("whisper", (name, text)):
                 return partial(client.whisper, name, text)
             case Typed("reply", (text,)) if view.whisperer:
@@ -306,9 +317,8 @@ class ChatController:
         if same_name(name, self.client.username):
             return [notice("You can't ignore yourself.", "!!")]
         people = {who.lower() for users in rooms.values() for who in users}
-        if name not in ignored and name.lower() not in people | {
-            self.view.whisperer.lower()
-        }:
+        people.add(self.view.whisperer.lower())
+        if name not in ignored and name.lower() not in people:
             return [notice(f"{name} is in none of your rooms.", "!!")]
         if ignored.toggle(name):
             return [notice(f"{name} is ignored now. The same once more ends that.")]
@@ -316,9 +326,7 @@ class ChatController:
 
 # %% ../nbs/27_chat_controller.ipynb #3dc6c19c
 def _stamped(lines: list[Line], now: float) -> list[Line]:
-    return [
-        line if line.time is not None else line._replace(time=now) for line in lines
-    ]
+    return [line._replace(time=now) if line.time is None else line for line in lines]
 
 # %% ../nbs/27_chat_controller.ipynb #5ea2521c
 def parts_of_bar(chat: ChatController, now: float) -> list[str]:
@@ -328,14 +336,13 @@ def parts_of_bar(chat: ChatController, now: float) -> list[str]:
     room = f"{one_row(view.room)}: {people} {'person' if people == 1 else 'people'}"
     counts = view.unread.counts().items()
     unread = ", ".join(f"{one_row(name)} {count}" for name, count in counts)
-    unsent = client.unsent
+    waiting = view.unconfirmed(now)
+    how = "sent" if view.presence is Presence.LOST else "confirmed"
     return [
         room if view.room else "in no room",
         unread and f"unread: {unread}",
         view.away and f"you are {one_row(view.away)[:20]}",
-        f"{unsent} not sent yet"
-        if unsent > (view.presence is not Presence.LOST)
-        else "",
+        f"{len(waiting)} not {how} yet" if waiting else "",
         connection(view, now),
     ]
 

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .delivery import TokenBucket
@@ -20,6 +20,7 @@ from .loop import EventLoop, KeepAlive
 from .members import Delivery
 from .messages import StoreError
 from .protocol import Command, Dialect, Error, Event, Goodbye, Limits, Ping
+from .protocol import RoomList, UserList
 from .rooms import Rooms
 from .server import EventDrivenTCPServer
 
@@ -27,7 +28,7 @@ from .server import EventDrivenTCPServer
 log = logging.getLogger("python_tcp.chat_server")
 
 # %% ../nbs/21_chat_fanout.ipynb #70549642
-Commands = Sequence[Command | Error]  # what a dialect has made of some bytes
+Commands = Iterable[Command | Error]  # what a dialect has made of some bytes
 
 # %% ../nbs/21_chat_fanout.ipynb #c0ffee01
 class ChatConnection:
@@ -51,7 +52,7 @@ class ChatConnection:
         self.bucket = TokenBucket(burst, loop.now) if burst else None
         self.bad_lines = 0  # in a row
         self.ended = False
-        self._later: Commands = ()
+        self._later: Commands = ()  # they are decoded when they are looked at
         self.keep_alive.start()
 
     def _ping(self) -> None:
@@ -59,6 +60,10 @@ class ChatConnection:
 
     def _give_up(self) -> None:
         self._server.close(self.client, "idle")
+
+    def charge(self, bucket: TokenBucket | None) -> None:
+        """From now on, what it says is paid from this bucket."""
+        self.bucket = bucket
 
     def count(self, is_bad: bool) -> None:
         """Count a line."""
@@ -179,12 +184,15 @@ _Part = tuple[_Encoder, tuple[int, ...]]  # of the receivers: those of one diale
 class EventSender:
     """Sends events to connections. Each event is encoded once for each dialect."""
 
+    LISTS = 64  # so many are kept encoded
+
     def __init__(self, server: EventDrivenTCPServer) -> None:
         self._server = server
         self.connections: dict[int, ChatConnection] = {}
         self._speakers: Counter[type] = Counter()  # connections, by dialect
         self._encoders: dict[type, _Encoder] = {}
         self._parts: dict[int, tuple[tuple[int, ...], list[_Part]]] = {}
+        self._lists: dict[tuple[type, int], tuple[Event, bytes]] = {}  # encoded
 
     def add(self, connection: ChatConnection) -> None:
         self.connections[connection.client] = connection
@@ -212,7 +220,10 @@ class EventSender:
             elif len(to) == 1:
                 connection = self.connections.get(to[0])
                 if connection is not None:
-                    data = connection.dialect.encode(event)
+                    if type(event) in (UserList, RoomList):
+                        data = self._encoded(connection.dialect, event)
+                    else:
+                        data = connection.dialect.encode(event)
                     if not server.send(to[0], data):  # it takes no more
                         connection.end()
             elif to and common is not None:
@@ -221,6 +232,15 @@ class EventSender:
                 for encode, part in self._split(to):
                     server.broadcast(encode(event), part)
         self._parts.clear()
+
+    def _encoded(self, dialect: Dialect, event: Event) -> bytes:
+        """A list is the same object until it changes: so long, it is encoded once."""
+        key = type(dialect), id(event)
+        if key not in self._lists:
+            if len(self._lists) >= self.LISTS:
+                self._lists.clear()  # most have changed since
+            self._lists[key] = event, dialect.encode(event)
+        return self._lists[key][1]
 
     def _split(self, to: tuple[int, ...]) -> list[_Part]:
         """The receivers by dialect: the same tuples for the same `to`, as `broadcast`

@@ -7,12 +7,14 @@ __all__ = ['SESSION_TRANSITIONS', 'ClientEvent', 'SessionState', 'Disconnected',
 
 # %% ../nbs/24_chat_session.ipynb #5ce53243
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from .delivery import SendQueue
 from .protocol import Command, Error, Event, Goodbye, History, MessageId, Ok
-from .protocol import Ping, Pong, SetStatus, UserLeft, Welcome
+from .protocol import Ping, Pong, SetStatus, StatusChanged, UserLeft
+from .protocol import Welcome
 from .room_views import HistoryGap, RoomEvent, RoomViews
 
 # %% ../nbs/24_chat_session.ipynb #bbfdc705
@@ -69,9 +71,15 @@ def _pace(welcome: Welcome) -> tuple[float, float]:
 
 # %% ../nbs/24_chat_session.ipynb #25d2e1d5
 def _no_way_back(error: Error) -> Goodbye:
-    """The last event when we may not come back; a file that can't be read may be better later."""
-    later = 5.0 if error.code == "no_history" else None
+    """The last event when we may not come back. Later it may be better: a file can't be
+    read just now, or our name is kept for somebody.
+    """
+    later = 5.0 if error.code == "no_history" else error.retry_after
     return Goodbye(error.code, error.content, later is not None, later)
+
+# %% ../nbs/24_chat_session.ipynb #c3b9c55a
+# A message that was refused with one of these is said again, in its place.
+_REFUSED_FOR_NOW = {"rate_limited", "not_saved", "out_of_order"}
 
 # %% ../nbs/24_chat_session.ipynb #4e242d3a
 class ClientSession:
@@ -80,13 +88,21 @@ class ClientSession:
     After each call, `send_queue` has what is to be sent. Times are in seconds, of any clock.
     """
 
-    def __init__(self, username: str) -> None:
-        self.username, self.status = username, "online"
+    def __init__(
+        self, username: str, before: "ClientSession | None" = None
+    ) -> None:  # `before`: an earlier one, from which we take the name back
+        self.username, self.status = username, "online"  # as the server has them
+        self._new_status: str | None = None  # it has no answer yet
         self.state = SessionState.IDLE
         self.token: str | None = None  # the server knows us by it
-        self.error: Error | None = None  # why something was not done
+        self.error: Error | None = None  # the last refusal
+        self.refused: dict[MessageId, Error] = {}  # the last ones with an `id`
+        self._in_trouble = False  # the server can't keep what we say, and we told so
         self.goodbye: Goodbye | None = None  # the last event
-        self._ids = itertools.count(1)
+        self._ids: Iterator[int] = before._ids if before else itertools.count(1)
+        self._old_token: str | None = None
+        if before is not None:
+            self._old_token = before.token or before._old_token
         self.send_queue = SendQueue()
         self.send_queue.hold()
         self.rooms = RoomViews(self.send_queue, self._ids)
@@ -102,24 +118,19 @@ class ClientSession:
     def next_id(self) -> int:
         return next(self._ids)
 
-    def fail(self, error: Error) -> None:
-        """Something can't be done."""
-        self.error = error
-
     def say(self, command: Command) -> None:
         """Have a command sent, now or after coming back."""
         if isinstance(command, SetStatus):
-            self.status = command.status
+            self._new_status = command.status
         self.send_queue.add(command)
 
     def join(self, room: str) -> MessageId | None:
         """Talk in a room. Where we are not in it, ask, and return the question's id."""
-        self.error = None
         if self.rooms.switch_to(room):
             return None
         if self.state is SessionState.IDLE:
             self._turn("join")
-        return self.rooms.join(room, self.username, self.token)
+        return self.rooms.join(room, self.username, self.token or self._old_token)
 
     def disconnected(self, why: Goodbye) -> Goodbye:
         """The connection has ended: because of `why`, if the server did not say why.
@@ -149,8 +160,9 @@ class ClientSession:
             return []
         if self.rooms.rejoin(self.username, self.token):
             return []
-        if self.status != "online":
-            self.send_queue.add(SetStatus(self.status), first=True)
+        status = self._new_status or self.status
+        if status != "online":
+            self.send_queue.add(SetStatus(status), first=True)
         self._turn("caught up" if self.rooms else "no rooms")
         return [Reconnected()]
 
@@ -169,6 +181,7 @@ class ClientSession:
             return []
         if isinstance(event, Ok | History) and event.id is not None:
             self.send_queue.acknowledge(event.id)
+            self._in_trouble = False
         told: list[ClientEvent] = [event]
         match event:
             case Welcome():
@@ -181,6 +194,8 @@ class ClientSession:
                 told = []
             case UserLeft(username=self.username):
                 self.rooms.pop(event.room, None)
+            case StatusChanged(username=self.username):
+                self.status, self._new_status = event.status, None
             case _:
                 told = [*self.rooms.receive(event)]
         return [*told, *self._resume_next()]
@@ -195,10 +210,17 @@ class ClientSession:
         return [*self.rooms.welcome(event)]
 
     def _refused(self, event: Error, now: float) -> list[ClientEvent]:
-        if event.code == "rate_limited" and event.id is not None:
-            if self.send_queue.requeue(event.id, now, event.retry_after or 1.0):
-                return []
+        if event.code in _REFUSED_FOR_NOW and event.id is not None:
+            pause = 1.0 if event.retry_after is None else event.retry_after
+            if self.send_queue.requeue(event.id, now, pause):
+                return self._trouble(event)
         self.error = event
+        if event.id is None:
+            self._new_status = None  # it may have been that; then it is not repeated
+        else:
+            self.refused[event.id] = event
+            if len(self.refused) > SendQueue.WINDOW:
+                del self.refused[next(iter(self.refused))]
         told, room = self.rooms.refused(event)
         if self.state is SessionState.JOINING and not self.rooms.joining:
             self._turn("refused")
@@ -209,3 +231,11 @@ class ClientSession:
             return [*told]
         del self.rooms[room]
         return [*told, UserLeft(room, self.username, 0.0)]
+
+    def _trouble(self, event: Error) -> list[ClientEvent]:
+        """What to tell of a message that will be said later: if the server can't keep
+        it, that, but once.
+        """
+        before = self._in_trouble
+        self._in_trouble = before or event.code == "not_saved"
+        return [] if before or not self._in_trouble else [event]

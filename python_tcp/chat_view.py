@@ -93,20 +93,27 @@ def _whisper_line(whisper: WhisperReceived, me: str) -> Line:
     return Line(whisper.timestamp, " ~", spans, bell=not own and mentions(text, me))
 
 # %% ../nbs/26_chat_view.ipynb #49afce08
+MOST_NAMES = 1000  # in one list; a server should send fewer
+
+
 def _answer(event: UserList | RoomList | History) -> str:
     """The answer to a question, as a text."""
     match event:
         case UserList(room=room, users=users, statuses=statuses):
             known = {who: f" ({one_row(status)})" for who, status in statuses.items()}
-            return f"in {room}: " + ", ".join(
-                one_row(who) + known.get(who, "") for who in users
-            )
+            shown = [one_row(who) + known.get(who, "") for who in users]
+            return f"in {one_row(room)}: " + _list(shown, event.more)
         case RoomList(rooms=rooms):
-            sizes = (f"{one_row(room.room)} ({room.users})" for room in rooms)
-            return "rooms: " + ", ".join(sizes)
+            sizes = [f"{one_row(room.room)} ({room.users})" for room in rooms]
+            return "rooms: " + _list(sizes, event.more)
         case History(room=room, messages=messages):
             lines = (line.plain() for each in messages if (line := line_of(each)))
-            return "\n".join([_title(room, len(messages)), *lines])
+            return "\n".join([_title(one_row(room), len(messages)), *lines])
+
+
+def _list(shown: list[str], more: bool) -> str:
+    more = more or len(shown) > MOST_NAMES
+    return ", ".join(shown[:MOST_NAMES] + ["..."] * more)
 
 # %% ../nbs/26_chat_view.ipynb #e89bcf35
 def _title(room: str, count: int) -> str:
@@ -155,7 +162,7 @@ def line_of(event: ClientEvent, me: str = "") -> Line | None:
         case Error(content=content) | Goodbye(content=content):
             return notice(content, "!!")
         case UserList() | RoomList() | History():
-            return notice(_answer(event))
+            return Line(None, "--", (Span(_answer(event), GREY),))
         case Disconnected() | Reconnected() | HistoryGap():
             return notice(*_of_the_connection(event))
     return None

@@ -121,7 +121,8 @@ class ServerConsole:
 
     def started(self, host: str, port: int) -> None:
         """The port is open."""
-        text = f"chat server on {host}:{port}; Ctrl-C ends it"
+        addresses = ", ".join(self._server.addresses)
+        text = f"chat server on {addresses}; Ctrl-C ends it"
         _tell(text, event="start", host=host, port=port)
         if sys.stdin and sys.stdin.isatty():
             threading.Thread(target=self._answer, daemon=True).start()

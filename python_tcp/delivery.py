@@ -12,7 +12,9 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from .protocol import Command, Message, MessageId
+from msgspec.structs import replace
+
+from .protocol import Command, Message, MessageId, SendMessage, Whisper
 
 # %% ../nbs/20_delivery.ipynb #7c609d36
 class ReorderBuffer:
@@ -63,16 +65,19 @@ class TokenBucket:
         self.tokens, self.filled = float(burst), now
         self.refused = 0  # in a row
 
-    def wait(self, burst: float, rate: float, now: float) -> float:
-        """Take a token, and return 0; or return in how many seconds there will be one."""
+    def wait(self, burst: float, rate: float, now: float, price: float = 1.0) -> float:
+        """Take a token, or what the `price` is (never more than the burst), and return 0;
+        or return in how many seconds there will be as many.
+        """
+        price = min(price, burst)
         self.tokens = min(burst, self.tokens + max(0.0, now - self.filled) * rate)
         self.filled = now
-        if self.tokens >= 1 - 1e-6 * (1 + rate):  # Unix time in a float is no finer
-            self.tokens = max(0.0, self.tokens - 1)
+        if self.tokens >= price - 1e-6 * (1 + rate):  # Unix time in a float is no finer
+            self.tokens = max(0.0, self.tokens - price)
             self.refused = 0
             return 0.0
         self.refused += 1
-        return math.ceil((1 - self.tokens) / rate * 1000) / 1000
+        return math.ceil((price - self.tokens) / rate * 1000) / 1000
 
 # %% ../nbs/20_delivery.ipynb #d8bdd54d
 class _Entry(NamedTuple):
@@ -87,21 +92,32 @@ class SendQueue:
     """What is to be sent, in order, until the server has it. Times are in seconds.
 
     A command with an `id` is kept until `acknowledge(id)`; after `disconnected()` it is due
-    again, with the same `id`.
+    again, with the same `id`. Each names the one before it, if that has no answer yet: when
+    the server refuses one, it refuses what follows, and all is sent again in order.
     """
 
     WINDOW = 64  # so many may be without an answer at a time
+    SLOWEST = 0.1  # commands a second: what a server may ask of us
+    LONGEST = 60.0  # seconds: as long as it may have us wait
 
     def __init__(self) -> None:
         self._waiting: list[_Entry] = []  # a heap: what is to be sent next is in front
         self._unanswered: dict[MessageId, _Entry] = {}
         self._count = 0
         self._not_before = 0.0
+        self._going_back = False  # one was refused: wait for the answers to the rest
         self.open = True  # False: only what goes first may be sent
+        self._burst = self._rate = 0.0
         self.set_pace(0, 1.0, 0.0)
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._unanswered)
+
+    @property
+    def commands(self) -> list[Command]:
+        """All of them that have no answer yet, in order."""
+        entries = [*self._waiting, *self._unanswered.values()]
+        return [entry.command for entry in sorted(entries, key=lambda each: each[:2])]
 
     def hold(self) -> None:
         """Send only what goes first, until `release`."""
@@ -112,9 +128,15 @@ class SendQueue:
         self.open = True
 
     def set_pace(self, burst: float, rate: float, now: float) -> None:
-        """What the server allows; the queue keeps to half of the burst. 0: anything."""
-        self._burst, self._rate = max(1.0, burst / 2) if burst else 0.0, rate
-        self._bucket = TokenBucket(self._burst, now)
+        """What the server allows; the queue keeps to half of the burst. 0: anything.
+
+        The same once more fills no bucket: a new connection has no right to a new burst.
+        """
+        burst = max(1.0, min(burst / 2, 1e6)) if burst else 0.0
+        pace = burst, max(rate, self.SLOWEST)
+        if pace != (self._burst, self._rate):
+            self._burst, self._rate = pace
+            self._bucket = TokenBucket(burst, now)
         self._window = int(min(self.WINDOW, self._burst or self.WINDOW))
 
     def add(self, command: Command, first: bool = False) -> None:
@@ -134,15 +156,27 @@ class SendQueue:
                     self._not_before = now + wait
                     break
             entry = heapq.heappop(self._waiting)
+            commands.append(self._following(entry.command))
             if (id := getattr(entry.command, "id", None)) is not None:
                 self._unanswered[id] = entry
-            commands.append(entry.command)
         return commands
+
+    def _following(self, command: Command) -> Command:
+        """The command, which names the one that must be taken before it."""
+        if not isinstance(command, SendMessage | Whisper) or command.id is None:
+            return command
+        for id, entry in reversed(self._unanswered.items()):
+            if isinstance(entry.command, SendMessage | Whisper):
+                return replace(command, follows=id)
+        return command
 
     def _may_send(self) -> bool:
         if not self._waiting or len(self._unanswered) >= self._window:
             return False
-        return self.open or not self._waiting[0].later
+        if not self._waiting[0].later:
+            return True
+        self._going_back &= any(entry.later for entry in self._unanswered.values())
+        return self.open and not self._going_back
 
     def pause(self, now: float) -> float | None:
         """In how many seconds `due` has more; None: after the next answer or `add`."""
@@ -153,11 +187,15 @@ class SendQueue:
         return self._unanswered.pop(id, None) is not None
 
     def requeue(self, id: MessageId, now: float, pause: float) -> bool:
-        """The server does not want it yet: send it again after `pause`, in its place."""
+        """The server does not want it yet: send it again after `pause`, in its place, and
+        nothing before all that is on its way is answered.
+        """
         if (entry := self._unanswered.pop(id, None)) is None:
             return False
         heapq.heappush(self._waiting, entry)
-        self._not_before = now + pause
+        pause = min(max(pause, 0.0), self.LONGEST)
+        self._not_before = max(self._not_before, now + pause)
+        self._going_back = True
         return True
 
     def disconnected(self) -> None:
@@ -165,7 +203,7 @@ class SendQueue:
         entries = [*self._waiting, *self._unanswered.values()]
         self._waiting = sorted(entry for entry in entries if entry.later)
         self._unanswered.clear()
-        self._not_before = 0.0
+        self._not_before, self._going_back = 0.0, False
 
 # %% ../nbs/20_delivery.ipynb #fc6d16be
 def backoff_delays(
@@ -173,11 +211,12 @@ def backoff_delays(
     longest: float = 30.0,
     random: Callable[[], float] = random.random,
 ) -> Iterator[float]:
-    """How long to wait before each attempt, in seconds: exponential backoff, equal jitter.
+    """How long to wait before each attempt, in seconds: exponential backoff, full jitter.
 
-    They double up to `longest`. Source: Brooker, *Exponential Backoff And Jitter*, 2015.
+    The longest that they can be doubles up to `longest`; none is shorter than a twentieth
+    of `shortest`. Source: Brooker, *Exponential Backoff And Jitter*, 2015.
     """
     delay = shortest
     while True:
-        yield delay * (0.5 + random() / 2)
+        yield max(delay * random(), shortest / 20)
         delay = min(longest, delay * 2)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from selectors import EVENT_READ, SelectorKey
 
 # %% ../nbs/04_loop.ipynb #9b70268c
@@ -154,7 +155,7 @@ class EventLoop:
         self._hooks: list[Callback] = []
         self._flushes: list[Callback] = []
         self._calls: deque[Callback] = deque()  # from other threads
-        self._waker, self._running = Waker(), True
+        self._waker, self._running, self._ended = Waker(), True, False
         self._thread_id: int | None = None  # of the thread in `run`
         self.watch(self._waker.sock, EVENT_READ, self._run_calls)
 
@@ -186,10 +187,18 @@ class EventLoop:
         """Run `flush` once, at the very end of this tick."""
         self._flushes.append(flush)
 
-    def call_threadsafe(self, callback: Callback) -> None:
-        """Have the loop run `callback` soon. The one door for other threads."""
+    def call_threadsafe(self, callback: Callback) -> bool:
+        """Have the loop run `callback` soon. The one door for other threads.
+
+        False if the loop has ended, and will not run it.
+        """
         self._calls.append(callback)
         self._waker.wake()
+        if self._ended:  # it may have looked for calls before this one was there
+            with suppress(ValueError):
+                self._calls.remove(callback)
+                return False
+        return True
 
     def tick(self, longest: float | None = None) -> None:
         """One turn. Waits until something happens, at most `longest` seconds."""
@@ -246,6 +255,8 @@ class EventLoop:
             self._run_calls(EVENT_READ)  # what was asked for before it ran comes first
             while self._running:
                 self.tick()
+            self._ended = True
+            self._run_calls(EVENT_READ)  # those who were told True before
         finally:
             self._thread_id = None
             self.close()
@@ -265,6 +276,8 @@ class EventLoop:
         return self._thread_id == threading.get_ident()
 
     def close(self) -> None:
+        self._ended = True
+        self._calls.clear()
         self._selector.close()
         self._waker.close()
 
@@ -344,6 +357,7 @@ class KeepAlive:
         self._silence.close()
         if self._answer is not None:
             self._answer.cancel()
+        self._ping = self._on_dead = lambda: None  # no cycle with our owner is left
 
     def _ask(self) -> None:
         self._answer = self._loop.call_later(self._ping_timeout, self._on_dead)

@@ -117,9 +117,10 @@ def _nothing(*args: object) -> None:
 class Output:
     """Writes what is queued once a tick, and goes on when a full socket has room again.
 
-    Limits: `max_output` bytes that may wait after a tick, `output_timeout` seconds in
-    which the socket may take nothing. It calls `changed()` when `blocked`, `overflowed`
-    or `all_sent` is not what it was, and `failed(reason)` when no more can be sent.
+    Limits: `max_output` bytes that may wait, beside one larger chunk that is being sent;
+    `output_timeout` seconds in which the socket may take nothing. It calls `changed()`
+    when `blocked`, `overflowed` or `all_sent` is not what it was, and `failed(reason)`
+    when no more can be sent.
     """
 
     def __init__(
@@ -132,20 +133,26 @@ class Output:
         self.buffer = WriteBuffer()
         self._stalled = IdleTimer(loop, output_timeout, self._too_slow)
         self.blocked = False  # the socket is full: wait until it has room
-        self.overflowed = False  # more was waiting than may
+        self.overflowed = False  # more would have waited than may
         self.all_sent = False  # after `finish`: the kernel has everything, and the end
         self._flush_asked = self._must_settle = False
         self._refusing = self._finishing = False
+        self._large = 0  # bytes of the last chunk that had to go alone
 
     def put(self, data: bytes) -> bool:
         """Queue `data` for the end of the tick. False if too much is waiting."""
-        if self.buffer.size > self._max_output and not self._make_room():
-            return False
-        self.buffer.add(data)
+        if type(data) is not bytes:
+            data = as_bytes(data)
+        most = self._max_output - len(data)
+        fits = not self._refusing
+        if fits and self.buffer.size > most:
+            fits = self._make_room(most)
+        if fits:
+            self.buffer.add(data)
         if not self._flush_asked:
             self._flush_asked = True
             self._loop.flush_later(self._flush)
-        return True
+        return fits
 
     def finish(self, last_words: bytes) -> None:
         """Queue the last bytes. When all is sent, our half of the connection closes."""
@@ -182,14 +189,13 @@ class Output:
 
     def _settle(self) -> None:
         """After a write that was not the usual one: look at what is left."""
-        too_much = self._refusing or self.buffer.size > self._max_output
         was_blocked, self.blocked = self.blocked, self.buffer.size > 0
         self._must_settle = False
         if self.blocked != was_blocked:
             self._stalled.start() if self.blocked else self._stalled.stop()
         if self._finishing and not self.blocked:
             self._finish_our_half()
-        elif too_much and not self._finishing and not self.overflowed:
+        elif self._refusing and not self._finishing and not self.overflowed:
             self.buffer.truncate()  # a part of it may be sent; the rest is never read
             self.overflowed = True
         elif self.blocked == was_blocked:
@@ -203,14 +209,18 @@ class Output:
         except OSError:  # the peer is gone already; reading will tell
             pass
 
-    def _make_room(self) -> bool:
-        """Write before the end of the tick, because a lot is waiting."""
-        if not self._refusing and not self.blocked:
+    def _make_room(self, most: int) -> bool:
+        """Write before the end of the tick. May more than `most` bytes wait now?"""
+        if not self.blocked:
             try:
                 self.buffer.write_to(self._send)
             except OSError:  # not now, or never again: the flush will see which
                 pass
-        if self.buffer.size > self._max_output:
+        if not self.buffer.size:  # a chunk that comes alone may be of any size
+            self._large = max(0, self._max_output - most)
+        first = len(self.buffer.peek())
+        large = min(first, self._large) if first > self._max_output else 0
+        if self.buffer.size and self.buffer.size - large > most:
             self._refusing = self._must_settle = True  # whatever the flush does
         return not self._refusing
 

@@ -9,7 +9,9 @@ __all__ = ['log', 'ChatLink', 'CallbackDispatcher', 'Backoff', 'Reconnector']
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from .chat_session import ClientEvent, ClientSession, Disconnected
@@ -87,9 +89,11 @@ class ChatLink:
         if pause is not None:
             self._timer = self._client.loop.call_later(pause, go_on)
 
-    def close(self) -> None:
-        """Send what is queued, then close. From any thread; it waits for the link's own."""
-        self._client.close()
+    def close(self, timeout: float | None = None) -> None:
+        """Send what is queued, then close. From any thread; it waits for the link's own,
+        at most `timeout` seconds.
+        """
+        self._client.close(timeout)
 
     def abort(self, reason: str) -> None:
         """End the connection now."""
@@ -132,12 +136,16 @@ class ChatLink:
 
 # %% ../nbs/28_reconnector.ipynb #019aa67c
 class CallbackDispatcher:
-    """Calls two callbacks with what happens, one call at a time, whichever thread tells it."""
+    """Calls two callbacks with what happens, one call at a time and in order, whichever
+    thread tells it.
+    """
 
     def __init__(self) -> None:
         self._on_line: Callable[[str], object] = lambda line: None
         self._on_event: Callable[[ClientEvent], object] = lambda event: None
         self._one_at_a_time = threading.RLock()
+        self._waiting: deque[tuple[ClientEvent, str, Callable[[ClientEvent], bool]]]
+        self._waiting = deque()
         self._thread: int | None = None  # the one that is in a callback
 
     def set_message_callback(self, callback: Callable[[str], object]) -> None:
@@ -153,20 +161,39 @@ class CallbackDispatcher:
         event: ClientEvent,
         me: str,
         wanted: Callable[[ClientEvent], bool] = lambda event: True,
+        timeout: float = -1,
     ) -> None:
-        """Call both, if the event is still `wanted` when its turn has come."""
-        with self._one_at_a_time:
-            if not wanted(event):
+        """Call both, if the event is still `wanted` when its turn has come.
+
+        If a callback lasts longer than `timeout` seconds (-1: for ever), the thread that
+        is in it calls them, afterwards.
+        """
+        self._waiting.append((event, me, wanted))
+        first = True
+        while first or self._waiting:  # some may come after we have looked
+            first = False
+            if not self._one_at_a_time.acquire(timeout=timeout):
                 return
-            before, self._thread = self._thread, threading.get_ident()
             try:
-                self._on_event(event)
-                if (line := line_of(event, me)) is not None:
-                    self._on_line(line.plain())
-            except Exception:  # the callback's fault; the chat goes on
-                log.exception("a callback failed")
+                while self._waiting:
+                    self._call(*self._waiting.popleft())
             finally:
-                self._thread = before
+                self._one_at_a_time.release()
+
+    def _call(
+        self, event: ClientEvent, me: str, wanted: Callable[[ClientEvent], bool]
+    ) -> None:
+        if not wanted(event):
+            return
+        before, self._thread = self._thread, threading.get_ident()
+        try:
+            self._on_event(event)
+            if (line := line_of(event, me)) is not None:
+                self._on_line(line.plain())
+        except Exception:  # the callback's fault; the chat goes on
+            log.exception("a callback failed")
+        finally:
+            self._thread = before
 
     def runs_here(self) -> bool:
         """Are we in a callback?"""
@@ -176,20 +203,27 @@ class CallbackDispatcher:
 class Backoff:
     """When to try again, and when to give up. Times are in seconds."""
 
+    STABLE = 30.0  # a connection that lasts so long makes up for those that did not
+    LONGEST = 600.0  # as long as a server may have us wait
+
     def __init__(self, patience: float) -> None:
         self.patience = patience
-        self.reset()
-
-    def reset(self) -> None:
-        """It has worked: a next loss is a new one."""
         self._delays = backoff_delays()
         self._lost_at: float | None = None
+        self._back_at: float | None = None
+
+    def connected(self, now: float) -> None:
+        """We are back: our patience begins anew, but the pauses do so only after a while."""
+        self._lost_at, self._back_at = None, now
 
     def next_pause(self, now: float, at_least: float = 0.0) -> float | None:
         """How long to wait before the next attempt. None: our patience would run out."""
         if self._lost_at is None:
             self._lost_at = now
-        pause = max(next(self._delays), at_least)
+        if self._back_at is not None and now - self._back_at >= self.STABLE:
+            self._delays = backoff_delays()
+        self._back_at = None
+        pause = max(next(self._delays), min(at_least, self.LONGEST))
         return pause if now + pause <= self._lost_at + self.patience else None
 
 # %% ../nbs/28_reconnector.ipynb #6c1d298a
@@ -230,15 +264,17 @@ class Reconnector:
         self._address = (host, port)
         return self._connect()
 
-    def stop(self) -> None:
-        """End the session. Nothing comes after its last event. From any thread."""
+    def stop(self, timeout: float | None = None) -> None:
+        """End the session, in about `timeout` seconds. Nothing comes after its last event.
+        From any thread.
+        """
         self._leaving.set()
         link = self._link
         if link is not None and self._dispatcher.runs_here():
             link.call_soon(link.close)  # a callback can't wait for its own thread
         elif link is not None:
-            link.close()
-        self._end(_LEFT)
+            link.close(timeout)
+        self._end(_LEFT, -1 if timeout is None else 0.05)
 
     def send(self, command: Command) -> bool:
         """Send a command past the queue. From any thread."""
@@ -267,27 +303,42 @@ class Reconnector:
         return None
 
     def _opened(self, link: ChatLink) -> None:
-        with self._changed:
-            told = self._session.resume()
-        self._tell(told)
+        with self._or_end():
+            with self._changed:
+                told = self._session.resume()
+            self._tell(told)
         self._pump(link)
 
     def _received(self, link: ChatLink, event: Event) -> None:
-        with self._changed:
-            told = self._session.receive(event, time.monotonic())
-        self._tell(told)
+        with self._or_end():
+            with self._changed:
+                told = self._session.receive(event, time.monotonic())
+            self._tell(told)
         if self._session.goodbye is not None:
             link.close()
 
     def _pump(self, link: ChatLink) -> None:
         """Send what is due, and see to it that the rest will be."""
-        with self._changed:
-            if link is not self._link or self._session.state is SessionState.ENDED:
-                return
-            queue, now = self._session.send_queue, time.monotonic()
-            commands, pause = queue.due(now), queue.pause(now)
-        link.send_all(commands, pause, lambda: self._pump(link))
+        with self._or_end():
+            with self._changed:
+                if link is not self._link or self._session.state is SessionState.ENDED:
+                    return
+                queue, now = self._session.send_queue, time.monotonic()
+                commands, pause = queue.due(now), queue.pause(now)
+            link.send_all(commands, pause, lambda: self._pump(link))
+        if self._session.goodbye is not None:
+            link.close()
         self._wake()  # somebody may wait until all is sent
+
+    @contextmanager
+    def _or_end(self) -> Iterator[None]:
+        """An error of our own would happen again over the next connection: it is the end."""
+        try:
+            yield
+        except Exception as error:
+            log.exception("a bug in this program")
+            why = f"A bug in this program: {error!r}"
+            self._session.goodbye = Goodbye("bug", why, False)
 
     def _closed(self, link: ChatLink) -> None:
         with self._changed:
@@ -314,17 +365,18 @@ class Reconnector:
                 return
             reason, at_least = f"{trouble[:1].upper()}{trouble[1:]}.", 0.0
 
-    def _end(self, last: Goodbye) -> None:
+    def _end(self, last: Goodbye, timeout: float = -1) -> None:
         with self._changed:
             if not self._session.end(last):
                 return
-        self._tell([last])
+        self._tell([last], timeout)
 
-    def _tell(self, events: list[ClientEvent]) -> None:
+    def _tell(self, events: list[ClientEvent], timeout: float = -1) -> None:
+        me, notify = self._session.username, self._dispatcher.notify
         for event in events:
             if isinstance(event, Reconnected):
-                self._backoff.reset()
-            self._dispatcher.notify(event, self._session.username, self._is_wanted)
+                self._backoff.connected(time.monotonic())
+            notify(event, me, self._is_wanted, timeout)
         self._wake()  # now: what they wait for has been shown
 
     def _is_wanted(self, event: ClientEvent) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .delivery import ReorderBuffer, SendQueue
 from .protocol import MAX_PAGE, Error, Event, GetHistory, History, Join
+from .protocol import ListUsers
 from .protocol import Message, MessageId, UserJoined, UserLeft, UserList
 from .protocol import Welcome
 
@@ -96,8 +97,9 @@ class RoomView:
         """Somebody comes or goes."""
         match event:
             case UserList(users=users):
-                self.users = users
-            case UserJoined(username=username):
+                known = [] if event.after is None else self.users
+                self.users = known + [user for user in users if user not in known]
+            case UserJoined(username=username) if username not in self.users:
                 self.users.append(username)
             case UserLeft(username=username) if username in self.users:
                 self.users.remove(username)
@@ -186,6 +188,9 @@ class RoomViews(dict[str, RoomView]):
                 return self._read(view, event)
             case UserList() | UserJoined() | UserLeft() if view is not None:
                 view.presence(event)
+                if isinstance(event, UserList) and event.more:
+                    rest = ListUsers(event.room, event.users[-1])
+                    self._queue.add(rest, first=True)
                 if view.behind and isinstance(event, UserList):
                     return []
         return [event]

@@ -11,26 +11,16 @@ from functools import partial
 from typing import Any
 
 from .members import CommandError, Delivery, Room, Session, SessionTable
-from .members import User, session_key, user_list
+from .members import User, session_key
 from .messages import Archive, MemoryStore, MessageStore, Rollback, StoreError
-from .protocol import MAX_LINE, MAX_PAGE, Command, Error, History, Limits
-from .protocol import GetHistory, Join, Leave, ListRooms, ListUsers
-from .protocol import MessageId, Ok, Ping, Pong, RoomList, RoomSize
-from .protocol import SendMessage, SetStatus, StatusChanged, UserJoined
-from .protocol import UserLeft, Welcome, Whisper, WhisperReceived, goodbye
+from .places import Places
+from .protocol import Command, Error, GetHistory, History, Join, Leave
+from .protocol import Limits, ListRooms, ListUsers, MessageId, Ok, Ping
+from .protocol import Pong, SendMessage, SetStatus, StatusChanged
+from .protocol import UserLeft, Whisper, WhisperReceived, goodbye
 
 # %% ../nbs/15_rooms.ipynb #884f5e5c
 _all_ = ["Delivery", "MemoryStore", "MessageStore", "StoreError", "session_key"]
-
-# %% ../nbs/15_rooms.ipynb #f3c2c34a
-def _welcome(user: User, room: Room, limits: Limits, epoch: str) -> Welcome:
-    """The first words to somebody who has entered a room, with what the server allows."""
-    known: dict[str, float] = {"line": MAX_LINE, "content": 4000}
-    known |= {"rooms": limits.rooms_per_client}
-    known |= {"flood_burst": limits.flood_burst, "flood_rate": limits.flood_rate}
-    known |= {"ping_after": limits.ping_after, "ping_timeout": limits.ping_timeout}
-    text, token = f"Welcome to {room.name}, {user.name}!", user.session.token
-    return Welcome(user.name, room.name, text, room.seq, epoch, token, limits=known)
 
 # %% ../nbs/15_rooms.ipynb #c6d23f3e
 def _farewell(client: int, code: str) -> Delivery:
@@ -45,25 +35,36 @@ class Membership:
     def __init__(self, limits: Limits, archive: Archive) -> None:
         self._limits, self._archive = limits, archive
         self._sessions = SessionTable(limits.connections)
+        self._places = Places(limits, archive)
         self.users = self._sessions.users  # by client
         self.by_name = self._sessions.by_name  # in lower case
-        self.rooms: dict[str, Room] = {}  # by name; none is empty
+        self.held = self._sessions.held  # by user; what ends first comes first
+        self.rooms = self._places.rooms  # by name; none is empty
+        self.index = self._places.index
 
     def join(
         self, client: int, command: Join, now: float, new_token: str
     ) -> list[Delivery]:
         """Take a name, if need be from one's own ghost. What can fail comes first."""
         name, token = command.username, command.token
-        ghost = self._sessions.holder(name, token)
-        session = ghost.session if ghost else self._session(token, new_token)
-        room = self._room(command.room)
-        missed = self._missed(room, command.since)
-        gone = []
-        if ghost:
-            gone = self.disconnect(ghost.client, now)
-            gone.append(_farewell(ghost.client, "replaced"))
+        holder = self._sessions.holder(name, token, now)
+        session = holder.session if holder else self._session(token, new_token)
+        room = self._places.find(command.room)
+        missed = self._archive.since(room, command.since)
+        told: list[Delivery] = []
+        if holder is not None and holder.present:
+            told = self.lost(holder.client, now)
+            told.append(_farewell(holder.client, "replaced"))
+        before = holder if holder in self.held else self._sessions.absent(session)
+        if before is not None and before.name == name:
+            until = now + self._limits.resume_window
+            user, hold = self._sessions.resume(before, client, until)
+            waited = [Delivery((client,), event) for event, _, _ in hold.whispers]
+            return [*told, *self._enter(user, room, missed, now), *waited]
+        if before is not None:  # the same person has chosen another name
+            told += self._end(before, now)
         self._sessions.add(user := User(client, name, session))
-        return gone + self._enter(user, room, missed, now)
+        return told + self._enter(user, room, missed, now)
 
     def join_another(self, user: User, command: Join, now: float) -> list[Delivery]:
         """Enter a further room, under the same name."""
@@ -72,73 +73,82 @@ class Membership:
             raise CommandError("already_joined", f"you are {user.name}")
         if name in user.rooms:
             raise CommandError("already_joined", f"you are in {name}")
-        if len(user.rooms) >= most:
-            wrong = f"you are in {len(user.rooms)} rooms, which is the limit"
-            raise CommandError("bad_room", wrong)
-        room = self._room(name)
-        return self._enter(user, room, self._missed(room, command.since), now)
+        count = len(user.rooms) + len(user.away)
+        if count >= most and name not in user.away:
+            raise CommandError(
+                "bad_room", f"you are in {count} rooms, which is the limit"
+            )
+        room = self._places.find(name)
+        missed = self._archive.since(room, command.since)
+        return self._enter(user, room, missed, now)
 
     def leave(self, user: User, command: Leave, now: float) -> list[Delivery]:
         """Leave a room; without one, the chat."""
         if command.room is None:
-            gone = self.disconnect(user.client, now)
+            gone = self._end(user, now)
             return [*gone, _farewell(user.client, "left")]
-        room = user.room_named(command.room)
+        room = user.away.get(command.room.lower()) or user.room_named(command.room)
         left = Delivery((user.client,), UserLeft(room.name, user.name, now))
-        return [left, self._exit(user, room, now)]
+        return [left, self._places.exit(user, room, now)]
 
     def disconnect(self, client: int, now: float) -> list[Delivery]:
         """The client is gone: its name is free, and its rooms hear of it."""
-        user = self._sessions.remove(client)
-        if user is None:
-            return []
-        return [self._exit(user, room, now) for room in list(user.rooms.values())]
+        user = self.users.get(client)
+        return [] if user is None else self._end(user, now)
+
+    def lost(self, client: int, now: float) -> list[Delivery]:
+        """The connection is lost: for a while, its name and its places are held."""
+        user, window = self.users.get(client), self._limits.resume_window
+        if user is None or not window:
+            return self.disconnect(client, now)
+        surplus = self._sessions.lose(user, now + window)
+        return [] if surplus is None else self._expire(surplus, now)
+
+    def expire(self, now: float) -> list[Delivery]:
+        """Who has not come back in time is gone."""
+        due = self._sessions.due(now, self._limits.resume_window)
+        return [delivery for user in due for delivery in self._expire(user, now)]
 
     def take_back(self, undone: Rollback) -> None:
         self._sessions.forget(undone.ids)
         for name in undone.last.keys() & self.rooms.keys():
             self.rooms[name].take_back(undone.last[name])
 
-    def _session(self, token: str | None, new_token: str) -> Session:
-        if token is None:
-            return Session(new_token)
-        key = session_key(token)
-        known = self._sessions.find(key)
-        return known or Session(token, self._archive.store.ids(key))
+    def _expire(self, user: User, now: float) -> list[Delivery]:
+        """It has not come back, or not into all of its rooms."""
+        if not user.present:
+            return self._end(user, now)
+        self._sessions.release(user)
+        return self._places.leave(user, user.away, now)
 
-    def _room(self, name: str) -> Room:
-        """The room of this name, which may be new."""
-        name = name.lower()
-        return self.rooms.get(name) or Room(name, self._archive.store.bounds(name)[1])
-
-    def _missed(self, room: Room, since: int | None) -> list[History]:
-        """What was said after a number; of another numbering, everything."""
-        if since is None:
-            return []
-        after = since if since <= room.seq else 0
-        return [self._archive.page(room, after=after, limit=MAX_PAGE)]
+    def _end(self, user: User, now: float) -> list[Delivery]:
+        hold = self.held.get(user)
+        self._sessions.remove(user)
+        gone = self._places.leave(user, user.away | user.rooms, now)
+        for event, sender, id in [] if hold is None else hold.whispers:
+            by = self.by_name.get(event.username.lower())
+            if by is not None and by.present and by.session is sender:
+                wrong = f"{user.name} has not come back, and did not get it"
+                gone.append(Delivery((by.client,), Error("not_delivered", wrong, id)))
+        return gone
 
     def _enter(
         self, user: User, room: Room, missed: list[History], now: float
     ) -> list[Delivery]:
-        others, epoch = room.clients, self._archive.store.epoch
-        self.rooms[room.name] = room
-        user.enter(room)
-        me = (user.client,)
-        hello = _welcome(user, room, self._limits, epoch)
-        return [
-            Delivery(me, hello),
-            Delivery(me, user_list(room)),
-            *(Delivery(me, page) for page in missed),
-            Delivery(others, UserJoined(room.name, user.name, now)),
-        ]
+        told = self._places.enter(user, room, missed, now)
+        if not user.away:
+            self._sessions.release(user)
+        return told
 
-    def _exit(self, user: User, room: Room, now: float) -> Delivery:
-        """Take the user out, and tell those who stay."""
-        user.leave(room)
-        if not room.members:
-            del self.rooms[room.name]
-        return Delivery(room.clients, UserLeft(room.name, user.name, now))
+    def _session(self, token: str | None, new_token: str) -> Session:
+        """The session of this token; a new one if we know none."""
+        if token is None:
+            return Session(new_token)
+        key = session_key(token)
+        if (known := self._sessions.find(key)) is not None:
+            return known
+        ids = self._archive.store.ids(key)
+        return Session(token, ids) if ids else Session(new_token)
 
 # %% ../nbs/15_rooms.ipynb #89dead8c
 _delivery = partial(tuple.__new__, Delivery)  # of a pair, in half the time
@@ -156,6 +166,7 @@ class Messaging:
         id = command.id
         if id is not None and id in user.session.ids:
             return self._ok_again(user, id)
+        self._check_order(user, command.follows)
         room = user.room_named(command.room)
         message = room.say(user.name, command.content, now)
         said = _delivery((room.clients, message))
@@ -170,27 +181,35 @@ class Messaging:
         id, other = command.id, self._members.by_name.get(command.to.lower())
         if id is not None and id in user.session.ids:
             return self._ok_again(user, id)
+        self._check_order(user, command.follows)
         if other is None:
             raise CommandError("no_such_user", f"{command.to} is not here")
-        both = (user.client,) if other is user else (other.client, user.client)
         event = WhisperReceived(user.name, other.name, command.content, now)
+        both = (user.client,) if other is user else (other.client, user.client)
+        if not other.present:
+            self._members.held[other].keep(event, user.session, id)
+            both = (user.client,)
         if id is None:
             return [Delivery(both, event)]
         user.session.remember(id, None)
         self._archive.store.remember(user.session.key, id, now)
         return [Delivery(both, event), Delivery((user.client,), Ok(id))]
 
+    def _check_order(self, user: User, follows: MessageId | None) -> None:
+        """Nothing overtakes what was refused, so that the client can say it again."""
+        if follows is not None and follows not in user.session.ids:
+            raise CommandError("out_of_order", f"{follows!r} was not said", 0.0)
+
     def _ok_again(self, user: User, id: MessageId) -> list[Delivery]:
         self._archive.say_again(user, ok := Ok(id, user.session.ids[id]))
         return [Delivery((user.client,), ok)]
 
     def list_users(self, user: User, command: ListUsers, now: float) -> list[Delivery]:
-        return [Delivery((user.client,), user_list(user.room_named(command.room)))]
+        page = user.room_named(command.room).page(command.after)
+        return [Delivery((user.client,), page)]
 
     def list_rooms(self, user: User, command: ListRooms, now: float) -> list[Delivery]:
-        rooms = sorted(self._members.rooms.items())
-        sizes = [RoomSize(name, len(room.members)) for name, room in rooms]
-        return [Delivery((user.client,), RoomList(sizes))]
+        return [Delivery((user.client,), self._members.index.page(command.after))]
 
     def get_history(
         self, user: User, command: GetHistory, now: float
@@ -205,10 +224,15 @@ class Messaging:
         return [Delivery((user.client,), page)]
 
     def set_status(self, user: User, command: SetStatus, now: float) -> list[Delivery]:
+        rooms = [*user.rooms.values(), *user.away.values()]
+        if command.status == user.status:  # said again after coming back
+            rooms = []
         user.set_status(command.status)
-        rooms = user.rooms.values()
-        clients = {client: None for room in rooms for client in room.clients}
-        to = tuple(clients) or (user.client,)  # each once, in order
+        if len(rooms) == 1:  # the usual tuple: what has the same one is sent together
+            [to] = [room.clients for room in rooms]
+        else:
+            clients = {client: None for room in rooms for client in room.clients}
+            to = tuple(clients) or (user.client,)  # each once, in order
         return [Delivery(to, StatusChanged(user.name, command.status, now))]
 
 # %% ../nbs/15_rooms.ipynb #48cf1e35
@@ -256,14 +280,31 @@ class Rooms:
                 return self.rules[type(command)](user, command, now)
             return self._before_joining(client, command, now, new_token)
         except CommandError as error:
-            code, content = error.code, error.content
+            code, content, retry_after = error.code, error.content, error.retry_after
         except StoreError as error:
-            code, content = "no_history", f"history: {error}"
-        return [Delivery((client,), Error(code, content, getattr(command, "id", None)))]
+            code, content, retry_after = "no_history", f"history: {error}", None
+        id = getattr(command, "id", None)
+        return [Delivery((client,), Error(code, content, id, retry_after))]
 
     def disconnect(self, client: int, now: float) -> list[Delivery]:
         """The client is gone: its name is free, and its rooms hear of it."""
         return self._members.disconnect(client, now)
+
+    def lost(self, client: int, now: float) -> list[Delivery]:
+        """The connection is lost. For `resume_window` seconds its owner may come back to
+        its name and its rooms, and nobody hears of it.
+        """
+        return self._members.lost(client, now)
+
+    def expire(self, now: float) -> list[Delivery]:
+        """Who has not come back in time is gone."""
+        return self._members.expire(now)
+
+    @property
+    def expires_at(self) -> float | None:
+        """When `expire` is next to be called; None if nobody is expected back."""
+        hold = next(iter(self._members.held.values()), None)
+        return None if hold is None else hold.until
 
     def mark(self) -> int:
         """How far the rules are: all that was said until now is before this mark."""
@@ -298,6 +339,8 @@ class Rooms:
                 return [_farewell(client, "left")]
             case Ping():
                 return [Delivery((client,), Pong(command.id))]
+            case Pong():
+                return []
         raise CommandError("not_joined", "join first")
 
     def _ping(self, user: User, command: Ping, now: float) -> list[Delivery]:

@@ -8,6 +8,7 @@ __all__ = ['TRANSITIONS', 'StreamState', 'Stream']
 # %% ../nbs/06_stream.ipynb #e1b00003
 import logging
 import socket
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
@@ -55,13 +56,28 @@ _OnData = Callable[["Stream", bytes], object]
 _Told = Callable[["Stream"], object]
 _Words = Callable[[str], bytes | None]  # for a reason, the last bytes to send
 
+# %% ../nbs/06_stream.ipynb #c70c3cff
+def _unsent(sock: socket.socket) -> int:
+    """Bytes that the peer's system has not taken yet, after a shutdown (tcp(7)). 0 where
+    ours does not tell.
+    """
+    try:
+        import fcntl
+        import termios
+
+        count = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+        return max(0, int.from_bytes(count, sys.byteorder) - 1)  # the end counts as one
+    except (ImportError, OSError):  # Windows
+        return 0
+
 # %% ../nbs/06_stream.ipynb #cb11877b
 class Stream(TCPConnection):
-    """A connected socket on a loop, for the loop's thread only. Limits: see `Output`.
+    """A connected socket on a loop. Its methods are for the loop's thread.
 
-    `on_data(stream, data)`: bytes came. `on_eof(stream)`: the peer sends no more; without
-    it, we finish. `on_drain(stream)`: a full socket took the rest. `on_end(stream)`: see
-    `close_reason`. `on_closed(stream)`. `farewell(reason)` gives the last bytes to send.
+    `on_data(stream, data)`: bytes came. `on_drain(stream)`: a full socket took the rest.
+    `on_eof(stream)`: the peer sends no more; without this callback we finish, too.
+    `on_end(stream)`: it ends, see `close_reason`. `on_closed(stream)`: its socket is
+    closed. `farewell(reason)` gives the last bytes to send. Limits: see `Output`.
     """
 
     LINGER = 1.0  # seconds to wait for the peer's end after our last byte
@@ -79,6 +95,7 @@ class Stream(TCPConnection):
         self.close_reason: str | None = None  # None while it is open
         self._on_data, self._on_drain, self._on_end = on_data, on_drain, on_end
         self._on_closed, self._farewell, self._on_eof = on_closed, farewell, on_eof
+        self._output_timeout = output_timeout
         self._transport = transport or PlainTransport(sock)
         self._recv, limits = self._transport.recv, (max_output, output_timeout)
         self._output = Output(loop, self._transport, *limits, self._wrote, self.abort)
@@ -90,6 +107,11 @@ class Stream(TCPConnection):
     def queued(self) -> int:
         """Bytes that wait to be sent."""
         return self._output.buffer.size
+
+    @property
+    def blocked(self) -> bool:
+        """Is the socket full? `on_drain` tells when it has taken the rest."""
+        return self._output.blocked
 
     def send(self, data: bytes) -> bool:
         """Queue `data` for the end of the tick. False if it has ended, or is full."""
@@ -160,12 +182,26 @@ class Stream(TCPConnection):
         if self._output.overflowed:
             self.finish("slow_consumer")
         if self._output.all_sent and self._move("all sent"):
-            over = partial(self._close, "timeout")
-            self._timer = self.loop.call_later(self.LINGER, over)
+            self._look_later(0, self.loop.now)
             if self._peer_finished:
                 self._close("peer finished")
         elif not self._output.blocked and self.close_reason is None:
             self.tell(self._on_drain)
+
+    def _look_later(self, left: int, since: float) -> None:
+        look = partial(self._look, left, since)
+        self._timer = self.loop.call_later(self.LINGER, look)
+
+    def _look(self, before: int, since: float) -> None:
+        """Close, unless the peer is slow and goes on taking what we have sent: `before`
+        bytes were left, and since `since` it has taken none.
+        """
+        left, now = _unsent(self.sock), self.loop.now
+        since = now if left < before else since
+        if now - since < (self._output_timeout if left else self.LINGER):
+            self._look_later(left, since)
+        else:
+            self._close("timeout")
 
     def _update_interest(self) -> None:
         if self.stream_state is not CLOSED:

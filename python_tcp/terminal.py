@@ -105,7 +105,7 @@ class Login:
 
     def close(self) -> int:
         """End now. Returns how many lines could not be sent."""
-        unsent = self.client.unsent
+        unsent = len(self.client.unconfirmed)
         self.client.leave(timeout=1)
         return unsent
 
@@ -116,11 +116,9 @@ class Login:
     def _connected(self, error: Error | None) -> None:
         if self._given_up:
             return
-        if error is None:
-            self.chat.ask_rooms()
-        elif error.code in ("name_taken", "bad_name"):
+        if error is not None and error.code in ("name_taken", "bad_name"):
             self._give_up(error.content)
-        else:
+        elif error is not None:
             self._app.end(1, one_row(error.content))
         self._app.show([])
 
@@ -134,13 +132,17 @@ class Login:
             self._app.end(0 if event.code == "left" else 1, one_row(event.content))
         else:
             self._app.show(self.chat.arrived(event, time.time()))
-            if isinstance(event, Disconnected) and not self._counting:
-                self._count()
+            if isinstance(event, Disconnected):
+                self.count()
+
+    def count(self) -> None:
+        """While something is not as it should be, draw the bar anew each second."""
+        if not self._counting:
+            self._count()
 
     def _count(self) -> None:
-        """While the connection is lost, count the seconds in the bar."""
-        lost = self.chat.view.presence is Presence.LOST
-        self._counting = lost and not self._given_up
+        waits = self.chat.view.presence is Presence.LOST or self.client.unconfirmed
+        self._counting = bool(waits) and not self._given_up
         self._app.show([])
         if self._counting:
             asyncio.get_running_loop().call_later(1, self._count)
@@ -241,6 +243,9 @@ class TerminalApp:
             self.app.run(pre_run=self._started, set_exception_handler=False)
         except _TERMINAL_GONE:
             self._last_words = ""
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # we are leaving, as fast as we can
         self.calls.stop()
         unsent = self._login.close() if self._login else 0
         _say_last(self._status, self._last_words, unsent)
@@ -271,6 +276,7 @@ class TerminalApp:
                 self.leave()
             case typed:
                 self.show(self._login.chat.typed(typed, time.time()))
+                self._login.count()
 
     def ask_again(self, why: str, room: str) -> None:
         """The name can't be had. Ask for another, and keep the room."""
@@ -341,10 +347,11 @@ def on_a_terminal() -> bool:
 
 
 def run_chat_terminal(
-    host: str = LOCALHOST,
-    port: int = DEFAULT_PORT,
-    username: str | None = None,
-    room: str = "lobby",
-) -> int:
+    host: str = LOCALHOST, port: int = DEFAULT_PORT,
+    username: str | None = None, room: str = "lobby",
+) -> int:  # fmt: skip
     """Chat on this terminal. Returns the exit status."""
+    if not on_a_terminal():  # a notebook, a pipe
+        print("chat_client: this is no terminal: use run_chat_client", file=sys.stderr)
+        return 1
     return TerminalApp(host, port, username, room, not os.environ.get("NO_COLOR")).run()

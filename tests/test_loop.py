@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from selectors import EVENT_READ, EVENT_WRITE
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -354,6 +356,33 @@ def test_a_loop_can_be_stopped_before_it_runs_and_more_than_once():
     loop.stop()
     loop.call_threadsafe(print)  # nobody will run it, and nobody complains
     loop.close()
+
+
+def test_a_call_after_the_end_is_refused_and_one_before_it_is_made():
+    loop, made, refused = EventLoop(), [], []
+    thread = loop.start_thread("test")
+
+    def call() -> None:
+        for number in range(100_000):
+            if not loop.call_threadsafe(partial(made.append, number)):
+                refused.append(number)
+                return
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    loop.stop()
+    thread.join(LIMIT)
+    caller.join(LIMIT)
+    assert made == list(range(refused[0] if refused else 100_000))
+    assert not loop.call_threadsafe(lambda: made.append("late"))
+    assert "late" not in made
+
+
+def test_a_loop_that_never_ran_makes_no_calls_after_its_end():
+    loop, made = EventLoop(), []
+    assert loop.call_threadsafe(lambda: made.append(1))
+    loop.close()
+    assert not loop.call_threadsafe(lambda: made.append(2)) and made == []
 
 
 def test_a_call_that_raises_is_logged_and_the_loop_goes_on(loop, caplog):

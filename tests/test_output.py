@@ -251,8 +251,8 @@ def test_output_that_does_not_move_fails_in_time_and_one_that_moves_does_not(ben
 def test_output_that_overflows_says_so_once_and_keeps_what_is_sent_in_part():
     bench = Bench(max_output=500_000)
     bench.to.room = 5
-    for _ in range(3):
-        assert bench.output.put(b"x" * 200_000)
+    assert bench.output.put(b"x" * 200_000) and bench.output.put(b"x" * 200_000)
+    assert not bench.output.put(b"x" * 200_000)
     assert not bench.changes  # nothing happens within `put`
     bench.tick()
     bench.tick()
@@ -269,10 +269,38 @@ def test_output_beyond_its_bound_writes_within_the_tick(bench):
     assert len(bench.to.taken) == 6000 and not bench.output.overflowed
 
 
+def test_one_chunk_larger_than_the_bound_is_no_reason_to_end(bench):
+    """A reader that takes what comes is not slow because one message is long."""
+    bench.to.room = 5
+    assert bench.output.put(b"y" * 50_000)
+    bench.tick()
+    assert bench.output.put(b"z" * 1000) and not bench.output.overflowed
+    bench.to.room = 60_000
+    bench.output.write_on()
+    assert bytes(bench.to.taken) == b"y" * 50_000 + b"z" * 1000
+    assert not bench.output.overflowed and not bench.failures
+
+
+@given(
+    puts=st.lists(st.tuples(st.integers(1, 3000), st.integers(0, 2000)), max_size=30)
+)
+def test_never_more_waits_than_the_bound_and_one_larger_chunk(puts):
+    bench, largest = Bench(max_output=1000), 0
+    for size, room in puts:
+        bench.to.room += room
+        taken = bench.output.put(bytes(size))
+        largest = max(largest, size if size > 1000 and taken else 0)
+        bench.tick()
+        assert bench.output.buffer.size <= 1000 + largest
+        if not taken:
+            assert bench.output.overflowed
+            break
+    bench.loop.close()
+
+
 def test_what_output_refuses_ends_it_even_if_there_is_room_before_the_flush(bench):
-    for _ in range(2):
-        bench.output.put(b"x" * 600)
-    assert not bench.output.put(b"refused")
+    bench.output.put(b"x" * 600)
+    assert not bench.output.put(b"x" * 600)
     bench.to.room = 10_000
     assert not bench.output.put(b"refused too")
     bench.tick()

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import math
 import socket
 import threading
 import time
@@ -16,7 +17,7 @@ from waiting import LIMIT, wait_until
 from python_tcp import delivery, reconnector
 from python_tcp.chat_session import ClientSession, Disconnected, SessionState
 from python_tcp.protocol import Error, Goodbye, Join, Message, Ok, Ping, Pong, encode
-from python_tcp.protocol import UserList, Welcome
+from python_tcp.protocol import SetStatus, UserList, Welcome
 from python_tcp.reconnector import Backoff, CallbackDispatcher, ChatLink, Reconnector
 
 pytestmark = pytest.mark.usefixtures("nothing_left_over")
@@ -213,6 +214,25 @@ def test_two_threads_do_not_call_at_once() -> None:
     assert most == [1] * 60
 
 
+def test_who_does_not_wait_for_a_callback_leaves_the_event_to_its_thread() -> None:
+    dispatcher, told, go_on = CallbackDispatcher(), [], threading.Event()
+
+    def callback(event: object) -> None:
+        told.append((event, threading.current_thread()))
+        if event == SAID:
+            assert go_on.wait(LIMIT)
+
+    dispatcher.set_event_callback(callback)
+    busy = threading.Thread(target=dispatcher.notify, args=[SAID, "ann"])
+    busy.start()
+    wait_until(lambda: told)
+    dispatcher.notify(Ok(1), "ann", timeout=0.01)
+    assert told == [(SAID, busy)]
+    go_on.set()
+    busy.join(LIMIT)
+    assert told == [(SAID, busy), (Ok(1), busy)]
+
+
 def test_it_knows_on_which_thread_a_callback_runs() -> None:
     dispatcher, answers = CallbackDispatcher(), []
 
@@ -252,8 +272,35 @@ def test_pauses_grow_until_patience_runs_out() -> None:
         pauses.append(pause)
         now += pause
     assert pauses == [0.25, 0.5, 1.0, 2.0] and now <= 104.0
-    backoff.reset()
-    assert backoff.next_pause(now) == 0.25, "a new loss has a patience of its own"
+
+
+@pytest.mark.usefixtures("even_delays")
+def test_a_new_loss_has_a_patience_of_its_own_and_after_30_s_pauses_of_its_own() -> (
+    None
+):
+    backoff = Backoff(patience=4.0)
+    assert backoff.next_pause(0.0) == 0.25
+    for lost, pause in [(101.0, 0.5), (202.0, 1.0), (303.0, 2.0), (404.0, 4.0)]:
+        backoff.connected(lost - 1)
+        assert backoff.next_pause(lost) == pause
+    backoff.connected(500.0)
+    assert backoff.next_pause(530.0) == 0.25
+
+
+@pytest.mark.usefixtures("even_delays")
+def test_a_server_that_welcomes_and_closes_is_asked_less_and_less_often() -> None:
+    backoff, now, attempts = Backoff(patience=math.inf), 0.0, 0
+    while now < 300:
+        now += backoff.next_pause(now) + 0.1
+        backoff.connected(now)
+        attempts += 1
+    assert attempts < 20
+
+
+@pytest.mark.usefixtures("even_delays")
+@pytest.mark.parametrize("asked", [1e300, math.inf])
+def test_a_server_can_not_send_us_away_for_ever(asked: float) -> None:
+    assert Backoff(math.inf).next_pause(0.0, asked) == Backoff.LONGEST
 
 
 @pytest.mark.usefixtures("even_delays")
@@ -366,3 +413,34 @@ def test_a_refusal_on_the_way_back_is_the_end(
         wait_until(lambda: isinstance(told[-1], Goodbye))
     assert [type(event) for event in told[-2:]] == [Error, Goodbye]
     assert told[-1] == Goodbye("name_taken", "ann is taken", False)
+
+
+def test_a_bug_of_our_own_is_the_end_and_is_not_tried_again(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with going_on() as (keeper, session, told):
+        keeper.open(*server.address)
+        server.accept()
+        join(server, session, keeper)
+        session.say(SetStatus("\ud800"))  # past the check of `ChatClient`
+        keeper.pump_soon()
+        wait_until(lambda: session.state is SessionState.ENDED and told)
+        wait_until(lambda: isinstance(told[-1], Goodbye))
+    assert (told[-1].code, told[-1].reconnect) == ("bug", False)
+    assert not any(isinstance(event, Disconnected) for event in told)
+    assert "bug" in caplog.records[0].message
+
+
+@pytest.mark.parametrize("pause", [1e300, -1.0, 5e-324])
+def test_whatever_pause_a_server_asks_for_the_client_may_leave(
+    server: Server, pause: float
+) -> None:
+    with going_on(patience=math.inf) as (keeper, session, told):
+        keeper.open(*server.address)
+        server.accept()
+        join(server, session, keeper)
+        server.say(Goodbye("server_closing", "Closing.", True, pause))
+        wait_until(lambda: any(isinstance(event, Disconnected) for event in told))
+        start = time.monotonic()
+        keeper.stop()
+    assert time.monotonic() - start < 2 and told[-1].code == "left"
