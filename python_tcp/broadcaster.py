@@ -17,8 +17,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from .acceptor import Address, ServerThread
-from .loop import Callback, EventLoop, IdleTimer
-from .output import WriteBuffer
+from .loop import Callback, EventLoop
+from .output import IdleTimer, WriteBuffer
 from .stream import Stream, StreamState
 
 # %% ../nbs/08_broadcaster.ipynb #b1a60f46

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from python_tcp.loop import EventLoop
-from python_tcp.output import Output, PlainTransport, Transport, WriteBuffer
+from python_tcp.output import IdleTimer, Output, PlainTransport, Transport
+from python_tcp.output import WriteBuffer
 from sockets import nothing_left_over  # noqa: F401
 from waiting import Clock
 
@@ -133,6 +134,88 @@ def test_buffer_keeps_what_a_send_that_fails_has_not_taken():
     assert (buffer.peek(), buffer.size) == (b"rest", 4)
     buffer.clear()
     assert (buffer.peek(), buffer.size) == (b"", 0)
+
+
+# IdleTimer
+
+
+class Hands:
+    """A loop and its clock, both turned by hand."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.loop = EventLoop(self.clock)
+
+    def ticks(self, count: int = 5) -> None:
+        for _ in range(count):
+            self.loop.tick(0)
+
+
+@pytest.fixture
+def hands() -> Iterator[Hands]:
+    hands = Hands()
+    yield hands
+    hands.loop.close()
+
+
+def test_an_idle_timer_runs_out_once_when_it_is_not_reset_in_time(hands):
+    timeouts = []
+    timer = IdleTimer(hands.loop, 10, lambda: timeouts.append(hands.clock.now))
+    timer.start()
+    for now in (1008, 1016, 1025.5):  # reset at each: never 10 s without
+        hands.clock.now = now
+        hands.ticks()
+        timer.reset()
+    assert not timeouts
+    hands.clock.now = 1035.6
+    hands.ticks()
+    hands.clock.now = 1100
+    hands.ticks()
+    assert timeouts == [1035.6]
+
+
+def test_an_idle_timer_that_is_stopped_keeps_quiet_until_it_is_started_again(hands):
+    timeouts = []
+    timer = IdleTimer(hands.loop, 10, lambda: timeouts.append(1))
+    timer.start()
+    timer.stop()
+    hands.clock.now += 11
+    hands.ticks()
+    assert not timeouts
+    timer.start()
+    hands.clock.now += 9
+    hands.ticks()
+    assert not timeouts
+    hands.clock.now += 1
+    hands.ticks()
+    assert timeouts == [1]
+
+
+def test_an_idle_timer_stopped_and_started_counts_from_the_second_start(hands):
+    timeouts = []
+    timer = IdleTimer(hands.loop, 10, lambda: timeouts.append(1))
+    timer.start()
+    hands.clock.now += 9
+    hands.ticks()
+    timer.stop()
+    timer.start()
+    hands.clock.now += 9
+    hands.ticks()
+    assert not timeouts
+    hands.clock.now += 1
+    hands.ticks()
+    assert timeouts == [1]
+
+
+def test_an_idle_timer_that_is_closed_never_runs_out(hands):
+    timeouts = []
+    timer = IdleTimer(hands.loop, 10, lambda: timeouts.append(1))
+    timer.close()
+    timer.start()
+    timer.close()
+    hands.clock.now += 100
+    hands.ticks()
+    assert not timeouts
 
 
 # Output
