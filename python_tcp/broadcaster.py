@@ -53,6 +53,25 @@ class Broadcaster:
         self._loop, self._streams = loop, streams
         self._writes: dict[int, PendingWrite] = {}  # by the identity of `to`
         self._pending: dict[int, PendingWrite] = {}  # by receiver: each has one at most
+        self._everybody: Receivers | None = None  # the keys of `streams`
+
+    def receivers(
+        self, to: Iterable[int] | None, exclude: Collection[int], keep: bool
+    ) -> Receivers:
+        """The ids `to` (None: all) without `exclude`. With `keep` "all" is the same object
+        until they change; other threads would keep an old one. From any thread.
+        """
+        if to is None:
+            to = self._everybody or tuple(self._streams)
+            if keep:
+                self._everybody = to
+        if exclude:
+            return tuple(client for client in to if client not in exclude)
+        return to if isinstance(to, (tuple, frozenset)) else tuple(to)
+
+    def changed(self) -> None:
+        """A stream has come or gone."""
+        self._everybody = None
 
     def add(self, data: bytes, to: Receivers) -> None:
         """Queue `data` for the streams `to`, at the end of the tick at the latest."""
@@ -144,7 +163,7 @@ class ClientTable:
     """The clients of a server, from `accept` until the socket is closed.
 
     Each is a `Stream` with these options. The `server`'s callbacks hear of them.
-    All of it is for the loop's thread, but `receivers`.
+    All of it is for the loop's thread.
     """
 
     MOMENT = 0.01  # seconds
@@ -166,7 +185,6 @@ class ClientTable:
         self._streams: dict[int, Stream] = {}  # these, and those still closing
         self._closing: dict[int, Stream] = {}  # the latter
         self._idle_timers: dict[int, IdleTimer] = {}
-        self._everybody: Receivers | None = None  # the keys of `connections`
         self._ids = itertools.count(1)  # none is given twice
         self._waiting: set[int] = set()  # those that must read before we do
         self._thread: ServerThread
@@ -179,20 +197,6 @@ class ClientTable:
         self.broadcaster = Broadcaster(thread.loop, self.connections)
         most = self._options.get("max_output", 1_048_576)
         self.mailbox = Mailbox(thread.loop, most)
-
-    def receivers(
-        self, to: Iterable[int] | None, exclude: Collection[int], keep: bool
-    ) -> Receivers:
-        """The ids `to` (None: all) without `exclude`. With `keep` "all" is the same object
-        until they change; other threads would keep an old one.
-        """
-        if to is None:
-            to = self._everybody or tuple(self.connections)
-            if keep:
-                self._everybody = to
-        if exclude:
-            return tuple(client for client in to if client not in exclude)
-        return to if isinstance(to, (tuple, frozenset)) else tuple(to)
 
     def has_room(self) -> bool:
         """Is there room for one more? Whoever only waits for its peer's end gives way."""
@@ -212,7 +216,7 @@ class ClientTable:
         farewell = partial(self._last_words, number)
         stream = Stream(loop, sock, address, number, farewell=farewell, **self._options)
         self._streams[number] = self.connections[number] = stream
-        self._everybody = None
+        self.broadcaster.changed()
         if self._idle_timeout is not None:
             timer = IdleTimer(loop, self._idle_timeout, partial(stream.finish, "idle"))
             self._idle_timers[number] = timer
@@ -265,7 +269,7 @@ class ClientTable:
         finally:
             del self.connections[number]
             self._closing[number] = stream
-            self._everybody = None
+            self.broadcaster.changed()
 
     def _closed(self, stream: Stream) -> None:
         del self._streams[stream.connection_id]

@@ -243,10 +243,6 @@ class EventDrivenTCPServer:
         """A client sends no more, and may still read: we close, if nothing else is due."""
         self.close(connection_id, "closed by peer")
 
-    def on_eof(self, connection_id: int) -> None:
-        """A client sends no more, and may still read: we close, if nothing else is due."""
-        self.close(connection_id, "closed by peer")
-
     def on_disconnect(self, connection_id: int) -> None:
         """A client has gone: `connections[connection_id].close_reason` says why."""
 
@@ -321,11 +317,9 @@ class EventDrivenTCPServer:
         return stream.send(data)
 
     def broadcast(
-        self,
-        data: bytes,
-        to: Iterable[int] | None = None,
-        exclude: Collection[int] = (),
-    ) -> bool:
+        self, data: bytes,
+        to: Iterable[int] | None = None, exclude: Collection[int] = (),
+    ) -> bool:  # fmt: skip
         """Queue `data` for the clients `to` (None: all) but those in `exclude`. What has
         the same tuple or frozenset as `to` is joined once a tick. From any thread: there
         it is False if `max_output` bytes are on their way already.
@@ -334,13 +328,13 @@ class EventDrivenTCPServer:
             data = as_bytes(data)
         if not self.connections:
             return True
-        here = self.loop.runs_here()
+        here, broadcaster = self.loop.runs_here(), self._clients.broadcaster
         if exclude or not isinstance(to, (tuple, frozenset)):
-            to = self._clients.receivers(to, exclude, keep=here)
-        add, post = self._clients.broadcaster.add, self._clients.mailbox.post
+            to = broadcaster.receivers(to, exclude, keep=here)
         if not here:
-            return post(0, len(data), 0, partial(add, data, to))
-        add(data, to)
+            call = partial(broadcaster.add, data, to)
+            return self._clients.mailbox.post(0, len(data), 0, call)
+        broadcaster.add(data, to)
         return True
 
     def close(self, connection_id: int, reason: str = "closed by server") -> None:
