@@ -16,12 +16,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Self
 
+from .chat_link import ChatLink
 from .chat_session import ClientEvent, ClientSession, SessionState
 from .core import LOCALHOST
 from .protocol import DEFAULT_PORT, MAX_LINE, Command, Error, GetHistory
-from .protocol import Goodbye, Join, Leave, ListRooms, ListUsers, MessageId
+from .protocol import Goodbye, Join, Leave, ListRooms, ListUsers
 from .protocol import SendMessage, SetStatus, Whisper, encode
-from .reconnector import CallbackDispatcher, ChatLink, Reconnector
+from .reconnector import CallbackDispatcher, Reconnector
 
 # %% ../nbs/29_chat_client.ipynb #77ede707
 def _why_not(command: Command) -> Error | None:
@@ -42,12 +43,9 @@ class Conversation:
     """
 
     def __init__(
-        self,
-        dispatcher: CallbackDispatcher,
-        make_link: Callable[..., ChatLink],
-        patience: float,
-        before: ClientSession,
-    ) -> None:
+        self, dispatcher: CallbackDispatcher, make_link: Callable[..., ChatLink],
+        patience: float, before: ClientSession,
+    ) -> None:  # fmt: skip
         self.session = ClientSession(before.username, before)
         self._changed = threading.Condition()  # guards the session
         self._failed = threading.local()  # the error of each thread's last call

@@ -17,8 +17,7 @@ from .chat_session import ClientEvent, Disconnected, Reconnected
 from .chat_view import Line, Typed, help_lines, history_lines, line_of
 from .chat_view import mention_elsewhere, message_line, notice, same_name
 from .protocol import Error, History, Message, RoomList, StatusChanged
-from .protocol import UserJoined, UserLeft, UserList, Welcome
-from .protocol import WhisperReceived
+from .protocol import UserJoined, UserLeft, UserList, Welcome, WhisperReceived
 from .text import one_row
 
 # %% ../nbs/27_chat_controller.ipynb #a9143553
@@ -78,9 +77,7 @@ class ClientLike(Protocol):
     @property
     def username(self) -> str: ...
     @property
-    def rooms(
-        self,
-    ) -> dict[str, list[str]]: ...  # and who is there; we talk in the last
+    def rooms(self) -> dict[str, list[str]]: ...  # who is there; we talk in the last
     @property
     def unconfirmed(self) -> list[str]: ...
     @property
@@ -236,11 +233,9 @@ class ChatController:
     """
 
     def __init__(
-        self,
-        client: ClientLike,
-        do: Callable[[Callable[[], Error | None]], object],
+        self, client: ClientLike, do: Callable[[Callable[[], Error | None]], object],
         hold: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.client, self._do = client, do
         self.view = ChatView(client, hold)
 

@@ -170,6 +170,12 @@ def _watch(callback: Callable[[Event], object], deliveries: list[Delivery]) -> N
     except FAILURES:
         log.exception("on_event failed")
 
+# %% ../nbs/22_chat_server.ipynb #e15b4dd2
+def _last_words(dialect: Dialect, reason: str) -> bytes:
+    if (event := goodbye(reason)) is not None:
+        return dialect.encode(event)
+    return OTHERS.get(reason, b"")  # in the language of who came to the wrong door
+
 # %% ../nbs/22_chat_server.ipynb #81878932
 class ChatServer:
     """A chat server on one thread.
@@ -285,12 +291,9 @@ class ChatServer:
             self._deliveries.hold(deliveries)
 
     def _farewell(self, connection_id: int, reason: str) -> bytes:
-        dialect = self._sender.connections[connection_id].dialect
         if reason == "server_closing":
             self._deliveries.finish()  # what was said before comes before
-        if (event := goodbye(reason)) is not None:
-            return dialect.encode(event)
-        return OTHERS.get(reason, b"")  # in the language of who came to the wrong door
+        return _last_words(self._sender.connections[connection_id].dialect, reason)
 
     def _received(self, connection_id: int, data: bytes) -> None:
         connection = self._sender.connections[connection_id]

@@ -203,11 +203,8 @@ def _say_last(status: int, last_words: str, unsent: int) -> None:
             print(f"chat_client: {last_words}", file=sys.stderr, flush=True)
         elif last_words:
             print(last_words, flush=True)
-    for name in (
-        "stdout",
-        "stderr",
-    ):  # Python flushes them at its end, and would complain
-        try:
+    for name in ("stdout", "stderr"):
+        try:  # Python flushes them at its end, and would complain
             getattr(sys, name).flush()
         except (OSError, ValueError):  # of a terminal that is gone
             setattr(sys, name, None)
@@ -220,13 +217,9 @@ class TerminalApp:
     """
 
     def __init__(
-        self,
-        host: str,
-        port: int,
-        username: str | None,
-        room: str,
+        self, host: str, port: int, username: str | None, room: str,
         colours: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.host, self.port, self._username, self._room = host, port, username, room
         self.input = InputLine(lambda: self.app.output.get_size().columns)
         self.app = application(self.input, self.bar, _keys(self), colours)
@@ -243,9 +236,7 @@ class TerminalApp:
             self.app.run(pre_run=self._started, set_exception_handler=False)
         except _TERMINAL_GONE:
             self._last_words = ""
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # we are leaving, as fast as we can
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # we leave as fast as we can
         self.calls.stop()
         unsent = self._login.close() if self._login else 0
         _say_last(self._status, self._last_words, unsent)

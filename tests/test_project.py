@@ -28,8 +28,9 @@ FLOORS = [
     ["delivery", "datafile", "filewriter", "history", "proxy", "trace"],
     ["output", "stream", "acceptor", "broadcaster", "server", "client"],
     ["room_views", "chat_session", "chat_view", "chat_controller"],
-    ["chat_fanout", "admission", "chat_server", "reconnector", "chat_client"],
-    ["screen", "console", "terminal"],
+    ["chat_fanout", "admission", "chat_server"],
+    ["chat_link", "reconnector", "chat_client"],
+    ["screen", "console", "terminal", "line_client"],
     ["chat_app", "demo"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]

@@ -1,4 +1,4 @@
-"""One connection after the other: a link, the callbacks, the pauses, and the session that goes on."""
+"""One connection after the other: the callbacks, the pauses, and the session that goes on."""
 
 import itertools
 import logging
@@ -11,154 +11,17 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
+from links import HELLO, SAID, Server, server  # noqa: F401
 from sockets import nothing_left_over  # noqa: F401
 from waiting import LIMIT, wait_until
 
 from python_tcp import delivery, reconnector
+from python_tcp.chat_link import ChatLink
 from python_tcp.chat_session import ClientSession, Disconnected, SessionState
-from python_tcp.protocol import Error, Goodbye, Join, Message, Ok, Ping, Pong, encode
-from python_tcp.protocol import SetStatus, UserList, Welcome
-from python_tcp.reconnector import Backoff, CallbackDispatcher, ChatLink, Reconnector
+from python_tcp.protocol import Error, Goodbye, Join, Ok, SetStatus, UserList
+from python_tcp.reconnector import Backoff, CallbackDispatcher, Reconnector
 
 pytestmark = pytest.mark.usefixtures("nothing_left_over")
-HELLO = Welcome("ann", "lobby", "Hi.", 0, "e", "t" * 20)
-SAID = Message("lobby", 1, "bob", "hello", 0.0)
-
-
-class Server:
-    """The other end of one link after the other."""
-
-    def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(LIMIT)
-        self.address = self.listener.getsockname()
-        self.sock: socket.socket | None = None
-
-    def accept(self) -> None:
-        self.sock, _ = self.listener.accept()
-        self.sock.settimeout(LIMIT)
-        self.lines = self.sock.makefile("rb")
-
-    def say(self, *events: object) -> None:
-        self.sock.sendall(b"".join(map(encode, events)))
-
-    def hang_up(self) -> None:
-        if self.sock is not None:
-            self.lines.close()
-            self.sock.close()
-
-    def close(self) -> None:
-        self.hang_up()
-        self.listener.close()
-
-
-@pytest.fixture
-def server(nothing_left_over: None) -> Iterator[Server]:  # noqa: F811
-    server = Server()
-    yield server
-    server.close()
-
-
-# --- a link ------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def linked(server: Server, *times: float, **callbacks: object) -> Iterator[ChatLink]:
-    link = ChatLink(*times, **callbacks)
-    assert link.connect(*server.address), link.error
-    server.accept()
-    yield link
-    link.close()
-
-
-def test_commands_go_out_and_events_come_in(server: Server) -> None:
-    told = []
-    callbacks = {
-        "on_open": lambda link: (told.append("open"), link.send(Join("ann"))),
-        "on_event": lambda link, event: told.append(event),
-        "on_pause": lambda link: told.append("pause"),
-        "on_closed": lambda link: told.append(link.close_reason),
-    }
-    with linked(server, **callbacks) as link:
-        assert link.connected and server.lines.readline() == encode(Join("ann"))
-        server.say(HELLO, SAID)
-        wait_until(lambda: "pause" in told)
-        server.hang_up()
-        wait_until(lambda: not link.connected)
-    assert [each for each in told if each != "pause"] == [
-        "open", HELLO, SAID, "closed by peer",
-    ]  # fmt: skip
-    assert told.index("pause") > told.index(HELLO)
-
-
-def test_what_is_no_event_is_left_out(server: Server) -> None:
-    told = []
-    with linked(server, on_event=lambda link, event: told.append(event)):
-        server.sock.sendall(
-            b'nonsense\n\n{"type":"future"}\n' + b"x" * 5_000_000 + b"\n"
-        )
-        server.say(SAID)
-        wait_until(lambda: told)
-    assert told == [SAID]
-
-
-def test_a_ping_is_answered_and_not_told(server: Server) -> None:
-    told = []
-    with linked(server, on_event=lambda link, event: told.append(event)):
-        server.say(Ping(7), SAID)
-        assert server.lines.readline() == encode(Pong(7))
-        wait_until(lambda: told)
-    assert told == [SAID]
-
-
-def test_nobody_there_has_a_reason() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
-    link = ChatLink()
-    assert link.connect(*address) is False and isinstance(link.error, OSError)
-    assert not link.connected and link.close_reason is None
-    link.close()
-    link.abort("x")
-    link.call_soon(lambda: pytest.fail("there is no thread for it"))
-    assert link.send(Join("ann")) is False
-
-
-def test_a_server_that_does_not_answer_is_given_up(server: Server) -> None:
-    closed = threading.Event()
-    start = time.monotonic()
-    callbacks = {"on_closed": lambda link: closed.set()}
-    with linked(server, 5.0, 0.1, 0.2, **callbacks) as link:
-        assert server.lines.readline() == encode(Ping())
-        assert closed.wait(LIMIT) and time.monotonic() - start >= 0.3
-    assert link.close_reason == "the server does not answer"
-
-
-def test_a_server_that_answers_is_kept(server: Server) -> None:
-    with linked(server, 5.0, 0.05, LIMIT) as link:
-        for _ in range(5):
-            assert server.lines.readline() == encode(Ping())
-            server.say(Pong())
-        assert link.connected
-
-
-def test_what_is_to_be_sent_later_is_sent_once(server: Server) -> None:
-    called = []
-
-    def on_open(link: ChatLink) -> None:
-        link.send_all([Join("ann")], 30.0, lambda: called.append("too soon"))
-        link.send_all([], 0.01, lambda: called.append("now"))
-
-    with linked(server, on_open=on_open):
-        wait_until(lambda: called)
-        time.sleep(0.05)
-    assert called == ["now"]
-
-
-def test_a_link_may_be_closed_from_its_own_callback(server: Server) -> None:
-    with linked(server, on_event=lambda link, event: link.close()) as link:
-        server.say(SAID)
-        wait_until(lambda: not link.connected)
-    assert link.close_reason == "closed by us"
 
 
 # --- the callbacks -----------------------------------------------------------------------------------------------
