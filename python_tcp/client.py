@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
-from .core import DEFAULT_BUFFER_SIZE, SocketState, kernel_state
+from .core import DEFAULT_BUFFER_SIZE, SocketState, bare_host, kernel_state
 from .loop import FAILURES, EventLoop, as_bytes
 from .stream import Stream
 
@@ -34,12 +34,11 @@ def resolve(host: str, port: int, timeout: float) -> list[tuple[Any, ...]]:
 
     def ask() -> None:
         try:
-            answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (
-            OSError,
-            UnicodeError,
-            OverflowError,
-        ) as error:  # unknown, or impossible
+            if not 0 <= port <= 65_535:  # the system would take the last 16 bits
+                raise OverflowError(f"{port} is not a port")
+            name = bare_host(host)
+            answer.put(socket.getaddrinfo(name, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError, OverflowError) as error:  # it can't be one
             answer.put(error)
 
     try:
@@ -333,17 +332,18 @@ class EventDrivenTCPClient:
                 self._posted -= len(data)
         stream.send(data)
 
-    def close(self) -> None:
+    def close(self, timeout: float | None = None) -> None:
         """Send what is queued, then close, in `timeout` seconds. A callback won't wait."""
         stream, thread = self._stream, self._thread
         if stream is not None and stream.loop.runs_here():
             stream.finish("closed by us")
-        elif stream is not None and thread is not None:
+        elif stream is not None and thread is not None and thread.is_alive():
             for end in (stream.finish, stream.abort):
                 stream.loop.call_threadsafe(partial(end, "closed by us"))
-                thread.join(self.timeout / 2)
+                thread.join((self.timeout if timeout is None else timeout) / 2)
 
     def abort(self, reason: str = "aborted") -> None:
         """End the connection now; what is queued is lost. From any thread."""
-        if (stream := self._stream) is not None:
+        stream = self._stream
+        if stream is not None and stream.close_reason is None:
             stream.loop.call_threadsafe(partial(stream.abort, reason))

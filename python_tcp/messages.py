@@ -13,7 +13,8 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from .members import Delivery, Room, User
-from .protocol import Error, History, Message, MessageId, Ok, Welcome
+from .protocol import MAX_EVENT, MAX_PAGE, Error, History, Message
+from .protocol import MessageId, Ok, Welcome, encode
 
 # %% ../nbs/14_messages.ipynb #6eb6a30d
 class StoreError(Exception):
@@ -68,7 +69,7 @@ def fitting(messages: Iterable[Message], most_bytes: int | None) -> list[Message
     found: list[Message] = []
     size = 0
     for message in messages:
-        size += len(message.content.encode()) + 200
+        size += len(encode(message))  # as it will be on the wire
         if most_bytes is not None and size > most_bytes and found:
             break
         found.append(message)
@@ -79,6 +80,7 @@ class MemoryStore:
     """The last `most` messages of each room, in memory; of all at most `most_bytes` bytes."""
 
     OVERHEAD = 300  # bytes of a message beside its text, about
+    ROOM_OVERHEAD = 1200  # of a room that has messages: its deque, its name, its entry
 
     def __init__(
         self, most: int = 1000, most_bytes: int = 67_108_864, epoch: str = ""
@@ -108,6 +110,8 @@ class MemoryStore:
         messages = self._rooms.get(message.room)
         if messages is None or messages is not self._latest:
             messages = self._latest = self._rooms.pop(message.room, None) or deque()
+            if not messages:
+                self._size += self.ROOM_OVERHEAD
             self._rooms[message.room] = messages  # now it comes last
         messages.append(message)
         self._size += self._size_of(message)
@@ -121,6 +125,7 @@ class MemoryStore:
         self._size -= self._size_of(message)
         if not messages:
             del self._rooms[message.room]
+            self._size -= self.ROOM_OVERHEAD
             self._highest_forgotten = max(self._highest_forgotten, message.seq)
 
     def _size_of(self, message: Message) -> int:
@@ -143,7 +148,7 @@ class MemoryStore:
         pass
 
 # %% ../nbs/14_messages.ipynb #81748e4c
-PAGE_BYTES = 262_144
+PAGE_BYTES = MAX_EVENT - 1024  # of messages: the rest is for what is around them
 
 # %% ../nbs/14_messages.ipynb #75e35732
 def _last_page(
@@ -255,6 +260,13 @@ class Archive:
         page = History(room.name, *_next_page(self.store, room, after, limit), id)
         self._uncommitted.append((None, page, None))
         return page
+
+    def since(self, room: Room, number: int | None) -> list[History]:
+        """What was said after a number; of another numbering, everything."""
+        if number is None:
+            return []
+        after = number if number <= room.seq else 0
+        return [self.page(room, after=after, limit=MAX_PAGE)]
 
     def mark(self) -> int:
         return self._committed + len(self._uncommitted)

@@ -237,7 +237,7 @@ class EventDrivenTCPServer:
     def on_data(self, connection_id: int, data: bytes) -> None:
         """Bytes came. The message handler, if there is one, is called afterwards."""
         if self.message_handler is None:
-            self.send(connection_id, data)
+            self._clients.answer(connection_id, data)
 
     def on_eof(self, connection_id: int) -> None:
         """A client sends no more, and may still read: we close, if nothing else is due."""
@@ -267,6 +267,16 @@ class EventDrivenTCPServer:
     def state(self) -> SocketState:
         return self._thread.state
 
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens: "127.0.0.1:80", "[::1]:80"."""
+        return self._thread.addresses
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What its thread has died of."""
+        return self._thread.failure
+
     def __str__(self) -> str:
         return self._thread.describe(len(self.connections))
 
@@ -291,38 +301,41 @@ class EventDrivenTCPServer:
         self.stop()
 
     def send(self, connection_id: int, data: bytes) -> bool:
-        """Queue `data` for one client. False if it is not there. From any thread."""
+        """Queue `data` for one client. False if it is not there, or more than `max_output`
+        bytes would be waiting for it. From any thread.
+        """
         if type(data) is not bytes:
             data = as_bytes(data)
         stream = self.connections.get(connection_id)
         if stream is None or stream.close_reason is not None:
             return False
         if not self.loop.runs_here():
-            self.loop.call_threadsafe(partial(self.send, connection_id, data))
-            return True
+            call = partial(self.send, connection_id, data)
+            post = self._clients.mailbox.post
+            return post(connection_id, len(data), stream.queued, call)
         self._clients.broadcaster.settle(connection_id)
         return stream.send(data)
 
     def broadcast(
-        self,
-        data: bytes,
-        to: Iterable[int] | None = None,
-        exclude: Collection[int] = (),
-    ) -> None:
+        self, data: bytes,
+        to: Iterable[int] | None = None, exclude: Collection[int] = (),
+    ) -> bool:  # fmt: skip
         """Queue `data` for the clients `to` (None: all) but those in `exclude`. What has
-        the same tuple or frozenset as `to` is joined once a tick. From any thread.
+        the same tuple or frozenset as `to` is joined once a tick. From any thread: there
+        it is False if `max_output` bytes are on their way already.
         """
         if type(data) is not bytes:
             data = as_bytes(data)
         if not self.connections:
-            return
-        here = self.loop.runs_here()
+            return True
+        here, broadcaster = self.loop.runs_here(), self._clients.broadcaster
         if exclude or not isinstance(to, (tuple, frozenset)):
-            to = self._clients.receivers(to, exclude, keep=here)
-        if here:
-            self._clients.broadcaster.add(data, to)
-        else:
-            self.loop.call_threadsafe(partial(self._clients.broadcaster.add, data, to))
+            to = broadcaster.receivers(to, exclude, keep=here)
+        if not here:
+            call = partial(broadcaster.add, data, to)
+            return self._clients.mailbox.post(0, len(data), 0, call)
+        broadcaster.add(data, to)
+        return True
 
     def close(self, connection_id: int, reason: str = "closed by server") -> None:
         """End one connection: what is queued is sent first. From any thread."""

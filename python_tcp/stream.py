@@ -8,6 +8,7 @@ __all__ = ['TRANSITIONS', 'StreamState', 'Stream']
 # %% ../nbs/06_stream.ipynb #e1b00003
 import logging
 import socket
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
@@ -15,7 +16,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any
 
 from .core import DEFAULT_BUFFER_SIZE, SocketState, TCPConnection
-from .loop import FAILURES, EventLoop, Timer, as_bytes
+from .loop import FAILURES, Callback, EventLoop, as_bytes
 from .output import Output, PlainTransport, Transport
 
 # %% ../nbs/06_stream.ipynb #e1b00004
@@ -50,18 +51,132 @@ def _finish(stream: "Stream") -> None:
     """The peer sends no more, so neither do we."""
     stream.finish("closed by peer")
 
+
+def _failed(stream: "Stream") -> None:
+    _log.exception("connection %s: a callback failed", stream.connection_id)
+    stream.abort("callback failed")
+
+# %% ../nbs/06_stream.ipynb #c70c3cff
+def _unsent(sock: socket.socket) -> int:
+    """Bytes that the peer's system has not taken yet, after a shutdown (tcp(7)). 0 where
+    ours does not tell.
+    """
+    try:
+        import fcntl
+        import termios
+
+        count = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
+        return max(0, int.from_bytes(count, sys.byteorder) - 1)  # the end counts as one
+    except (ImportError, OSError):  # Windows
+        return 0
+
+# %% ../nbs/06_stream.ipynb #f1b00002
+class _Linger:
+    """Waits for the peer's end, after our last byte; calls `over()` when it has waited
+    `limit` seconds, or as long as the peer goes on taking what we sent. Of a peer that
+    takes no more of it, `patience` seconds are too much.
+    """
+
+    __slots__ = ("_loop", "_sock", "_times", "_over", "_left", "_since", "_timer")
+
+    def __init__(
+        self, loop: EventLoop, sock: socket.socket,
+        limit: float, patience: float, over: Callback,
+    ) -> None:  # fmt: skip
+        self._loop, self._sock, self._over = loop, sock, over
+        self._times = limit, patience
+        self._left, self._since = 0, loop.now  # unsent, and when it last got less
+        self._timer = loop.call_later(limit, self._look)
+
+    def close(self) -> None:
+        """Stop, and let go of our owner."""
+        self._timer.cancel()
+        self._over = _ignore
+
+    def _look(self) -> None:
+        left, (limit, patience) = _unsent(self._sock), self._times
+        if left < self._left:
+            self._since = self._loop.now
+        self._left = left
+        if self._loop.now - self._since < (patience if left else limit):
+            self._timer = self._loop.call_later(limit, self._look)
+        else:
+            self._over()
+
 # %% ../nbs/06_stream.ipynb #e1b0000a
 _OnData = Callable[["Stream", bytes], object]
 _Told = Callable[["Stream"], object]
 _Words = Callable[[str], bytes | None]  # for a reason, the last bytes to send
 
+# %% ../nbs/06_stream.ipynb #f1b00006
+class _Input:
+    """Reads for a `stream`, at most `size` bytes at a time, and calls `on_data` with them.
+
+    It watches the socket: for input, unless it is paused, and for room to write, while the
+    `output` is blocked. `ended(stream)`: the peer sends no more.
+    """
+
+    __slots__ = (
+        "_stream", "_transport", "_output", "_recv", "_size", "_on_data", "_ended",
+        "_paused", "finished",
+    )  # fmt: skip
+
+    def __init__(
+        self, stream: "Stream", transport: Transport, output: Output, size: int,
+        on_data: _OnData, ended: _Told,
+    ) -> None:  # fmt: skip
+        self._stream: Stream | None = stream  # None when it is closed
+        self._transport, self._recv, self._size = transport, transport.recv, size
+        self._output, self._on_data, self._ended = output, on_data, ended
+        self._paused = self.finished = False
+
+    def pause(self, paused: bool) -> None:
+        self._paused = paused
+        self.watch()
+
+    def watch(self) -> None:
+        """Tell the loop what we want to know now."""
+        if self._stream is not None:
+            wanted = 0 if self._paused or self.finished else EVENT_READ
+            wanted |= EVENT_WRITE if self._output.blocked else 0
+            events, stream = self._transport.interest(wanted), self._stream
+            stream.loop.watch(stream.sock, events, self._ready)
+
+    def close(self) -> None:
+        """Watch no more, and let go of the stream."""
+        if self._stream is not None:
+            self._stream.loop.watch(self._stream.sock, 0)
+            self._stream, self._on_data = None, _ignore
+
+    def _ready(self, events: int) -> None:
+        if events & EVENT_WRITE:
+            self._output.write_on()
+        if not events & EVENT_READ or (stream := self._stream) is None:
+            return
+        try:
+            data = self._recv(self._size)
+        except BlockingIOError:
+            return self.watch()  # a transport may want something else
+        except OSError as error:
+            return stream.abort(f"connection lost: {error.strerror}")
+        if not data:
+            self.finished = True
+            self.watch()
+            self._ended(stream)
+        elif stream.close_reason is None:  # else nobody wants it any more
+            try:  # as in `Stream.tell`, without a call
+                self._on_data(stream, data)
+            except FAILURES:
+                _failed(stream)
+
 # %% ../nbs/06_stream.ipynb #cb11877b
 class Stream(TCPConnection):
-    """A connected socket on a loop, for the loop's thread only. Limits: see `Output`.
+    """A connected socket on a loop. Its methods are for the loop's thread.
 
-    `on_data(stream, data)`: bytes came. `on_eof(stream)`: the peer sends no more; without
-    it, we finish. `on_drain(stream)`: a full socket took the rest. `on_end(stream)`: see
-    `close_reason`. `on_closed(stream)`. `farewell(reason)` gives the last bytes to send.
+    `on_data(stream, data)`: bytes came. `on_drain(stream)`: a full socket took the rest.
+    `on_eof(stream)`: the peer sends no more; without this callback we finish, too.
+    `on_end(stream)`: it ends, see `close_reason`. `on_closed(stream)`: its socket is
+    closed. `farewell(reason)` gives the last bytes to send. Limits: see `Output`.
     """
 
     LINGER = 1.0  # seconds to wait for the peer's end after our last byte
@@ -75,21 +190,28 @@ class Stream(TCPConnection):
         on_eof: _Told = _finish,
     ) -> None:  # fmt: skip
         super().__init__(sock, SocketState.ESTABLISHED, remote_address, connection_id)
-        self.loop, self.stream_state, self._buffer_size = loop, OPEN, buffer_size
+        self.loop, self.stream_state = loop, OPEN
         self.close_reason: str | None = None  # None while it is open
-        self._on_data, self._on_drain, self._on_end = on_data, on_drain, on_end
-        self._on_closed, self._farewell, self._on_eof = on_closed, farewell, on_eof
-        self._transport = transport or PlainTransport(sock)
-        self._recv, limits = self._transport.recv, (max_output, output_timeout)
-        self._output = Output(loop, self._transport, *limits, self._wrote, self.abort)
-        self._paused = self._peer_finished = False
-        self._timer: Timer | None = None
-        self._update_interest()
+        self._on_drain, self._on_end, self._on_closed = on_drain, on_end, on_closed
+        self._farewell, self._on_eof = farewell, on_eof
+        self._output_timeout, limits = output_timeout, (max_output, output_timeout)
+        transport = transport or PlainTransport(sock)
+        self._output = Output(loop, transport, *limits, self._wrote, self.abort)
+        self._input = _Input(
+            self, transport, self._output, buffer_size, on_data, Stream._heard_the_end
+        )
+        self._linger: _Linger | None = None
+        self._input.watch()
 
     @property
     def queued(self) -> int:
         """Bytes that wait to be sent."""
         return self._output.buffer.size
+
+    @property
+    def blocked(self) -> bool:
+        """Is the socket full? `on_drain` tells when it has taken the rest."""
+        return self._output.blocked
 
     def send(self, data: bytes) -> bool:
         """Queue `data` for the end of the tick. False if it has ended, or is full."""
@@ -102,7 +224,7 @@ class Stream(TCPConnection):
         try:
             last_words = as_bytes(self._farewell(reason) or b"")
         except FAILURES:
-            return self._failed()
+            return _failed(self)
         if self._move("finish"):  # unless the farewell has ended it
             self._output.finish(last_words)
             self._end(reason)
@@ -113,65 +235,35 @@ class Stream(TCPConnection):
 
     def pause_reading(self) -> None:
         """Read no more for now: the peer's `send` blocks when the buffers are full."""
-        self._paused = self.close_reason is None  # after the end we read and drop
-        self._update_interest()
+        self._input.pause(self.close_reason is None)  # after the end we read and drop
 
     def resume_reading(self) -> None:
-        self._paused = False
-        self._update_interest()
+        self._input.pause(False)
 
     def tell(self, callback: Callable[..., object], *args: object) -> None:
         """Call the application: `callback(stream, *args)`. If it fails, we abort."""
         try:
             callback(self, *args)
         except FAILURES:
-            self._failed()
+            _failed(self)
 
-    def _failed(self) -> None:
-        _log.exception("connection %s: a callback failed", self.connection_id)
-        self.abort("callback failed")
-
-    def _ready(self, events: int) -> None:
-        if events & EVENT_WRITE:
-            self._output.write_on()
-        if not events & EVENT_READ or self.stream_state is CLOSED:
-            return
-        try:
-            data = self._recv(self._buffer_size)
-        except BlockingIOError:
-            return self._update_interest()  # a transport may want something else
-        except OSError as error:
-            return self.abort(f"connection lost: {error.strerror}")
-        if not data:
-            self._peer_finished = True
-            self.update_state(SocketState.CLOSE_WAIT)
-            self._update_interest()
-            if self.close_reason is None:
-                self.tell(self._on_eof)
-            self._close("peer finished")  # if we were lingering for it
-        elif self.close_reason is None:  # else nobody wants it any more
-            try:  # as in `tell`, without a call
-                self._on_data(self, data)
-            except FAILURES:
-                self._failed()
+    def _heard_the_end(self) -> None:
+        self.update_state(SocketState.CLOSE_WAIT)
+        if self.close_reason is None:
+            self.tell(self._on_eof)
+        self._close("peer finished")  # if we were lingering for it
 
     def _wrote(self) -> None:
-        self._update_interest()
+        self._input.watch()
         if self._output.overflowed:
             self.finish("slow_consumer")
         if self._output.all_sent and self._move("all sent"):
-            over = partial(self._close, "timeout")
-            self._timer = self.loop.call_later(self.LINGER, over)
-            if self._peer_finished:
+            patience, over = self._output_timeout, partial(self._close, "timeout")
+            self._linger = _Linger(self.loop, self.sock, self.LINGER, patience, over)
+            if self._input.finished:
                 self._close("peer finished")
         elif not self._output.blocked and self.close_reason is None:
             self.tell(self._on_drain)
-
-    def _update_interest(self) -> None:
-        if self.stream_state is not CLOSED:
-            wanted = 0 if self._paused or self._peer_finished else EVENT_READ
-            wanted |= EVENT_WRITE if self._output.blocked else 0
-            self.loop.watch(self.sock, self._transport.interest(wanted), self._ready)
 
     def _move(self, event: str) -> bool:
         after = TRANSITIONS[self.stream_state].get(event)
@@ -180,18 +272,18 @@ class Stream(TCPConnection):
 
     def _end(self, reason: str) -> None:
         if self.close_reason is None:
-            self.close_reason, self._paused = reason, False
-            self._update_interest()
+            self.close_reason = reason
+            self._input.pause(False)
             self.tell(self._on_end)
 
     def _close(self, event: str, reason: str = "") -> None:
         if self._move(event):
+            self._input.close()
             self._end(reason)
-            self.loop.watch(self.sock, 0)
             self._output.close()
-            if self._timer is not None:
-                self._timer.cancel()
+            if self._linger is not None:
+                self._linger.close()
             self.update_state(SocketState.CLOSED)
             self.tell(self._on_closed)
-            self._on_data = self._on_end = self._on_closed = _ignore
-            self._on_drain = self._on_eof = self._farewell = _ignore
+            self._on_drain = self._on_end = self._on_closed = _ignore
+            self._on_eof = self._farewell = _ignore

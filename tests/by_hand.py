@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from python_tcp.admission import AdmissionControl
 from python_tcp.chat_fanout import ChatConnection, DeliveryQueue, EventSender
-from python_tcp.chat_server import AdmissionControl, CommandHandler
+from python_tcp.chat_server import CommandHandler
 from python_tcp.members import Delivery, User
 from python_tcp.messages import MemoryStore, StoreError, fitting
 from python_tcp.protocol import Command, Error, Event, JSONLines, Limits, Message

@@ -12,7 +12,7 @@ import pytest
 
 from python_tcp import acceptor
 from python_tcp.acceptor import SERVER_TRANSITIONS, Acceptor, ServerState
-from python_tcp.acceptor import ServerThread, open_listener
+from python_tcp.acceptor import ServerThread, open_listener, open_listeners
 from python_tcp.loop import EventLoop
 from sockets import dial, nothing_left_over  # noqa: F401
 from waiting import LIMIT, wait_until
@@ -47,6 +47,81 @@ def test_a_name_without_any_address_raises(monkeypatch):
 def test_what_can_not_be_a_name_is_an_os_error(host):
     with pytest.raises((OSError, ValueError)):
         open_listener(host, 0).close()
+
+
+BOTH = [
+    (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0)),
+    (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
+]
+
+
+def connect(host: str, port: int) -> None:
+    """Connect and close, without asking for addresses."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+        sock.settimeout(LIMIT)
+        sock.connect((host, port))
+
+
+@pytest.fixture
+def two_addresses(monkeypatch) -> None:
+    """A name with an IPv6 and an IPv4 address, as `localhost` is on many systems."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: BOTH * 2)
+
+
+def test_all_addresses_of_a_name_are_listened_on_with_one_port(two_addresses):
+    listeners = open_listeners("both", 0)
+    names = [listener.getsockname()[:2] for listener in listeners]
+    assert names == [("::1", names[0][1]), ("127.0.0.1", names[0][1])]
+    for name in names:
+        connect(*name)
+    for listener in listeners:
+        listener.close()
+
+
+def test_an_address_that_is_taken_raises_and_leaves_nothing_open(two_addresses):
+    with open_listener("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError) as refused:
+            open_listeners("both", port)
+    assert refused.value.errno == errno.EADDRINUSE
+
+
+def test_a_port_that_is_taken_on_one_address_is_not_chosen(two_addresses, monkeypatch):
+    usual, tries = acceptor._listen, itertools.count()
+
+    def listen(family: int, *rest: object) -> socket.socket:
+        if family == socket.AF_INET and next(tries) < 3:
+            raise OSError(errno.EADDRINUSE, "taken")
+        return usual(family, *rest)
+
+    monkeypatch.setattr(acceptor, "_listen", listen)
+    listeners = open_listeners("both", 0)
+    assert len({each.getsockname()[1] for each in listeners}) == 1
+    for listener in listeners:
+        listener.close()
+
+
+def test_an_address_that_this_machine_lacks_is_left_out(two_addresses, monkeypatch):
+    usual = acceptor._listen
+
+    def listen(family: int, *rest: object) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "no IPv6")
+        return usual(family, *rest)
+
+    monkeypatch.setattr(acceptor, "_listen", listen)
+    (listener,) = open_listeners("both", 0)
+    listener.close()
+    with pytest.raises(OSError):
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: BOTH[:1])
+        open_listeners("both", 0)
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_ipv6_address_may_have_its_brackets(host):
+    (listener,) = open_listeners(host, 0)
+    assert listener.getsockname()[0] == "::1"
+    listener.close()
 
 
 # The acceptor
@@ -180,6 +255,33 @@ def test_a_client_that_is_gone_again_does_not_keep_the_next_one_waiting(door, di
     dialled(door.port, 2)
     door.loop.tick(LIMIT)
     assert len(door.taken) == 2
+
+
+@pytest.mark.parametrize("number", [errno.EPROTO, errno.ENETDOWN, errno.EPERM])
+def test_an_error_of_one_connection_costs_no_other_one(door, dialled, caplog, number):
+    """accept(2): Linux passes errors of the new connection on to the caller."""
+    failed = [OSError(number, "failed")] * 3
+    door.acceptor._listener = Refusing(door.listener, failed)
+    dialled(door.port, 2)
+    door.loop.tick(LIMIT)
+    assert len(door.taken) == 2 and not caplog.text
+
+
+def test_an_error_that_does_not_end_does_not_make_the_loop_spin(door, dialled):
+    failed = [OSError(errno.EINVAL, "broken")] * 1_000_000
+    door.acceptor._listener = Refusing(door.listener, failed)
+    dialled(door.port, 1)
+    assert door.turns(0.1) < 5
+
+
+def test_at_its_limit_it_says_nothing_while_nobody_waits(door, dialled, caplog):
+    door.room = 2
+    dialled(door.port, 2)
+    assert door.turns(0.05) < 5 and len(door.taken) == 2
+    assert not caplog.text
+    dialled(door.port, 1)
+    door.turns(0.05)
+    assert caplog.text.count("at the limit") == 1
 
 
 def test_without_descriptors_it_waits_and_says_why(door, dialled, caplog, monkeypatch):
@@ -321,6 +423,47 @@ def test_a_start_that_fails_leaves_nothing_open_and_can_be_repeated(what, monkey
     owner.thread.stop(1.0)
 
 
+def test_threads_that_start_it_at_the_same_time_open_one_port(monkeypatch):
+    opened = []
+
+    def slowly(*args: object) -> list[socket.socket]:
+        time.sleep(0.05)
+        opened.append(open_listeners(*args))
+        return opened[-1]
+
+    monkeypatch.setattr(acceptor, "open_listeners", slowly)
+    owner = Owner()
+    starters = [threading.Thread(target=owner.thread.start) for _ in range(5)]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join(LIMIT)
+    assert len(opened) == 1
+    owner.thread.stop(1.0)
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 80_000])
+def test_what_is_no_port_is_refused_at_once(port):
+    with pytest.raises(ValueError, match="from 0 to 65535"):
+        Owner(port)
+
+
+def test_a_server_says_where_it_listens(two_addresses):
+    owner = Owner()
+    assert owner.thread.addresses == []
+    owner.thread.start()
+    port = owner.thread.port
+    assert owner.thread.addresses == [f"[::1]:{port}", f"127.0.0.1:{port}"]
+    for host in ("::1", "127.0.0.1"):
+        connect(host, port)
+    wait_until(lambda: len(owner.socks) == 2)
+    owner.thread.stop(1.0)
+    assert owner.thread.addresses == []
+    for host in ("::1", "127.0.0.1"):
+        with pytest.raises(OSError):
+            connect(host, port)
+
+
 def test_stop_before_start_and_twice_and_from_many_threads():
     owner = Owner()
     owner.thread.stop(1.0)
@@ -364,8 +507,10 @@ def test_a_loop_that_dies_does_not_pass_for_a_server_that_runs(monkeypatch):
         broken.setattr(EventLoop, "tick", lambda loop: exec("raise KeyboardInterrupt"))
         owner.thread.start()
         wait_until(lambda: not owner.thread.running)
-    owner.thread._listener.close()
+    assert isinstance(owner.thread.failure, KeyboardInterrupt)
+    assert owner.thread.addresses == []  # nobody is left to serve them
     owner.thread.start()
+    assert owner.thread.failure is None
     dial(owner.thread.port).close()
     owner.thread.stop(1.0)
 

@@ -207,29 +207,29 @@ def test_no_number_is_given_twice():
 def test_all_is_the_same_object_until_somebody_comes_or_goes():
     with Noting() as server, dial(server.port) as one:
         wait_until(lambda: 1 in server.connections)
-        table = server._clients
-        everybody = table.receivers(None, (), keep=True)
+        broadcaster = server._clients.broadcaster
+        everybody = broadcaster.receivers(None, (), keep=True)
         assert everybody == (1,)
-        assert table.receivers(None, (), keep=True) is everybody
+        assert broadcaster.receivers(None, (), keep=True) is everybody
         with dial(server.port):
             wait_until(lambda: 2 in server.connections)
-            assert table.receivers(None, (), keep=True) == (1, 2)
+            assert broadcaster.receivers(None, (), keep=True) == (1, 2)
         wait_until(lambda: 2 not in server.connections)
-        assert table.receivers(None, (), keep=True) == (1,)
+        assert broadcaster.receivers(None, (), keep=True) == (1,)
         one.close()
         wait_until(lambda: not server.connections)
-        assert table.receivers(None, (), keep=False) == ()
+        assert broadcaster.receivers(None, (), keep=False) == ()
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_receivers_are_those_named_without_the_excluded(seed):
+def test_receivers_are_those_named_without_the_excluded(desk, seed):
     chance = random.Random(seed)
-    table = EventDrivenTCPServer()._clients
+    broadcaster = desk.broadcaster
     to = [chance.randrange(9) for _ in range(20)]
     for kind in (list, tuple, frozenset, iter):
-        found = table.receivers(kind(to), (3, 4), keep=False)
+        found = broadcaster.receivers(kind(to), (3, 4), keep=False)
         assert isinstance(found, tuple) and set(found) == set(to) - {3, 4}
-    assert table.receivers(iter(to), (), keep=False) == tuple(to)
+    assert broadcaster.receivers(iter(to), (), keep=False) == tuple(to)
 
 
 def test_a_place_is_free_only_when_the_socket_is_closed():

@@ -1,26 +1,30 @@
-"""The commands, called from Python: one import for a chat, signals that come back, a client that prints lines."""
+"""The commands, called from Python: one import for a chat, signals that come back."""
 
+import re
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable
+import time
 from io import StringIO
 
 import pytest
 from helpers import LIMIT
 
-from python_tcp import chat_app, chat_client, chat_server, protocol
-from python_tcp.chat_app import run_chat_client, run_chat_server, start_client
+from python_tcp import chat_app, chat_client, chat_server, line_client, protocol
+from python_tcp.chat_app import run_chat_server, start_client
 from python_tcp.chat_client import ChatClient
 from python_tcp.chat_server import ChatServer
-from python_tcp.protocol import Limits
+from python_tcp.terminal import run_chat_terminal
 
 
 def test_one_import_is_enough_for_a_chat() -> None:
     assert chat_app.ChatServer is chat_server.ChatServer
     assert chat_app.ChatClient is chat_client.ChatClient
     assert chat_app.DEFAULT_PORT == protocol.DEFAULT_PORT == 8000
-    assert {"ChatServer", "ChatClient", "DEFAULT_PORT"} <= set(chat_app.__all__)
+    assert chat_app.run_chat_client is line_client.run_chat_client
+    names = {"ChatServer", "ChatClient", "run_chat_client", "DEFAULT_PORT"}
+    assert names <= set(chat_app.__all__)
 
 
 def test_the_server_may_run_in_a_thread_and_gives_the_signals_back() -> None:
@@ -36,56 +40,78 @@ def test_the_server_may_run_in_a_thread_and_gives_the_signals_back() -> None:
     assert statuses == [1] and signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`typed(line, ...)`: what the standard input will have."""
-    return lambda *lines: monkeypatch.setattr(
-        sys, "stdin", StringIO("".join(line + "\n" for line in lines))
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_server_whose_thread_has_died_ends_with_status_1_and_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+
+    def kill(server: ChatServer) -> None:
+        def fail() -> None:
+            raise GeneratorExit("a bug of ours")
+
+        server._server.loop.call_threadsafe(fail)
+
+    assert run_chat_server(port=0, on_start=kill) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "chat_server: has failed: GeneratorExit('a bug of ours')"
+    ]
+
+
+def test_a_server_without_a_thread_ends_with_status_1_and_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    assert run_chat_server(port=0) == 1
+    assert capsys.readouterr().err == "chat_server: can't start new thread\n"
+
+
+def test_the_server_says_where_it_listens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    families = ((socket.AF_INET6, ("::1", 0, 0, 0)), (socket.AF_INET, ("127.0.0.1", 0)))
+    found = [(each, socket.SOCK_STREAM, 6, "", where) for each, where in families]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: found)
+    monkeypatch.setattr(
+        time, "sleep", lambda seconds: signal.raise_signal(signal.SIGINT)
+    )
+    assert run_chat_server("localhost", 0) == 0
+    line = capsys.readouterr().out
+    assert re.fullmatch(
+        r"chat server on \[::1\]:(\d+), 127\.0\.0\.1:\1; Ctrl-C ends it\n", line
     )
 
 
-def test_the_plain_client_shows_all_rooms_as_things_come(
-    typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with ChatServer(limits=Limits(flood_burst=0)) as server:
-        bob = ChatClient("bob")
-        bob.connect(server.host, server.port), bob.join("dev")
-        typed("hello", "/join dev", "/me waves", "/w bob psst", "/users")
-        assert run_chat_client(server.host, server.port, "ann") == 0
-        bob.leave()
-    output, errors = capsys.readouterr()
-    lines = output.splitlines()
-    assert errors == "" and lines[-1] == "* Goodbye!"
-    for expected in ("ann: hello", "** ann waves", "(to bob) psst"):
-        assert lines.count(expected) == 1, lines
-    assert lines.count("* in dev: ann, bob") == 2  # on joining, and when asked
+@pytest.mark.parametrize("port", [-1, 80_000])
+def test_what_is_no_port_is_no_port_of_a_chat_server(port: int) -> None:
+    with pytest.raises(ValueError, match="a port is a number"):
+        ChatServer(port=port)
 
 
-def test_the_plain_client_says_a_refusal_once_and_goes_on(
-    typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with ChatServer() as server:
-        typed(
-            "/join #x", "/whisper dan hi", "/leave nowhere", "/reply hi", "still here"
-        )
-        assert run_chat_client(server.host, server.port, "ann") == 0
-    lines = capsys.readouterr().out.splitlines()
-    mistakes = [line for line in lines if line.startswith("! ")]
-    assert sorted(mistakes) == [
-        "! Nobody has whispered to you yet.",
-        "! You are not in nowhere.",
-        "! `room`: expected 1 to 64 letters, digits or _ - .",
-        "! dan is not here",
-    ]
-    assert "ann: still here" in lines
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_a_chat_over_ipv6(host: str) -> None:
+    with ChatServer(host) as server, ChatClient("ann") as client:
+        assert client.connect(host, server.port) and client.join("lobby")
 
 
 def test_an_input_that_can_not_be_reconfigured_is_fine(
-    typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As in a notebook, whose standard input is no file."""
     with ChatServer() as server:
-        typed("hi")
+        monkeypatch.setattr(sys, "stdin", StringIO("hi\n"))
         arguments = [server.host, str(server.port), "--username", "ann"]
         assert start_client(arguments) == 0
     assert "ann: hi" in capsys.readouterr().out.splitlines()
+
+
+def test_a_terminal_where_there_is_none_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a notebook, say."""
+    assert run_chat_terminal(username="ann") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("chat_client: this is no terminal")

@@ -2,7 +2,10 @@
 
 import socket
 import struct
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,9 +13,11 @@ import pytest
 from helpers import LIMIT, LineClient, Listener, wait_until
 from sockets import nothing_left_over  # noqa: F401
 
-from python_tcp.chat_client import ChatClient
+from python_tcp.chat_client import ChatClient, ChatError
 from python_tcp.chat_server import ChatServer
+from python_tcp.chat_session import Disconnected, Reconnected
 from python_tcp.protocol import (
+    Error,
     Event,
     Goodbye,
     Limits,
@@ -450,3 +455,170 @@ def test_a_status_is_told_and_comes_back_with_us(
     assert ann.set_status("away")
     assert bob.wait_until(lambda: "* ann is away" in bob.lines)
     assert ann.set_status("\ud800") is False and ann.error.code == "bad_utf8"
+
+
+def test_a_status_that_can_not_be_sent_is_not_kept(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
+    ann = meet("ann")
+    assert ann.set_status("\ud800") is False
+    server._server.close(next(iter(server._rooms.users)), "idle")
+    assert ann.wait_until(lambda: any(isinstance(e, Reconnected) for e in ann.events))
+    assert ann.send_message("here")
+    assert ann.wait_until(lambda: "ann: here" in ann.lines)
+    assert len([e for e in ann.events if isinstance(e, Disconnected)]) == 1
+
+
+# --- results that are not missed ---------------------------------------------------------------------------------
+
+
+def test_with_leaves_at_its_end(server: ChatServer) -> None:
+    with Person("ann") as ann:
+        assert ann.connect(server.host, server.port) and ann.join()
+        assert ann.send_message("hello")
+    assert [goodbye.code for goodbye in ann.goodbyes()] == ["left"]
+    assert "ann: hello" in ann.lines and not ann.connected
+
+
+def test_a_message_may_name_its_room(meet: Callable[..., Person]) -> None:
+    ann = meet("ann")
+    assert ann.join("dev") and ann.send_message("there", room="Lobby")
+    assert ann.send_message("here") and ann.wait_until(lambda: "ann: here" in ann.lines)
+    said = [(e.room, e.content) for e in ann.events if isinstance(e, Message)]
+    assert said == [("lobby", "there"), ("dev", "here")]
+    assert ann.send_message("x", room="ops") is False
+    assert ann.error == Error("not_joined", "you are not in ops")
+
+
+def test_each_thread_has_the_error_of_its_own_call(meet: Callable[..., Person]) -> None:
+    ann, found, both = meet("ann"), {}, threading.Barrier(2)
+
+    def fail(call: Callable[[], bool], code: str) -> None:
+        for _ in range(50):
+            both.wait(LIMIT)
+            assert call() is False
+            both.wait(LIMIT)
+            found.setdefault(code, set()).add(ann.error.code)
+
+    calls = [
+        (lambda: ann.send_message("x", room="ops"), "not_joined"),
+        (lambda: ann.send_message("\ud800"), "bad_utf8"),
+    ]
+    threads = [threading.Thread(target=fail, args=each) for each in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert found == {"not_joined": {"not_joined"}, "bad_utf8": {"bad_utf8"}}
+    assert ann.error is None, "this thread's calls have not failed"
+
+
+def test_a_call_that_is_done_has_no_error(meet: Callable[..., Person]) -> None:
+    ann = meet("ann")
+    assert ann.send_message("x", room="ops") is False and ann.error is not None
+    assert ann.send_message("x") and ann.error is None
+
+
+def test_a_strict_client_raises_what_others_answer_with_false(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
+    meet("ann")
+    with ChatClient("ann", strict=True) as other:
+        assert other.connect(server.host, server.port)
+        with pytest.raises(ChatError, match="join first"):
+            other.ask_rooms()
+        with pytest.raises(ChatError, match="taken") as caught:
+            other.join()
+        assert caught.value.error.code == "name_taken"
+    assert other.leave() is False, "leaving twice is fine"
+
+
+def test_leaving_takes_no_longer_than_said_behind_a_callback_that_sleeps(
+    meet: Callable[..., Person],
+) -> None:
+    ann, asleep, awake = meet("ann", timeout=60.0), threading.Event(), threading.Event()
+
+    def sleep(event: Event) -> None:
+        asleep.set()
+        awake.wait(LIMIT)
+        ann.events.append(event)
+
+    ann.set_event_callback(sleep)
+    ann.send_message("x")
+    assert asleep.wait(LIMIT)
+    start = time.monotonic()
+    ann.leave(timeout=0.5)
+    assert time.monotonic() - start < 1.5 and not ann.goodbyes()
+    awake.set()
+    wait_until(ann.goodbyes)
+    assert isinstance(ann.events[-1], Goodbye), "it comes, and last"
+
+
+def test_closing_again_keeps_no_calls(meet: Callable[..., Person]) -> None:
+    ann = meet("ann")
+    ann.leave()
+    loop = ann._talk.reconnector._link._client.loop
+    before = len(loop._calls)
+    for _ in range(10):
+        ann.leave()
+        ann._talk.reconnector._link.abort("x")
+    assert len(loop._calls) == before
+
+
+PROGRAM = """
+import sys
+from python_tcp.chat_client import ChatClient
+client = ChatClient("ann", timeout=float(sys.argv[2]))
+client.connect("127.0.0.1", int(sys.argv[1])) and client.join()
+for number in range(20):
+    client.send_message(str(number))
+"""
+
+
+def run_program(port: int, timeout: float) -> tuple[float, str]:
+    """How long the program lasts, and what it writes to stderr."""
+    start = time.monotonic()
+    arguments = [sys.executable, "-c", PROGRAM, str(port), str(timeout)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0
+    return time.monotonic() - start, done.stderr
+
+
+def test_a_program_that_ends_right_after_saying_something_loses_nothing(
+    server: ChatServer, meet: Callable[..., Person]
+) -> None:
+    bob = meet("bob")
+    _, errors = run_program(server.port, 5.0)
+    assert bob.wait_until(lambda: "* ann left lobby" in bob.lines)
+    said = [e.content for e in bob.events if isinstance(e, Message)]
+    assert said == [str(number) for number in range(20)] and errors == ""
+
+
+def test_a_program_whose_server_is_silent_ends_in_time_and_says_what_is_lost() -> None:
+    ends: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            sock, _ = listener.accept()
+            sock.sendall(WELCOME)
+            ends.append(sock)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        seconds, errors = run_program(listener.getsockname()[1], 0.5)
+        thread.join(LIMIT)
+        ends[0].close()
+    assert "20 messages of ann were not sent" in errors and seconds < 10
+
+
+def test_nothing_overtakes_a_message_that_was_refused(server: ChatServer) -> None:
+    with LineClient(server.port).join("ann") as ann:
+        ann.say("message", content="two", id=2, follows=1)  # 1 was refused
+        error = ann.read_until("error")
+        assert (error["code"], error["id"]) == ("out_of_order", 2)
+        ann.say("message", content="one", id=1)
+        ann.say("message", content="two", id=2, follows=1)
+        assert [ann.read_until("message")["content"] for _ in range(2)] == [
+            "one",
+            "two",
+        ]

@@ -147,7 +147,7 @@ def test_people_chat_whisper_are_killed_and_are_told_of_the_end() -> None:
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_server_with_status_0_and_the_clients_are_told(
     number: signal.Signals,
 ) -> None:
@@ -169,6 +169,19 @@ def test_a_signal_ends_the_server_with_status_0_and_the_clients_are_told(
 
 
 @posix
+def test_a_server_that_nohup_has_started_outlives_its_terminal() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup(1) does
+    try:
+        with chat_server() as (server, port):
+            server.process.send_signal(signal.SIGHUP)
+            with LineClient(port) as client:
+                client.join("ann")
+            assert server.end(signal.SIGTERM) == (0, [])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@posix
 def test_a_client_that_does_not_read_does_not_keep_the_server_from_ending(
     tmp_path: Path,
 ) -> None:
@@ -187,7 +200,7 @@ def test_a_client_that_does_not_read_does_not_keep_the_server_from_ending(
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_client_with_status_0_and_the_others_hear_it(
     server: ChatServer, number: signal.Signals
 ) -> None:
@@ -603,6 +616,14 @@ def test_each_key_of_the_configuration_arrives_and_nothing_else_changes(
         {key: ALL[key]} if key in ALL else {"limits": Limits(**{key: ALL_LIMITS[key]})}
     )
     assert started("--config", file) == {**NOTHING_SAID, **expected}
+
+
+def test_a_configuration_may_begin_with_a_byte_order_mark(
+    tmp_path: Path, started: Callable
+) -> None:
+    (file := tmp_path / "chat.toml").write_text(toml(ALL, ALL_LIMITS), "utf-8-sig")
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert started("--config", file) == {**ALL, "limits": Limits(**ALL_LIMITS)}
 
 
 def test_all_of_the_configuration_arrives(tmp_path: Path, started: Callable) -> None:

@@ -20,7 +20,7 @@ class Client(SimpleNamespace):
     """What a `ChatController` needs of a `ChatClient`, with a record of its calls."""
 
     def __init__(self) -> None:
-        super().__init__(username="ann", rooms={"lobby": ["ann", "bob"]}, unsent=0, error=None, calls=[], answer=True)  # fmt: skip
+        super().__init__(username="ann", rooms={"lobby": ["ann", "bob"]}, unconfirmed=[], error=None, calls=[], answer=True)  # fmt: skip
 
     def __getattr__(self, name: str):
         def call(*arguments: object) -> bool:
@@ -71,7 +71,7 @@ def refused(chat: ChatController, error: Error | None) -> list[str]:
 
 
 @pytest.mark.parametrize(("line", "call"), [
-    ("hello", ("send_message", "hello")), ("/me waves", ("send_message", "/me waves")), ("/w bob x", ("whisper", "bob", "x")), ("/users", ("ask_users",)),
+    ("hello", ("send_message", "hello", "lobby")), ("/me waves", ("send_message", "/me waves", "lobby")), ("/w bob x", ("whisper", "bob", "x")), ("/users", ("ask_users",)),
     ("/rooms", ("ask_rooms",)), ("/join Dev", ("join", "Dev")), ("/leave", ("leave", "lobby")), ("/leave LOBBY", ("leave", "lobby")), ("/room lobby", ("join", "lobby")),
     ("/history 7", ("ask_history", 7)), ("/history", ("ask_history", 20)), ("/away", ("set_status", "away")), ("/away lunch", ("set_status", "lunch")), ("/back", ("set_status", "online")),
 ])  # fmt: skip
@@ -109,6 +109,45 @@ def test_a_call_that_fails_gives_its_error(
     client.answer, client.error = False, Error("not_joined", "join first")
     typed(chat, "hello")
     assert answers == [None, client.error]
+
+
+def test_only_what_waits_is_left_to_others(
+    client: Client, chat: ChatController
+) -> None:
+    waiting = []
+    chat = ChatController(client, do=waiting.append)
+    chat.arrived(Welcome("ann", "lobby", "Hello", 0), NOW)
+    typed(chat, "/join dev")
+    typed(chat, "hello")
+    typed(chat, "/w bob psst")
+    assert len(waiting) == 1 and "join" not in [call[0] for call in client.calls]
+    assert client.calls == [
+        ("send_message", "hello", "lobby"),
+        ("whisper", "bob", "psst"),
+    ]
+    client.answer, client.error = False, Error("not_joined", "you are not in lobby")
+    assert typed(chat, "hello") == ["you are not in lobby"]
+
+
+def test_what_is_typed_before_we_are_in_waits(client: Client) -> None:
+    waiting = []
+    chat = ChatController(client, do=waiting.append)
+    typed(chat, "hello")
+    assert len(waiting) == 1 and client.calls == []
+    assert waiting[0]() is None and client.calls == [("send_message", "hello", None)]
+
+
+def test_line_by_line_all_is_done_in_order_where_we_talk_by_then(
+    client: Client,
+) -> None:
+    waiting = []
+    plain = ChatController(client, do=waiting.append, hold=False)
+    plain.arrived(Welcome("ann", "lobby", "Hello", 0), NOW)
+    typed(plain, "/join dev")
+    typed(plain, "hello")
+    assert len(waiting) == 2 and client.calls == []
+    waiting[1]()
+    assert client.calls == [("send_message", "hello", None)]
 
 
 def test_help(chat: ChatController, plain: ChatController) -> None:
@@ -256,11 +295,18 @@ def test_a_lost_connection_is_told_once_and_counted(
     assert connection(view, NOW + 9) == "lost, trying again"
     assert told(chat, Disconnected("Refused.", 0.1)) == []
     assert connection(view, NOW) == "lost, trying again"
-    client.unsent = 1
+    client.unconfirmed = ["hello"]
     assert parts_of_bar(chat, NOW)[3] == "1 not sent yet"
     assert told(chat, Reconnected()) == ["The connection is back."]
     assert connection(view, NOW) == "here"
-    assert parts_of_bar(chat, NOW)[3] == "", "one on the way is nothing special"
+    client.unconfirmed = []
+    assert parts_of_bar(chat, NOW)[3] == ""
+    client.unconfirmed = ["one\ntwo and more than that", "three"]
+    assert parts_of_bar(chat, NOW)[3] == "", "what is on the way is nothing special"
+    assert parts_of_bar(chat, NOW + 0.9)[3] == ""
+    assert parts_of_bar(chat, NOW + 1)[3] == "2 not confirmed yet"
+    client.unconfirmed = []
+    assert parts_of_bar(chat, NOW + 2)[3] == ""
     assert told(chat, Welcome("ann", "lobby", "Hello again", 0)) == []
 
 

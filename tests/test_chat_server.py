@@ -23,7 +23,8 @@ from python_tcp.chat_server import ChatServer
 from python_tcp.history import SQLiteStore
 from python_tcp.messages import MemoryStore
 from python_tcp.protocol import Command, Error, GetHistory, Join, JSONLines, Leave
-from python_tcp.protocol import Limits, ListRooms, ListUsers, Message, Ping, Pong
+from python_tcp.protocol import OTHERS, Limits, ListRooms, ListUsers, Message, Ping
+from python_tcp.protocol import Pong
 from python_tcp.protocol import SendMessage, SetStatus, UserLeft, Whisper, decode_event
 
 FREE = Limits(flood_burst=0)  # no flood control: for tests about something else
@@ -209,8 +210,55 @@ def test_who_finishes_sending_still_gets_every_answer(
             "welcome",
             "users",
             *["message"] * 500,
+            "error",
         ]
+        assert events[-1]["code"] == "bad_json", "its last line is half a command"
         wait_until(lambda: server.users == [])
+
+
+def test_a_last_line_without_a_newline_counts(server: ChatServer) -> None:
+    with LineClient(server.port) as client:
+        client.send(
+            b'{"type": "join", "username": "nc"}\n{"type": "message", "content": "hi"}'
+        )
+        client.finish()
+        events = client.read_all()
+    assert [event["type"] for event in events] == ["welcome", "users", "message"]
+
+
+def test_a_first_line_may_begin_with_a_byte_order_mark(server: ChatServer) -> None:
+    with LineClient(server.port) as client:
+        client.send(
+            b'\xef\xbb\xbf{"type": "ping", "id": 1}\n\xef\xbb\xbf{"type": "ping"}\n'
+        )
+        assert client.read() == {"type": "pong", "id": 1}
+        assert client.read()["code"] == "bad_json", "only the first"
+
+
+BODY = b'{"type":"join","username":"eve"}\n{"type":"message","content":"spam"}\n'
+STRANGERS = {
+    "HTTP": (b"POST / HTTP/1.1\r\nHost: x\r\n\r\n" + BODY, OTHERS["http"]),
+    "HTTP in pieces": (b"GET / HTTP/1.1\r\n\r\n" + BODY, OTHERS["http"]),
+    "TLS": (bytes.fromhex("1603010200010001fc0303") + BODY, OTHERS["tls"]),
+    "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n" + BODY, OTHERS["ssh"]),
+    "SMTP": (b"ehlo example.org\r\n" + BODY, OTHERS["smtp"]),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_who_speaks_another_language_is_answered_in_it_and_not_heard(
+    name: str, server: ChatServer, pair: Pair
+) -> None:
+    said, answer = STRANGERS[name]
+    with LineClient(server.port) as client:
+        if "pieces" in name:
+            client.send(said[:2])
+            pair.go_on_chatting()
+            said = said[2:]
+        client.send(said)
+        assert b"".join(iter(client.line, b"")) == answer
+    pair.go_on_chatting()
+    assert server.users == ["ann", "bob"]
 
 
 # --- what is wrong, and whom it hurts ----------------------------------------------------------------------------
@@ -238,7 +286,6 @@ BAD_LINES = {
     "deep nesting": (b'{"type": "ping", "x": ' + b"[" * 8000, "bad_json"),
     "a huge number": (b'{"type": "ping", "id": ' + b"9" * 10_000 + b"}", "bad_message"),
     "zeros": (b"\0" * 100, "bad_json"),
-    "HTTP": (b"GET / HTTP/1.1", "bad_json"),
 }
 
 
@@ -391,7 +438,7 @@ def test_a_name_in_use_is_refused_and_the_connection_stays(
 
 
 def test_a_full_server_says_so_and_takes_the_next_when_one_has_gone() -> None:
-    with ChatServer(limits=Limits(connections=2)) as server:
+    with ChatServer(limits=Limits(connections=2, resume_window=0)) as server:
         pair = Pair(server.port)
         with pair.ann, pair.bob:
             for _ in range(3):
@@ -427,22 +474,23 @@ def test_who_does_not_join_in_time_is_sent_away() -> None:
 
 
 @pytest.mark.parametrize("end", [LineClient.close, LineClient.reset, LineClient.finish])
-def test_a_lost_client_is_announced_and_its_name_is_free(
-    server: ChatServer, pair: Pair, end: Callable
+def test_a_lost_client_is_announced_after_the_resume_window_and_its_name_is_free(
+    end: Callable,
 ) -> None:
-    client = LineClient(server.port).join("cy")
-    for reader in (pair.ann, pair.bob):
-        assert reader.read()["type"] == "join"
-    end(client)
-    for reader in (pair.ann, pair.bob):
-        assert (
-            reader.read().items()
-            >= {"type": "leave", "room": "lobby", "username": "cy"}.items()
-        )
-    with LineClient(server.port) as other:
-        other.join("CY", "dev")
-        pair.go_on_chatting()
-    client.close()
+    with ChatServer(limits=Limits(resume_window=0.2)) as server:
+        pair = Pair(server.port)
+        with pair.ann, pair.bob, LineClient(server.port).join("cy") as client:
+            for reader in (pair.ann, pair.bob):
+                assert reader.read()["type"] == "join"
+            start = time.monotonic()
+            end(client)
+            left = {"type": "leave", "room": "lobby", "username": "cy"}
+            for reader in (pair.ann, pair.bob):
+                assert reader.read().items() >= left.items()
+            assert time.monotonic() - start > 0.15
+            with LineClient(server.port) as other:
+                other.join("CY", "dev")
+                pair.go_on_chatting()
 
 
 def flood_until_gone(pair: Pair, name: str) -> int:
@@ -460,7 +508,8 @@ def flood_until_gone(pair: Pair, name: str) -> int:
 
 
 def test_who_never_reads_is_closed_with_a_reason_and_the_others_go_on() -> None:
-    with ChatServer(limits=Limits(output_bytes=50_000, flood_burst=0)) as server:
+    limits = Limits(output_bytes=50_000, flood_burst=0, resume_window=0)
+    with ChatServer(limits=limits) as server:
         pair = Pair(server.port)
         with pair.ann, pair.bob, LineClient(server.port).join("slow") as slow:
             assert pair.ann.read()["type"] == pair.bob.read()["type"] == "join"
@@ -478,9 +527,10 @@ def test_who_never_reads_is_closed_with_a_reason_and_the_others_go_on() -> None:
 
 
 def test_who_takes_nothing_for_too_long_is_closed() -> None:
-    with ChatServer(
-        limits=Limits(output_timeout=0.2, output_bytes=1_000_000_000, flood_burst=0)
-    ) as server:
+    limits = Limits(
+        output_timeout=0.2, output_bytes=10**9, flood_burst=0, resume_window=0
+    )
+    with ChatServer(limits=limits) as server:
         pair = Pair(server.port)
         with pair.ann, pair.bob, LineClient(server.port).join("slow"):
             assert pair.ann.read()["type"] == pair.bob.read()["type"] == "join"
@@ -754,7 +804,7 @@ def test_as_many_messages_of_a_room_as_allowed_are_kept(most: int) -> None:
 def test_as_many_bytes_of_history_as_allowed_are_kept(
     more: int, kept: list[int]
 ) -> None:
-    size = 2 * (MemoryStore.OVERHEAD + 100)
+    size = MemoryStore.ROOM_OVERHEAD + 2 * (MemoryStore.OVERHEAD + 100)
     assert said_and_kept(Limits(history_bytes=size + more), ["x" * 100] * 4) == kept
 
 
@@ -891,15 +941,19 @@ def test_what_is_refused_is_counted_in_a_row() -> None:
         assert chat(ANN, Ping()) == {ANN: [Pong()]}
 
 
-def test_an_answer_and_a_farewell_are_free() -> None:
-    chat = flooded(flood_burst=2, flood_excess=1)
-    for _ in range(10):
-        assert chat(ANN, Pong()) == {}
-    assert refusal(chat, ANN, Ping()).code == "rate_limited"
-    [left] = chat(ANN, Leave("lobby"))[ANN]
-    assert isinstance(left, UserLeft)
+def test_an_answer_costs_but_is_never_refused_and_only_the_last_farewell_is_free() -> (
+    None
+):
+    chat = flooded(flood_burst=2, flood_excess=3)
+    assert refusal(chat, ANN, Leave("lobby")).code == "rate_limited"
+    assert chat(ANN, Pong()) == {}
     chat(ANN, Leave())
     assert chat.server.closed == [(ANN, "left")]
+    chat(BOB, Join("Bob"))
+    for _ in range(1 + 3):
+        assert chat(BOB, Pong()) == {}
+    chat(BOB, Pong())
+    assert chat.server.closed[1:] == [(BOB, "rate_limited")]
 
 
 def test_flood_control_can_be_switched_off() -> None:
@@ -916,6 +970,84 @@ def test_what_is_refused_does_not_reach_the_rules() -> None:
     refusal(chat, ANN, SendMessage("x", id=1))
     assert chat.rooms.rooms["lobby"].seq == seq
     assert not chat.user(ANN).session.ids, "it may be said again"
+
+
+def test_a_bad_line_costs_as_much_as_a_good_one() -> None:
+    chat, bad = flooded(flood_burst=2, flood_excess=5, bad_lines=10), Error("x", "x")
+    chat(BOB, Join("Bob"), bad)
+    codes = [
+        refusal(chat, BOB, command).code for command in (bad, Pong(), bad, Ping())[::2]
+    ]
+    assert codes == ["rate_limited"] * 2
+
+
+def test_a_long_message_costs_more_than_a_short_one() -> None:
+    chat = flooded(flood_burst=9)
+    chat(
+        BOB,
+        Join("Bob"),
+        SendMessage("x" * 4000, id=1),
+        SendMessage("\U0001f44b" * 4000, id=2),
+    )
+    assert list(chat.user(BOB).session.ids) == [1], "1 + 2 of 9, and the next one is 8"
+
+
+def test_who_hangs_up_and_calls_again_finds_the_bucket_as_it_was() -> None:
+    chat = Chat(flood_burst=3, flood_rate=1.0)
+    chat(ANN, Join("Ann"), Ping(), Ping())
+    chat.server.close(ANN, "closed by peer")
+    chat.hear()
+    assert refusal(chat, BOB, Join("Bob")).code == "rate_limited"
+    chat.come(NOBODY)
+    assert isinstance(chat(NOBODY, Ping())[NOBODY][0], Pong), "Bob has that bucket"
+    chat.server.close(BOB, "closed by peer")
+    chat.loop.tick(2.0)
+    assert isinstance(chat(BOB, Ping())[BOB][0], Pong), "it has filled meanwhile"
+
+
+# --- one after the other -----------------------------------------------------------------------------------------
+
+
+def test_who_says_much_at_once_has_to_wait_for_the_next_turn() -> None:
+    chat = Chat()
+    chat.handler.TURN = chat.handler.TURNS = 60.0
+    chat.say(ANN, Join("Ann"), *[Ping(id=number) for number in range(150)])
+    assert not chat.server.connections[ANN].reads
+    heard = []
+    for count in (63 + 64, 150):
+        chat.loop.tick()
+        heard += [each.id for each in chat.hear()[ANN] if isinstance(each, Pong)]
+        assert len(heard) == count
+    assert heard == list(range(150)) and chat.server.connections[ANN].reads
+
+
+def test_many_that_have_to_wait_all_get_their_turns() -> None:
+    chat = Chat()
+    chat.handler.TURN = chat.handler.TURNS = 60.0
+    for client in range(1, 4):
+        chat.say(client, *[Ping(id=number) for number in range(500)])
+    for _ in range(10):
+        chat.loop.tick()
+    assert [len(chat.server.sent[client]) for client in range(1, 4)] == [500] * 3
+
+
+def test_a_turn_also_ends_when_its_time_is_over() -> None:
+    chat = Chat()
+    chat.handler.TURN = 0.0
+    chat.say(ANN, Join("Ann"), Ping(id=1), Ping(id=2))
+    assert list(chat.handler._next) == [chat.sender.connections[ANN]]
+    chat.server.close(ANN, "closed by peer")
+    chat.loop.tick()
+    chat.loop.tick()
+    assert not chat.handler._next, "and nobody minds that she is gone"
+
+
+def test_what_is_not_looked_at_is_not_decoded() -> None:
+    chat = Chat(bad_lines=2)
+    chat.come(ANN)
+    commands = chat.sender.connections[ANN].dialect.receive(b"x\n" * 1000)
+    chat.handler.handle(chat.sender.connections[ANN], commands)
+    assert len(list(commands)) >= 990
 
 
 # --- at the door -------------------------------------------------------------------------------------------------
@@ -948,6 +1080,32 @@ def test_a_full_house_makes_room_by_the_oldest_that_has_not_joined() -> None:
     assert len(chat.admission) == 3
     chat.server.close(ANN, "left")
     assert not chat.come(14).ended
+
+
+def test_room_is_made_where_most_come_from() -> None:
+    chat = Chat(connections=5)
+
+    def come(client: int, host: str) -> ChatConnection:
+        chat.server.open(client)
+        new = ChatConnection(chat.server, client, JSONLines(), chat.limits)
+        chat.sender.add(new)
+        chat.admission.admit(new, host)
+        return new
+
+    come(1, "192.0.2.1")
+    for client in (2, 3):
+        come(client, f"2001:db8::{client}")
+    come(4, "::ffff:192.0.2.9"), come(5, "192.0.2.9")
+    assert not come(6, "192.0.2.3").ended
+    assert chat.server.closed == [(2, "server_full")], (
+        "the oldest of the largest, not 1"
+    )
+    assert not come(7, "2001:db8::7").ended
+    assert chat.server.closed[1:] == [(4, "server_full")]
+    for client in (3, 7):
+        chat.admission.joined(client)
+    assert come(8, "2001:db8::8").ended, "its own network has more than any other"
+    assert chat.server.closed[2:] == [(8, "server_full")]
 
 
 def test_whoever_is_turned_away_is_not_listened_to() -> None:
@@ -1003,5 +1161,9 @@ def test_on_event_hears_of_everything(server: ChatServer) -> None:
     with LineClient(server.port).join("ann") as ann:
         ann.say("message", content="x", id=1)
         assert ann.read_until("ok")
+        ann.say("leave")
+        assert ann.read_all()
     wait_until(lambda: "UserLeft" in heard)
-    assert heard == ["Welcome", "UserList", "UserJoined", "Message", "Ok", "UserLeft"]
+    assert heard == [
+        "Welcome", "UserList", "UserJoined", "Message", "Ok", "UserLeft", "Goodbye",
+    ]  # fmt: skip

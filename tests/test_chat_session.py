@@ -30,6 +30,7 @@ from python_tcp.protocol import (
     Pong,
     SendMessage,
     SetStatus,
+    StatusChanged,
     UserLeft,
     UserList,
     Welcome,
@@ -176,7 +177,6 @@ def test_a_room_that_one_is_thrown_out_of_on_the_way_back_is_not_waited_for() ->
 def test_a_room_where_we_are_is_not_asked_for_again() -> None:
     session = ClientSession("ann")
     for room in ("lobby", "dev"):
-        session.receive(Error("x", "x", 9), 0.0)
         session.join(room)
         session.send_queue.due(0.0)
         session.receive(Welcome("ann", room, "Hi.", 0, "e", "t" * 20), 0.0)
@@ -201,12 +201,62 @@ def test_the_first_welcome_of_a_connection_sets_the_pace() -> None:
 def test_a_status_counts_even_if_it_was_never_sent() -> None:
     session = go("join welcome lose")
     session.say(SetStatus("away"))
-    assert session.status == "away"
+    assert session.status == "online", "the server has not heard of it yet"
     session.resume()
     session.send_queue.due(0.0)
     session.receive(HELLO, 0.0)
     assert session.receive(NOTHING_MISSED, 0.0) == [Reconnected()]
     assert session.send_queue.due(0.0)[0] == SetStatus("away")
+
+
+def test_a_status_that_was_refused_is_not_repeated_and_one_that_was_taken_is() -> None:
+    session = go("join welcome")
+    for status in ("away", "no good"):
+        session.say(SetStatus(status))
+        session.send_queue.due(0.0)
+        if status == "away":
+            session.receive(StatusChanged("ann", "away", 0.0), 0.0)
+        else:
+            session.receive(Error("bad_message", "not this one"), 0.0)
+    session.disconnected(Goodbye("connection_lost", "lost", True))
+    session.resume()
+    session.send_queue.due(0.0)
+    session.receive(HELLO, 0.0)
+    session.receive(NOTHING_MISSED, 0.0)
+    assert session.send_queue.due(0.0) == [SetStatus("away")]
+
+
+@pytest.mark.parametrize("code", ["rate_limited", "not_saved", "out_of_order"])
+def test_a_message_that_was_refused_for_now_is_said_again_before_what_follows_it(
+    code: str,
+) -> None:
+    session = go("join")
+    session.send_queue.due(0.0)
+    session.receive(HELLO, 0.0)
+    ids = [session.next_id() for _ in range(3)]
+    for id in ids:
+        session.say(SendMessage(f"line {id}", "lobby", id))
+    assert [each.id for each in session.send_queue.due(0.0)] == ids
+    told = session.receive(Error(code, "not now", ids[0], 0.5), 0.0)
+    for id in ids[1:]:
+        told += session.receive(Error("out_of_order", "not now", id, 0.0), 0.0)
+    assert [event.code for event in told] == ["not_saved"] * (code == "not_saved")
+    assert session.send_queue.due(0.4) == []
+    assert [each.id for each in session.send_queue.due(0.5)] == ids
+    assert len(session.send_queue) == 3 and session.error is None
+
+
+def test_a_message_that_is_refused_for_good_is_dropped_and_told() -> None:
+    session = go("join")
+    session.send_queue.due(0.0)
+    session.receive(HELLO, 0.0)
+    for id in (7, 8):
+        session.say(SendMessage("x", "lobby", id))
+    session.send_queue.due(0.0)
+    no = Error("bad_message", "never", 7)
+    assert session.receive(no, 0.0) == [no] and session.refused == {7: no}
+    assert session.receive(Error("out_of_order", "no 7", 8, 0.0), 0.0) == []
+    assert session.send_queue.due(0.0) == [SendMessage("x", "lobby", 8)]
 
 
 def test_pings_are_none_of_its_business() -> None:

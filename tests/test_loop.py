@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 from selectors import EVENT_READ, EVENT_WRITE
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from python_tcp.loop import EventLoop, IdleTimer, KeepAlive, Timer, TimerQueue, Waker
+from python_tcp.loop import EventLoop, KeepAlive, Timer, TimerQueue, Waker
 from python_tcp.loop import as_bytes
 from sockets import nothing_left_over  # noqa: F401
 from waiting import LIMIT, Clock, wait_until
@@ -208,69 +210,6 @@ def test_a_timer_that_asks_for_itself_at_once_leaves_room_for_the_rest_of_the_ti
     assert len(ran) < 10
 
 
-# IdleTimer
-
-
-def test_an_idle_timer_runs_out_once_when_it_is_not_reset_in_time(world):
-    timeouts = []
-    timer = IdleTimer(world.loop, 10, lambda: timeouts.append(world.clock.now))
-    timer.start()
-    for now in (1008, 1016, 1025.5):  # reset at each: never 10 s without
-        world.clock.now = now
-        world.ticks()
-        timer.reset()
-    assert not timeouts
-    world.clock.now = 1035.6
-    world.ticks()
-    world.clock.now = 1100
-    world.ticks()
-    assert timeouts == [1035.6]
-
-
-def test_an_idle_timer_that_is_stopped_keeps_quiet_until_it_is_started_again(world):
-    timeouts = []
-    timer = IdleTimer(world.loop, 10, lambda: timeouts.append(1))
-    timer.start()
-    timer.stop()
-    world.clock.now += 11
-    world.ticks()
-    assert not timeouts
-    timer.start()
-    world.clock.now += 9
-    world.ticks()
-    assert not timeouts
-    world.clock.now += 1
-    world.ticks()
-    assert timeouts == [1]
-
-
-def test_an_idle_timer_stopped_and_started_counts_from_the_second_start(world):
-    timeouts = []
-    timer = IdleTimer(world.loop, 10, lambda: timeouts.append(1))
-    timer.start()
-    world.clock.now += 9
-    world.ticks()
-    timer.stop()
-    timer.start()
-    world.clock.now += 9
-    world.ticks()
-    assert not timeouts
-    world.clock.now += 1
-    world.ticks()
-    assert timeouts == [1]
-
-
-def test_an_idle_timer_that_is_closed_never_runs_out(world):
-    timeouts = []
-    timer = IdleTimer(world.loop, 10, lambda: timeouts.append(1))
-    timer.close()
-    timer.start()
-    timer.close()
-    world.clock.now += 100
-    world.ticks()
-    assert not timeouts
-
-
 # Waker and EventLoop
 
 
@@ -354,6 +293,33 @@ def test_a_loop_can_be_stopped_before_it_runs_and_more_than_once():
     loop.stop()
     loop.call_threadsafe(print)  # nobody will run it, and nobody complains
     loop.close()
+
+
+def test_a_call_after_the_end_is_refused_and_one_before_it_is_made():
+    loop, made, refused = EventLoop(), [], []
+    thread = loop.start_thread("test")
+
+    def call() -> None:
+        for number in range(100_000):
+            if not loop.call_threadsafe(partial(made.append, number)):
+                refused.append(number)
+                return
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    loop.stop()
+    thread.join(LIMIT)
+    caller.join(LIMIT)
+    assert made == list(range(refused[0] if refused else 100_000))
+    assert not loop.call_threadsafe(lambda: made.append("late"))
+    assert "late" not in made
+
+
+def test_a_loop_that_never_ran_makes_no_calls_after_its_end():
+    loop, made = EventLoop(), []
+    assert loop.call_threadsafe(lambda: made.append(1))
+    loop.close()
+    assert not loop.call_threadsafe(lambda: made.append(2)) and made == []
 
 
 def test_a_call_that_raises_is_logged_and_the_loop_goes_on(loop, caplog):

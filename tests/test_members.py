@@ -86,11 +86,11 @@ def table() -> SessionTable:
 
 
 def test_a_name_is_held_until_its_token_is_shown(table: SessionTable) -> None:
-    assert table.holder("bob", None) is None
-    assert table.holder("ANN", TOKEN) is table.users[1]
+    assert table.holder("bob", None, 0.0) is None
+    assert table.holder("ANN", TOKEN, 0.0) is table.users[1]
     for token in (None, OTHER, session_key(TOKEN)):
         with pytest.raises(CommandError, match="Ann is taken"):
-            table.holder("ann", token)
+            table.holder("ann", token, 0.0)
 
 
 def test_a_session_is_kept_if_it_has_ids_and_only_the_last_ones(
@@ -98,10 +98,10 @@ def test_a_session_is_kept_if_it_has_ids_and_only_the_last_ones(
 ) -> None:
     for client in range(2, 7):
         session = Session(f"a-token-of-{client}-16")
-        if client != 5:
-            session.remember(1, 1)
-        table.add(User(client, f"u{client}", session))
-        assert table.remove(client).session is session
+        for id in range(0 if client == 5 else Session.IDS - table.OVERHEAD):
+            session.remember(id, 1)
+        table.add(user := User(client, f"u{client}", session))
+        table.remove(user)
     keys = [session_key(f"a-token-of-{client}-16") for client in range(2, 7)]
     assert [table.find(key) is not None for key in keys] == [
         False,
@@ -110,13 +110,13 @@ def test_a_session_is_kept_if_it_has_ids_and_only_the_last_ones(
         False,
         True,
     ]
-    assert table.remove(99) is None and list(table.by_name) == ["ann"]
+    assert list(table.by_name) == ["ann"]
 
 
 def test_who_comes_back_is_no_longer_among_those_who_left(table: SessionTable) -> None:
     session = table.users[1].session
     session.remember(1, 1)
-    table.remove(1)
+    table.remove(table.users[1])
     assert table.departed == {session.key: session}
     table.add(User(2, "Ann", session))
     assert table.departed == {} and table.find(session.key) is session
@@ -124,8 +124,8 @@ def test_who_comes_back_is_no_longer_among_those_who_left(table: SessionTable) -
 
 def test_ids_are_forgotten_wherever_their_session_is(table: SessionTable) -> None:
     gone = Session(OTHER, {1: 1, 2: 2})
-    table.add(User(2, "Bob", gone))
-    table.remove(2)
+    table.add(bob := User(2, "Bob", gone))
+    table.remove(bob)
     table.users[1].session.remember(1, 3)
     table.forget({gone.key: {1, 9}, "of nobody": {2}})
     assert gone.ids == {2: 2} and table.users[1].session.ids == {1: 3}

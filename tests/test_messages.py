@@ -1,5 +1,6 @@
 """`python_tcp.messages`: what was said is kept and paged, and what is not safe yet can be taken back."""
 
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -41,7 +42,10 @@ def test_memory_keeps_the_last_messages_of_each_room() -> None:
     ) == []
 
 
-def test_memory_of_all_rooms_is_bounded_and_the_silent_one_forgets_first() -> None:
+def test_memory_of_all_rooms_is_bounded_and_the_silent_one_forgets_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(MemoryStore, "ROOM_OVERHEAD", 0)
     one = MemoryStore.OVERHEAD + 100
     store = MemoryStore(most_bytes=4 * one)
     for room, seq in [("quiet", 1), ("quiet", 2), ("busy", 1), ("other", 1)]:
@@ -68,7 +72,8 @@ def test_memory_of_all_rooms_is_bounded_and_the_silent_one_forgets_first() -> No
 
 
 def test_what_memory_has_forgotten_never_comes_again() -> None:
-    store = MemoryStore(most_bytes=2 * (MemoryStore.OVERHEAD + 1))
+    room = MemoryStore.ROOM_OVERHEAD
+    store = MemoryStore(most_bytes=room + 2 * (MemoryStore.OVERHEAD + 1))
     fill(store, "quiet", *range(1, 58))
     fill(store, "busy", 1, 2)
     assert seqs(store, "quiet") == [] and store.bounds("quiet") == (58, 57)
@@ -78,7 +83,7 @@ def test_what_memory_has_forgotten_never_comes_again() -> None:
 
 
 def test_bytes_of_other_scripts_are_counted_as_more() -> None:
-    store = MemoryStore(most_bytes=2000)
+    store = MemoryStore(most_bytes=2000 + MemoryStore.ROOM_OVERHEAD)
     fill(store, "a", 1, 2, content="ü" * 250)
     assert seqs(store, "a") == [2]
     fill(store, "b", 1, 2, content="x" * 250)
@@ -86,7 +91,8 @@ def test_bytes_of_other_scripts_are_counted_as_more() -> None:
 
 
 def test_one_long_message_takes_the_place_of_many_short_ones() -> None:
-    store = MemoryStore(most_bytes=10 * (MemoryStore.OVERHEAD + 1))
+    room = MemoryStore.ROOM_OVERHEAD
+    store = MemoryStore(most_bytes=2 * room + 10 * (MemoryStore.OVERHEAD + 1))
     fill(store, "a", *range(1, 6))
     fill(store, "b", *range(1, 6))
     fill(store, "c", 1, content="x" * (7 * MemoryStore.OVERHEAD))
@@ -123,7 +129,7 @@ def test_memory_never_keeps_too_much_and_never_a_gap(
             MemoryStore.OVERHEAD + len(message.content.encode())
             for name in "abc"
             for message in store.read(name, 0, 999)
-        )
+        ) + sum(MemoryStore.ROOM_OVERHEAD for name in "abc" if kept[name])
         assert texts <= most_bytes
 
 
@@ -233,3 +239,15 @@ def test_trouble_is_over_when_a_message_was_kept(desk: Desk) -> None:
     desk.say("a")
     desk.archive.committed(desk.archive.mark())
     assert desk.archive.trouble is None
+
+
+def test_a_room_costs_memory_too_and_gives_it_back() -> None:
+    """400,000 rooms with a message each took 265 MB where the limit says 64."""
+    store = MemoryStore(most_bytes=100 * (MemoryStore.ROOM_OVERHEAD + 400))
+    tracemalloc.start()
+    for number in range(2000):
+        fill(store, f"room-{number:05}", 1, content="x" * 100)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(store._rooms) == 100
+    assert size < 1.25 * store._most_bytes

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from python_tcp.loop import EventLoop
-from python_tcp.output import Output, PlainTransport, Transport, WriteBuffer
+from python_tcp.output import IdleTimer, Output, PlainTransport, Transport
+from python_tcp.output import WriteBuffer
 from sockets import nothing_left_over  # noqa: F401
 from waiting import Clock
 
@@ -135,6 +136,88 @@ def test_buffer_keeps_what_a_send_that_fails_has_not_taken():
     assert (buffer.peek(), buffer.size) == (b"", 0)
 
 
+# IdleTimer
+
+
+class Hands:
+    """A loop and its clock, both turned by hand."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.loop = EventLoop(self.clock)
+
+    def ticks(self, count: int = 5) -> None:
+        for _ in range(count):
+            self.loop.tick(0)
+
+
+@pytest.fixture
+def hands() -> Iterator[Hands]:
+    hands = Hands()
+    yield hands
+    hands.loop.close()
+
+
+def test_an_idle_timer_runs_out_once_when_it_is_not_reset_in_time(hands):
+    timeouts = []
+    timer = IdleTimer(hands.loop, 10, lambda: timeouts.append(hands.clock.now))
+    timer.start()
+    for now in (1008, 1016, 1025.5):  # reset at each: never 10 s without
+        hands.clock.now = now
+        hands.ticks()
+        timer.reset()
+    assert not timeouts
+    hands.clock.now = 1035.6
+    hands.ticks()
+    hands.clock.now = 1100
+    hands.ticks()
+    assert timeouts == [1035.6]
+
+
+def test_an_idle_timer_that_is_stopped_keeps_quiet_until_it_is_started_again(hands):
+    timeouts = []
+    timer = IdleTimer(hands.loop, 10, lambda: timeouts.append(1))
+    timer.start()
+    timer.stop()
+    hands.clock.now += 11
+    hands.ticks()
+    assert not timeouts
+    timer.start()
+    hands.clock.now += 9
+    hands.ticks()
+    assert not timeouts
+    hands.clock.now += 1
+    hands.ticks()
+    assert timeouts == [1]
+
+
+def test_an_idle_timer_stopped_and_started_counts_from_the_second_start(hands):
+    timeouts = []
+    timer = IdleTimer(hands.loop, 10, lambda: timeouts.append(1))
+    timer.start()
+    hands.clock.now += 9
+    hands.ticks()
+    timer.stop()
+    timer.start()
+    hands.clock.now += 9
+    hands.ticks()
+    assert not timeouts
+    hands.clock.now += 1
+    hands.ticks()
+    assert timeouts == [1]
+
+
+def test_an_idle_timer_that_is_closed_never_runs_out(hands):
+    timeouts = []
+    timer = IdleTimer(hands.loop, 10, lambda: timeouts.append(1))
+    timer.close()
+    timer.start()
+    timer.close()
+    hands.clock.now += 100
+    hands.ticks()
+    assert not timeouts
+
+
 # Output
 
 
@@ -251,8 +334,8 @@ def test_output_that_does_not_move_fails_in_time_and_one_that_moves_does_not(ben
 def test_output_that_overflows_says_so_once_and_keeps_what_is_sent_in_part():
     bench = Bench(max_output=500_000)
     bench.to.room = 5
-    for _ in range(3):
-        assert bench.output.put(b"x" * 200_000)
+    assert bench.output.put(b"x" * 200_000) and bench.output.put(b"x" * 200_000)
+    assert not bench.output.put(b"x" * 200_000)
     assert not bench.changes  # nothing happens within `put`
     bench.tick()
     bench.tick()
@@ -269,10 +352,38 @@ def test_output_beyond_its_bound_writes_within_the_tick(bench):
     assert len(bench.to.taken) == 6000 and not bench.output.overflowed
 
 
+def test_one_chunk_larger_than_the_bound_is_no_reason_to_end(bench):
+    """A reader that takes what comes is not slow because one message is long."""
+    bench.to.room = 5
+    assert bench.output.put(b"y" * 50_000)
+    bench.tick()
+    assert bench.output.put(b"z" * 1000) and not bench.output.overflowed
+    bench.to.room = 60_000
+    bench.output.write_on()
+    assert bytes(bench.to.taken) == b"y" * 50_000 + b"z" * 1000
+    assert not bench.output.overflowed and not bench.failures
+
+
+@given(
+    puts=st.lists(st.tuples(st.integers(1, 3000), st.integers(0, 2000)), max_size=30)
+)
+def test_never_more_waits_than_the_bound_and_one_larger_chunk(puts):
+    bench, largest = Bench(max_output=1000), 0
+    for size, room in puts:
+        bench.to.room += room
+        taken = bench.output.put(bytes(size))
+        largest = max(largest, size if size > 1000 and taken else 0)
+        bench.tick()
+        assert bench.output.buffer.size <= 1000 + largest
+        if not taken:
+            assert bench.output.overflowed
+            break
+    bench.loop.close()
+
+
 def test_what_output_refuses_ends_it_even_if_there_is_room_before_the_flush(bench):
-    for _ in range(2):
-        bench.output.put(b"x" * 600)
-    assert not bench.output.put(b"refused")
+    bench.output.put(b"x" * 600)
+    assert not bench.output.put(b"x" * 600)
     bench.to.room = 10_000
     assert not bench.output.put(b"refused too")
     bench.tick()

@@ -28,14 +28,14 @@ from python_tcp.protocol import StatusChanged, UserJoined, UserLeft, UserList, W
 from python_tcp.protocol import Whisper, WhisperReceived, decode, decode_event, encode
 from python_tcp.protocol import forbidden_character, goodbye, schema
 
-MOST = 2**63 - 1
+MOST = 2**53 - 1
 TOKEN = "a-token_of-16-to-64"
 
 COMMANDS = [
     Join("ann"), Join("Ann_2.-", "Lobby.x_-"), SendMessage("hi"), SendMessage("grüße 👋\n\ttab", "lobby", 7), SendMessage("x", id="a"), SendMessage("x", id=0), SendMessage("x", id=""),
-    SendMessage("x", id=-(2**53)), Whisper("bob", "psst"), Whisper("bob", "psst", 2**53), ListUsers(), ListUsers("dev"), ListRooms(), SetStatus("away"), Leave(), Leave("dev"),
+    SendMessage("x", id=-MOST), Whisper("bob", "psst"), Whisper("bob", "psst", MOST), ListUsers(), ListUsers("dev"), ListRooms(), SetStatus("away"), Leave(), Leave("dev"),
     Ping(), Ping("x"), Pong(), Pong(1), Join("ann", "dev", 0, TOKEN, 7), Join("ann", since=MOST, id="j"), Join("ann", token="t" * 16), GetHistory(),
-    GetHistory("dev", 7, None, 1, "h"), GetHistory(after=0, limit=MAX_PAGE), GetHistory(before=0, after=MOST), SendMessage("x", id=MOST), SendMessage("x", id=-(2**63)),
+    GetHistory("dev", 7, None, 1, "h"), GetHistory(after=0, limit=MAX_PAGE), GetHistory(before=0, after=MOST), SendMessage("x", id=MOST), SendMessage("x", id=-MOST),
 ]  # fmt: skip
 EVENTS = [
     Welcome("ann", "lobby", "Welcome!", 3, limits={"line": 16384}), UserJoined("lobby", "ann", 1.5), UserLeft("lobby", "ann", 1.5), Message("lobby", 1, "ann", "hi\n👋", 1.5),
@@ -293,7 +293,7 @@ def test_at_the_limits_all_is_well() -> None:
     for command in (
         Join("n" * 32, "r" * 64), SendMessage("x" * 4000), SendMessage("👋" * 4000), Whisper("n" * 32, "ü" * 4000), SetStatus("s" * 80),
         SendMessage("x", id="i" * 64), Ping("👋" * 64), Join("-"), Join("..."), Join("0"), Join("ann", since=MOST, token="-" * 64), Join("ann", since=0, token="_" * 16),
-        SendMessage("x", id=MOST), SendMessage("x", id=-MOST - 1), GetHistory(before=MOST, limit=1), GetHistory(after=MOST, limit=MAX_PAGE), GetHistory(before=0), GetHistory(after=0),
+        SendMessage("x", id=MOST), SendMessage("x", id=-MOST), GetHistory(before=MOST, limit=1), GetHistory(after=MOST, limit=MAX_PAGE), GetHistory(before=0), GetHistory(after=0),
     ):  # fmt: skip
         assert (
             decode(
@@ -596,6 +596,7 @@ EDGES = [  # a limit, what it may be, what it may not be
     *((name, [5e-324, 1, 86_400.5], [0, 0.0, -0.001, -1, "1", None])
       for name in ("flood_rate", "join_timeout", "ping_after", "ping_timeout", "output_timeout")),
     ("history_days", [0, 0.5, 3650], [-0.001, "1", None]),
+    ("resume_window", [0, 0.5, 3600], [-0.001, "1", None]),
 ]  # fmt: skip
 
 
@@ -668,6 +669,46 @@ def test_however_the_bytes_arrive_the_commands_are_the_same(
         received += dialect.receive(stream[:count])
         stream = stream[count:]
     assert received == commands
+
+
+WHOLE = {
+    b'{"type": "history", "limit": 5.0, "before": 7.0}': GetHistory(before=7, limit=5),
+    b'{"type": "history", "after": 0.0, "limit": 1e1}': GetHistory(after=0, limit=10),
+    b'{"type": "join", "username": "ann", "since": 0.0}': Join("ann", since=0),
+    b'{"type": "ping", "id": -1.0}': Ping(-1),
+    b'{"type": "ping", "id": 9007199254740991.0}': Ping(MOST),
+    b'{"type": "users", "room": "dev", "after": "5.0"}': ListUsers("dev", "5.0"),
+}
+
+
+@pytest.mark.parametrize("line", WHOLE, ids=range(len(WHOLE)))
+def test_a_number_without_a_fraction_is_an_integer(line: bytes) -> None:
+    assert decode(line) == WHOLE[line]
+    assert type(getattr(decode(line), "id", 0) or 0) is int
+
+
+@pytest.mark.parametrize(
+    "number", ["1.5", "9007199254740992", "9007199254740992.0", "-9007199254740992", "1e300", "1e999"]
+)  # fmt: skip
+def test_a_number_that_not_everybody_can_keep_is_refused(number: str) -> None:
+    error = decode(b'{"type": "ping", "id": %b}' % number.encode())
+    assert isinstance(error, Error) and "2**53" in error.content
+
+
+def test_many_lines_are_decoded_when_they_are_looked_at() -> None:
+    lines = JSONLines().receive(b'{"type": "ping"}\n' * 1000)
+    assert not isinstance(lines, list) and list(lines) == [Ping()] * 1000
+
+
+def test_what_another_protocol_begins_with() -> None:
+    [error] = JSONLines().receive(b"\x16\x03\x01\x02")
+    assert (error.code, error.content) == ("wrong_protocol", "tls"), "without a newline"
+    dialect = JSONLines()
+    assert list(dialect.receive(b"GE")) == []
+    [error] = dialect.receive(b"T / HTTP/1.1\r\n{}\n")
+    assert error.content == "http"
+    [first, second] = JSONLines().receive(b"hello\nGET / HTTP/1.1\n")
+    assert (first.code, second.code) == ("bad_json", "bad_json"), "only the first line"
 
 
 # --- for other languages -----------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
-"""One connection after the other: a link, the callbacks, the pauses, and the session that goes on."""
+"""One connection after the other: the callbacks, the pauses, and the session that goes on."""
 
 import itertools
 import logging
+import math
 import socket
 import threading
 import time
@@ -10,154 +11,17 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
+from links import HELLO, SAID, Server, server  # noqa: F401
 from sockets import nothing_left_over  # noqa: F401
 from waiting import LIMIT, wait_until
 
 from python_tcp import delivery, reconnector
+from python_tcp.chat_link import ChatLink
 from python_tcp.chat_session import ClientSession, Disconnected, SessionState
-from python_tcp.protocol import Error, Goodbye, Join, Message, Ok, Ping, Pong, encode
-from python_tcp.protocol import UserList, Welcome
-from python_tcp.reconnector import Backoff, CallbackDispatcher, ChatLink, Reconnector
+from python_tcp.protocol import Error, Goodbye, Join, Ok, SetStatus, UserList
+from python_tcp.reconnector import Backoff, CallbackDispatcher, Reconnector
 
 pytestmark = pytest.mark.usefixtures("nothing_left_over")
-HELLO = Welcome("ann", "lobby", "Hi.", 0, "e", "t" * 20)
-SAID = Message("lobby", 1, "bob", "hello", 0.0)
-
-
-class Server:
-    """The other end of one link after the other."""
-
-    def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(LIMIT)
-        self.address = self.listener.getsockname()
-        self.sock: socket.socket | None = None
-
-    def accept(self) -> None:
-        self.sock, _ = self.listener.accept()
-        self.sock.settimeout(LIMIT)
-        self.lines = self.sock.makefile("rb")
-
-    def say(self, *events: object) -> None:
-        self.sock.sendall(b"".join(map(encode, events)))
-
-    def hang_up(self) -> None:
-        if self.sock is not None:
-            self.lines.close()
-            self.sock.close()
-
-    def close(self) -> None:
-        self.hang_up()
-        self.listener.close()
-
-
-@pytest.fixture
-def server(nothing_left_over: None) -> Iterator[Server]:  # noqa: F811
-    server = Server()
-    yield server
-    server.close()
-
-
-# --- a link ------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def linked(server: Server, *times: float, **callbacks: object) -> Iterator[ChatLink]:
-    link = ChatLink(*times, **callbacks)
-    assert link.connect(*server.address), link.error
-    server.accept()
-    yield link
-    link.close()
-
-
-def test_commands_go_out_and_events_come_in(server: Server) -> None:
-    told = []
-    callbacks = {
-        "on_open": lambda link: (told.append("open"), link.send(Join("ann"))),
-        "on_event": lambda link, event: told.append(event),
-        "on_pause": lambda link: told.append("pause"),
-        "on_closed": lambda link: told.append(link.close_reason),
-    }
-    with linked(server, **callbacks) as link:
-        assert link.connected and server.lines.readline() == encode(Join("ann"))
-        server.say(HELLO, SAID)
-        wait_until(lambda: "pause" in told)
-        server.hang_up()
-        wait_until(lambda: not link.connected)
-    assert [each for each in told if each != "pause"] == [
-        "open", HELLO, SAID, "closed by peer",
-    ]  # fmt: skip
-    assert told.index("pause") > told.index(HELLO)
-
-
-def test_what_is_no_event_is_left_out(server: Server) -> None:
-    told = []
-    with linked(server, on_event=lambda link, event: told.append(event)):
-        server.sock.sendall(
-            b'nonsense\n\n{"type":"future"}\n' + b"x" * 5_000_000 + b"\n"
-        )
-        server.say(SAID)
-        wait_until(lambda: told)
-    assert told == [SAID]
-
-
-def test_a_ping_is_answered_and_not_told(server: Server) -> None:
-    told = []
-    with linked(server, on_event=lambda link, event: told.append(event)):
-        server.say(Ping(7), SAID)
-        assert server.lines.readline() == encode(Pong(7))
-        wait_until(lambda: told)
-    assert told == [SAID]
-
-
-def test_nobody_there_has_a_reason() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
-    link = ChatLink()
-    assert link.connect(*address) is False and isinstance(link.error, OSError)
-    assert not link.connected and link.close_reason is None
-    link.close()
-    link.abort("x")
-    link.call_soon(lambda: pytest.fail("there is no thread for it"))
-    assert link.send(Join("ann")) is False
-
-
-def test_a_server_that_does_not_answer_is_given_up(server: Server) -> None:
-    closed = threading.Event()
-    start = time.monotonic()
-    callbacks = {"on_closed": lambda link: closed.set()}
-    with linked(server, 5.0, 0.1, 0.2, **callbacks) as link:
-        assert server.lines.readline() == encode(Ping())
-        assert closed.wait(LIMIT) and time.monotonic() - start >= 0.3
-    assert link.close_reason == "the server does not answer"
-
-
-def test_a_server_that_answers_is_kept(server: Server) -> None:
-    with linked(server, 5.0, 0.05, LIMIT) as link:
-        for _ in range(5):
-            assert server.lines.readline() == encode(Ping())
-            server.say(Pong())
-        assert link.connected
-
-
-def test_what_is_to_be_sent_later_is_sent_once(server: Server) -> None:
-    called = []
-
-    def on_open(link: ChatLink) -> None:
-        link.send_all([Join("ann")], 30.0, lambda: called.append("too soon"))
-        link.send_all([], 0.01, lambda: called.append("now"))
-
-    with linked(server, on_open=on_open):
-        wait_until(lambda: called)
-        time.sleep(0.05)
-    assert called == ["now"]
-
-
-def test_a_link_may_be_closed_from_its_own_callback(server: Server) -> None:
-    with linked(server, on_event=lambda link, event: link.close()) as link:
-        server.say(SAID)
-        wait_until(lambda: not link.connected)
-    assert link.close_reason == "closed by us"
 
 
 # --- the callbacks -----------------------------------------------------------------------------------------------
@@ -213,6 +77,25 @@ def test_two_threads_do_not_call_at_once() -> None:
     assert most == [1] * 60
 
 
+def test_who_does_not_wait_for_a_callback_leaves_the_event_to_its_thread() -> None:
+    dispatcher, told, go_on = CallbackDispatcher(), [], threading.Event()
+
+    def callback(event: object) -> None:
+        told.append((event, threading.current_thread()))
+        if event == SAID:
+            assert go_on.wait(LIMIT)
+
+    dispatcher.set_event_callback(callback)
+    busy = threading.Thread(target=dispatcher.notify, args=[SAID, "ann"])
+    busy.start()
+    wait_until(lambda: told)
+    dispatcher.notify(Ok(1), "ann", timeout=0.01)
+    assert told == [(SAID, busy)]
+    go_on.set()
+    busy.join(LIMIT)
+    assert told == [(SAID, busy), (Ok(1), busy)]
+
+
 def test_it_knows_on_which_thread_a_callback_runs() -> None:
     dispatcher, answers = CallbackDispatcher(), []
 
@@ -252,8 +135,35 @@ def test_pauses_grow_until_patience_runs_out() -> None:
         pauses.append(pause)
         now += pause
     assert pauses == [0.25, 0.5, 1.0, 2.0] and now <= 104.0
-    backoff.reset()
-    assert backoff.next_pause(now) == 0.25, "a new loss has a patience of its own"
+
+
+@pytest.mark.usefixtures("even_delays")
+def test_a_new_loss_has_a_patience_of_its_own_and_after_30_s_pauses_of_its_own() -> (
+    None
+):
+    backoff = Backoff(patience=4.0)
+    assert backoff.next_pause(0.0) == 0.25
+    for lost, pause in [(101.0, 0.5), (202.0, 1.0), (303.0, 2.0), (404.0, 4.0)]:
+        backoff.connected(lost - 1)
+        assert backoff.next_pause(lost) == pause
+    backoff.connected(500.0)
+    assert backoff.next_pause(530.0) == 0.25
+
+
+@pytest.mark.usefixtures("even_delays")
+def test_a_server_that_welcomes_and_closes_is_asked_less_and_less_often() -> None:
+    backoff, now, attempts = Backoff(patience=math.inf), 0.0, 0
+    while now < 300:
+        now += backoff.next_pause(now) + 0.1
+        backoff.connected(now)
+        attempts += 1
+    assert attempts < 20
+
+
+@pytest.mark.usefixtures("even_delays")
+@pytest.mark.parametrize("asked", [1e300, math.inf])
+def test_a_server_can_not_send_us_away_for_ever(asked: float) -> None:
+    assert Backoff(math.inf).next_pause(0.0, asked) == Backoff.LONGEST
 
 
 @pytest.mark.usefixtures("even_delays")
@@ -366,3 +276,34 @@ def test_a_refusal_on_the_way_back_is_the_end(
         wait_until(lambda: isinstance(told[-1], Goodbye))
     assert [type(event) for event in told[-2:]] == [Error, Goodbye]
     assert told[-1] == Goodbye("name_taken", "ann is taken", False)
+
+
+def test_a_bug_of_our_own_is_the_end_and_is_not_tried_again(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with going_on() as (keeper, session, told):
+        keeper.open(*server.address)
+        server.accept()
+        join(server, session, keeper)
+        session.say(SetStatus("\ud800"))  # past the check of `ChatClient`
+        keeper.pump_soon()
+        wait_until(lambda: session.state is SessionState.ENDED and told)
+        wait_until(lambda: isinstance(told[-1], Goodbye))
+    assert (told[-1].code, told[-1].reconnect) == ("bug", False)
+    assert not any(isinstance(event, Disconnected) for event in told)
+    assert "bug" in caplog.records[0].message
+
+
+@pytest.mark.parametrize("pause", [1e300, -1.0, 5e-324])
+def test_whatever_pause_a_server_asks_for_the_client_may_leave(
+    server: Server, pause: float
+) -> None:
+    with going_on(patience=math.inf) as (keeper, session, told):
+        keeper.open(*server.address)
+        server.accept()
+        join(server, session, keeper)
+        server.say(Goodbye("server_closing", "Closing.", True, pause))
+        wait_until(lambda: any(isinstance(event, Disconnected) for event in told))
+        start = time.monotonic()
+        keeper.stop()
+    assert time.monotonic() - start < 2 and told[-1].code == "left"

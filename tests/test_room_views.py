@@ -10,6 +10,7 @@ from python_tcp.protocol import (
     GetHistory,
     History,
     Join,
+    ListUsers,
     Message,
     RoomList,
     UserJoined,
@@ -208,3 +209,16 @@ def test_of_rooms_that_we_are_not_in(rooms: RoomViews) -> None:
     assert rooms.receive(gone) == [gone] and rooms.receive(listed) == [listed]
     answer = History("cellar", [], False, id=7)  # to a question of the person's
     assert rooms.receive(answer) == [answer]
+
+
+def test_a_list_in_pages_is_asked_for_to_its_end() -> None:
+    queue = SendQueue()
+    rooms = RoomViews(queue, itertools.count(1))
+    rooms.welcome(Welcome("ann", "lobby", "Hi.", 0, "e", "t" * 20))
+    first = UserList("lobby", ["ann", "bob"], more=True)
+    assert rooms.receive(first) == [first]
+    assert queue.due(0.0) == [ListUsers("lobby", "bob")]
+    rooms.receive(UserJoined("lobby", "cy", 0.0))
+    rest = UserList("lobby", ["cy", "dan"], after="bob")
+    assert rooms.receive(rest) == [rest] and queue.due(0.0) == []
+    assert rooms["lobby"].users == ["ann", "bob", "cy", "dan"], "each once"

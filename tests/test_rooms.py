@@ -1,6 +1,7 @@
 """`python_tcp.rooms`: who is where, and who hears what. No network; a plain model checks every rule at random."""
 
 import copy
+import itertools
 import secrets
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
@@ -17,11 +18,21 @@ from hypothesis.stateful import (
     rule,
 )
 
-from python_tcp.members import Session, session_key
+from python_tcp.members import Session, SessionTable, session_key
 from python_tcp.messages import PAGE_BYTES, MemoryStore, MessageStore, StoreError
 from python_tcp.messages import fitting
-from python_tcp.protocol import MAX_LINE, MAX_PAGE, PROTOCOL_VERSION, Command, Error
-from python_tcp.protocol import Event, GetHistory, Goodbye, History, Join, Leave, Limits
+from python_tcp.protocol import MAX_EVENT, MAX_LINE, MAX_PAGE, PROTOCOL_VERSION
+from python_tcp.protocol import (
+    Command,
+    Error,
+    Event,
+    GetHistory,
+    Goodbye,
+    History,
+    Join,
+    Leave,
+    Limits,
+)
 from python_tcp.protocol import ListRooms, ListUsers, Message, MessageId, Ok, Ping, Pong
 from python_tcp.protocol import RoomList, RoomSize, SendMessage, SetStatus
 from python_tcp.protocol import StatusChanged, UserJoined, UserLeft, UserList, Welcome
@@ -213,6 +224,8 @@ def test_who_joins_is_welcomed_and_the_others_hear_of_it(chat: Chat) -> None:
         "flood_rate",
         "ping_after",
         "ping_timeout",
+        "server_line",
+        "resume_window",
     }
     assert users == UserList("lobby", ["Ann", "Bob", "Cy"])
     assert inboxes == {
@@ -270,7 +283,6 @@ def test_a_client_may_be_in_so_many_rooms() -> None:
         ListRooms(),
         SetStatus("away"),
         Leave("lobby"),
-        Pong(),
         GetHistory(),
         GetHistory("lobby"),
     ],
@@ -627,10 +639,12 @@ def test_who_comes_back_under_another_name_while_its_ghost_is_there_is_still_the
     }
 
 
-def test_an_unknown_token_is_kept(chat: Chat) -> None:
-    assert chat.join(CY, "Cy", token="of-an-earlier-server") == "of-an-earlier-server"
-    assert chat.error(4, Join("Cy")).code == "name_taken"
-    assert chat.join(4, "Cy", token="of-an-earlier-server") == "of-an-earlier-server"
+def test_a_token_that_a_client_has_made_up_gets_a_new_one(chat: Chat) -> None:
+    token = chat.join(CY, "Cy", token="of-an-earlier-server")
+    assert token != "of-an-earlier-server"
+    error = chat.error(4, Join("Cy", token="of-an-earlier-server"))
+    assert error.code == "name_taken"
+    assert chat.join(4, "Cy", token=token) == token
 
 
 def test_a_token_has_no_meaning_for_who_has_joined(chat: Chat) -> None:
@@ -660,11 +674,153 @@ def test_ids_are_known_to_a_new_server_with_the_same_log() -> None:
     )
 
 
+# --- a short break is not a leave ------------------------------------------------------------------------------------
+
+
+def test_three_short_breaks_are_heard_by_nobody(chat: Chat) -> None:
+    token = chat.join(CY, "Cy")
+    chat(CY, Join("Cy", "dev"), SetStatus("reading"))
+    chat(BOB, Join("Bob", "dev"))
+    for client in (4, 5, 6):
+        assert heard(chat.rooms.lost(CY if client == 4 else client - 1, NOW)) == {}
+        assert chat(ANN, ListUsers())[ANN] == [
+            UserList("lobby", ["Ann", "Bob", "Cy"], {"Cy": "reading"})
+        ]
+        inboxes = chat(client, Join("Cy", token=token, since=0))
+        assert inboxes.keys() == {client} and inboxes[client][0].token == token
+        assert chat(client, Join("Cy", "dev", since=0)).keys() == {client}
+        assert chat(client, SetStatus("reading")).keys() == {client}, "nothing new"
+    assert chat(client, SendMessage("here I am")).keys() == {BOB, client}
+    assert chat.rooms.expires_at is None
+
+
+def test_who_does_not_come_back_in_time_is_gone(chat: Chat) -> None:
+    chat.join(CY, "Cy")
+    assert chat.rooms.lost(CY, NOW) == []
+    assert chat.rooms.expires_at == NOW + 60
+    assert chat.rooms.expire(NOW + 59.9) == []
+    left = UserLeft("lobby", "Cy", NOW + 60)
+    assert heard(chat.rooms.expire(NOW + 60)) == {ANN: [left], BOB: [left]}
+    assert chat.rooms.expires_at is None and "cy" not in chat.rooms.by_name
+
+
+def test_without_a_window_a_lost_connection_is_heard_at_once() -> None:
+    chat = Chat(resume_window=0)
+    chat.join(ANN, "Ann")
+    chat.join(BOB, "Bob")
+    assert heard(chat.rooms.lost(BOB, NOW)) == {ANN: [UserLeft("lobby", "Bob", NOW)]}
+
+
+def test_the_name_is_held_for_its_token_and_the_refusal_says_how_long(
+    chat: Chat,
+) -> None:
+    """Row 7 of the attacks: an impostor got the name 10 times of 10."""
+    token = chat.join(CY, "Cy")
+    chat.rooms.lost(CY, NOW - 15)
+    error = chat.error(4, Join("CY", token="x" * 20))
+    assert (error.code, error.retry_after) == ("name_taken", 45.0)
+    assert chat.join(5, "Cy", token=token) == token
+    assert chat.error(4, Join("Cy")).retry_after is None, "who is here may stay"
+
+
+def test_a_ghost_is_replaced_and_nobody_hears_of_it(chat: Chat) -> None:
+    token = chat.join(CY, "Cy")
+    inboxes = chat(4, Join("Cy", token=token, since=0))
+    assert inboxes.keys() == {CY, 4} and inboxes[CY] == [goodbye("replaced")]
+    assert chat.rooms.lost(CY, NOW) == [], "it is another's name now"
+
+
+def test_rooms_that_are_not_entered_again_are_left_in_the_end(chat: Chat) -> None:
+    token = chat.join(CY, "Cy")
+    chat(CY, Join("Cy", "dev"))
+    chat(BOB, Join("Bob", "dev"))
+    chat.rooms.lost(CY, NOW)
+    chat.join(4, "Cy", token=token)
+    assert chat.error(4, SendMessage("x", "dev")).code == "not_joined"
+    left = UserLeft("dev", "Cy", NOW + 60)
+    assert heard(chat.rooms.expire(NOW + 60)) == {BOB: [left]}
+    assert chat.rooms.users[4].name == "Cy" and chat.rooms.expires_at is None
+
+
+def test_a_room_may_be_left_before_it_is_entered_again(chat: Chat) -> None:
+    token = chat.join(CY, "Cy")
+    chat(CY, Join("Cy", "dev"))
+    chat(BOB, Join("Bob", "dev"))
+    chat.rooms.lost(CY, NOW)
+    chat.join(4, "Cy", token=token)
+    left = UserLeft("dev", "Cy", NOW)
+    assert chat(4, Leave("dev")) == {4: [left], BOB: [left]}
+
+
+def test_whispers_wait_and_who_never_gets_them_costs_their_sender_no_surprise(
+    chat: Chat,
+) -> None:
+    token = chat.join(CY, "Cy")
+    chat.rooms.lost(CY, NOW)
+    first = WhisperReceived("Ann", "Cy", "one", NOW)
+    assert chat(ANN, Whisper("cy", "one", 1)) == {ANN: [first, Ok(1)]}
+    assert chat(4, Join("Cy", token=token))[4][-1] == first
+    chat.rooms.lost(4, NOW)
+    chat(ANN, Whisper("cy", "two", 2))
+    inboxes = heard(chat.rooms.expire(NOW + 60))
+    error = next(event for event in inboxes[ANN] if isinstance(event, Error))
+    assert (error.code, error.id) == ("not_delivered", 2)
+
+
+@pytest.mark.parametrize(("text", "most"), [("x", 100), ("x" * 4000, 16)])
+def test_so_many_whispers_wait_and_no_more(chat: Chat, text: str, most: int) -> None:
+    token = chat.join(CY, "Cy")
+    chat.rooms.lost(CY, NOW)
+    for number in range(most):
+        assert chat(ANN, Whisper("Cy", text, number))[ANN][-1] == Ok(number)
+    error = chat.error(ANN, Whisper("Cy", text, "late"))
+    assert (error.code, error.id) == ("not_delivered", "late")
+    waited = chat(4, Join("Cy", token=token))[4][2:]
+    assert [event.content for event in waited] == [text] * most
+    assert chat(ANN, Whisper("Cy", text, "late"))[ANN][-1] == Ok("late"), "it is free"
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_longer(chat: Chat) -> None:
+    chat.join(CY, "Cy")
+    chat.rooms.lost(CY, NOW)
+    day = NOW - 86_400
+    assert chat.rooms.expire(day) == [] and chat.rooms.expire(day + 60) != []
+
+
+def test_only_so_many_places_are_held() -> None:
+    chat = Chat(connections=2)
+    for client, name in enumerate(("ann", "bob", "cy"), 1):
+        chat.join(client, name)
+        chat.rooms.lost(client, NOW + client)
+    assert list(chat.rooms.by_name) == ["bob", "cy"], "the oldest has given way"
+
+
+def test_another_name_ends_the_wait_for_the_old_one(chat: Chat) -> None:
+    token = chat.join(CY, "Cy")
+    chat.rooms.lost(CY, NOW)
+    left, joined = UserLeft("lobby", "Cy", NOW), UserJoined("lobby", "cyril", NOW)
+    inboxes = chat(4, Join("cyril", token=token))
+    assert inboxes[ANN] == [left, joined] and inboxes[4][0].token == token
+    assert chat.rooms.expires_at is None
+
+
+def test_two_names_of_one_session_that_are_both_held(chat: Chat) -> None:
+    """Found by the machine below: the second one was in the room twice."""
+    token = chat.join(CY, "Cy")
+    chat.join(4, "Dan", token=token)
+    chat.rooms.lost(CY, NOW)
+    chat.rooms.lost(4, NOW)
+    assert chat(5, Join("Dan", token=token)).keys() == {5}
+    users = chat(ANN, ListUsers())[ANN][0].users
+    assert users == ["Ann", "Bob", "Cy", "Dan"]
+
+
 def test_of_those_who_left_only_so_many_are_remembered() -> None:
     chat, tokens = Chat(connections=3), []
     for number in range(5):
         tokens.append(chat.join(number, f"u{number}"))
-        chat(number, SendMessage("x", id=7))
+        for id in range(Session.IDS - SessionTable.OVERHEAD):
+            chat(number, SendMessage("x", id=id))
         chat.gone(number)
     keys = [session_key(token) for token in tokens]
     assert list(departed(chat.rooms)) == keys[2:]
@@ -678,6 +834,23 @@ def test_of_those_who_left_only_so_many_are_remembered() -> None:
     assert list(departed(chat.rooms)) == [*keys[3:], keys[2]]
 
 
+@pytest.mark.parametrize("window", [0.0, 60.0])
+def test_a_thousand_short_sessions_do_not_push_out_the_ids_of_one(
+    window: float,
+) -> None:
+    """Row 10 of the attacks: the same id after 1,001 other sessions was said twice."""
+    chat = Chat(resume_window=window)
+    token = chat.join(1, "Ann")
+    chat(1, SendMessage("once", id=7))
+    chat.rooms.lost(1, NOW)
+    for number in range(2, 1010):
+        chat.join(number, f"u{number}")
+        chat(number, SendMessage("x", id=7))
+        chat.rooms.lost(number, NOW)
+    assert chat.join(2000, "Ann", token=token) == token
+    assert chat(2000, SendMessage("once", id=7))[2000] == [Ok(7, 1)]
+
+
 def test_a_new_session_gets_the_new_token_and_nobody_else_needs_one() -> None:
     """The rules make up nothing: who calls them has the randomness, as well as the time."""
     rooms = Rooms()
@@ -685,10 +858,10 @@ def test_a_new_session_gets_the_new_token_and_nobody_else_needs_one() -> None:
     assert welcome.event.token == "a-token-of-ann-16"
     rooms.handle(ANN, SendMessage("x"), NOW, "")
     rooms.disconnect(ANN, NOW)
-    [welcome, *_] = rooms.handle(4, Join("Ann", token="t" * 16), NOW, "not-this-one")
-    assert welcome.event.token == "t" * 16
+    [welcome, *_] = rooms.handle(4, Join("Ann", token="t" * 16), NOW, "but-this-one")
+    assert welcome.event.token == "but-this-one"
     [welcome, *_] = rooms.handle(4, Join("Ann", "dev"), NOW, "nor-this")
-    assert welcome.event.token == "t" * 16
+    assert welcome.event.token == "but-this-one"
 
 
 def test_the_rules_are_a_function_of_what_goes_in() -> None:
@@ -825,7 +998,7 @@ def test_a_page_has_so_many_bytes_in_either_direction(text: str) -> None:
     forward, backward = (
         chat(ANN, GetHistory(**asked))[ANN][0] for asked in ({"after": 0}, {})
     )
-    count = PAGE_BYTES // (len(text.encode()) + 200)
+    count = PAGE_BYTES // len(encode(forward.messages[0]))
     assert [message.seq for message in forward.messages] == list(
         range(1, count + 1)
     ) and forward.more
@@ -892,11 +1065,8 @@ def test_what_is_too_much_for_one_replay_is_to_be_asked_for() -> None:
     chat = talkative(MAX_PAGE + 5, Paper())
     chat.store.torn["lobby"] = 3
     missed = chat(BOB, Join("Bob", since=1))[BOB][2]
-    assert (
-        [missed.messages[0].seq, missed.messages[-1].seq],
-        missed.more,
-        missed.lost,
-    ) == ([4, MAX_PAGE + 3], True, 2)
+    assert (missed.messages[0].seq, missed.more, missed.lost) == (4, True, 2)
+    assert len(encode(missed)) <= MAX_EVENT
     [rest] = chat(BOB, GetHistory(after=MAX_PAGE + 3))[BOB]
     assert [message.seq for message in rest.messages] == [
         MAX_PAGE + 4,
@@ -1296,7 +1466,22 @@ MOSTLY_MEMBERS = st.integers(1, 30)  # see `do`
 NAMES = st.sampled_from(["ann", "Ann", "bob", "BOB", "cy", "dan"])
 ROOMS = st.sampled_from(["a", "A", "b", "c", "d"])
 IDS = st.none() | st.none() | st.sampled_from([0, 1, 2, "0", "1", "2"])
-LIMITS = Limits(rooms_per_client=3)
+WINDOW = 8
+LIMITS = Limits(rooms_per_client=3, resume_window=WINDOW)
+
+
+@dataclass
+class Absent:
+    """Somebody whose place is kept `until` then, in `rooms`. What was whispered to them, by whom (their token), with which id."""
+
+    name: str
+    token: str
+    status: str
+    rooms: list[str]
+    until: float
+    whispers: list[tuple[WhisperReceived, str, MessageId | None]] = field(
+        default_factory=list
+    )
 
 
 class Plain:
@@ -1309,10 +1494,14 @@ class Plain:
         self.where: dict[
             int, list[str]
         ] = {}  # the rooms of each client, in the order of joining
+        self.away: dict[int, tuple[list[str], float]] = {}  # not entered again, yet
         self.members: dict[str, list[int]] = defaultdict(list)
         self.said: dict[str, list[Message]] = defaultdict(list)
         self.torn: dict[str, int] = Counter()
         self.ids: dict[str, dict[MessageId, int | None]] = defaultdict(dict)  # by token
+        self.absent: list[Absent] = []  # whose time ends first comes first
+        self.count = itertools.count()
+        self.turns: dict[str, int] = {}  # by name: of those whose place is kept
         self.left: set[str] = (
             set()
         )  # the tokens of those who left, and whose ids are known
@@ -1343,16 +1532,19 @@ class Plain:
         room = room.lower() if room else mine[-1] if mine else None
         return room if room in mine else None
 
+    def people(self, room: str) -> list[tuple[str, str]]:
+        """Name and status of all who have a place in a room."""
+        there = [
+            *self.members[room],
+            *(c for c in self.away if room in self.away[c][0]),
+        ]
+        here = [(self.names[client], self.statuses[client]) for client in there]
+        return here + [(a.name, a.status) for a in self.absent if room in a.rooms]
+
     def users(self, room: str) -> UserList:
-        members = sorted(
-            self.members[room], key=lambda client: self.names[client].lower()
-        )
-        statuses = {
-            self.names[client]: self.statuses[client]
-            for client in members
-            if self.statuses[client] != "online"
-        }
-        return UserList(room, [self.names[client] for client in members], statuses)
+        people = sorted(self.people(room), key=lambda each: each[0].lower())
+        statuses = {name: status for name, status in people if status != "online"}
+        return UserList(room, [name for name, _ in people], statuses)
 
     def page(
         self,
@@ -1389,6 +1581,8 @@ class Plain:
             self.arrive(client, command, now, token)
         elif isinstance(command, Ping):
             self.Ping(client, command, now)
+        elif isinstance(command, Pong):
+            pass
         elif command == Leave():
             self.say([client], goodbye("left"))
         else:
@@ -1396,24 +1590,94 @@ class Plain:
 
     def arrive(self, client: int, command: Join, now: float, new_token: str) -> None:
         token, ghost = command.token, self.client_of(command.username)
+        held = self.absent_one(lambda a: a.name.lower() == command.username.lower())
         if ghost is not None and self.tokens[ghost] != token:
             return self.refuse(client, command, "name_taken")
+        if held is not None and held.token != token:
+            return self.refuse(
+                client, command, "name_taken", max(0.1, held.until - now)
+            )
         if not self.can_enter(command):
             return self.refuse(client, command, "no_history")
         if ghost is not None:
-            self.vanish(ghost, now)
+            self.lose(ghost, now)
             self.say([ghost], goodbye("replaced"))
-        self.names[client], self.tokens[client] = command.username, token or new_token
+        token = token if self.knows(token) else new_token
+        before = self.absent_one(
+            lambda a: a.name.lower() == command.username.lower()
+        ) or self.absent_one(lambda a: a.token == token)
+        if before is not None and before.name != command.username:
+            self.give_up(before, now)
+            before = None
+        self.names[client], self.tokens[client] = command.username, token
         self.statuses[client], self.where[client] = "online", []
-        self.left.discard(self.tokens[client])
+        self.left.discard(token)
+        if before is not None:
+            self.absent.remove(before)
+            self.statuses[client] = before.status
+            self.away[client] = before.rooms, now + WINDOW
+            self.turns[before.name] = next(self.count)
         self.enter(client, command, now)
+        for whisper, _, _ in before.whispers if before else []:
+            self.say([client], whisper)
+
+    def absent_one(self, is_it: Callable[[Absent], bool]) -> Absent | None:
+        return next(filter(is_it, self.absent), None)
+
+    def knows(self, token: str | None) -> bool:
+        """Is it that of somebody who is here or absent, or has an id to be remembered?"""
+        around = [*self.tokens.values(), *(a.token for a in self.absent)]
+        return token is not None and (token in around or bool(self.ids.get(token)))
+
+    def lose(self, client: int, now: float) -> None:
+        """The connection is lost."""
+        if client in self.names:
+            away, _ = self.away.pop(client, ([], 0))
+            rooms = away + self.where[client]
+            for room in self.where[client]:
+                self.members[room].remove(client)
+            name, token, status = (
+                book.pop(client) for book in (self.names, self.tokens, self.statuses)
+            )
+            del self.where[client]
+            self.absent.append(Absent(name, token, status, rooms, now + WINDOW))
+            self.turns[name] = next(self.count)
+
+    def expire(self, now: float) -> None:
+        due: dict[str, int | Absent] = {
+            self.names[client]: client
+            for client, (_, until) in self.away.items()
+            if until <= now
+        }
+        due |= {each.name: each for each in self.absent if each.until <= now}
+        for name in sorted(due, key=lambda name: self.turns[name]):
+            if isinstance(who := due[name], Absent):
+                self.give_up(who, now)
+                continue
+            for room in self.away.pop(who)[0]:
+                self.say(self.members[room], UserLeft(room, name, now))
+
+    def give_up(self, absent: Absent, now: float) -> None:
+        """Somebody has not come back."""
+        self.absent.remove(absent)
+        for room in absent.rooms:
+            self.say(self.members[room], UserLeft(room, absent.name, now))
+        if self.ids[absent.token]:
+            self.left.add(absent.token)
+        for whisper, token, id in absent.whispers:
+            sender = self.client_of(whisper.username)
+            if sender is not None and self.tokens[sender] == token:
+                self.say([sender], Error("not_delivered", "", id))
 
     def can_enter(self, command: Join) -> bool:
         return (
             self.reads
             or command.since is None
-            and bool(self.members[command.room.lower()])
+            and bool(self.people(command.room.lower()))
         )
+
+    def away_of(self, client: int) -> list[str]:
+        return self.away[client][0] if client in self.away else []
 
     def Join(self, client: int, command: Join, now: float) -> None:
         room = command.room.lower()
@@ -1422,7 +1686,11 @@ class Plain:
             or room in self.where[client]
         ):
             self.refuse(client, command, "already_joined")
-        elif len(self.where[client]) == LIMITS.rooms_per_client:
+        elif (
+            room not in self.away_of(client)
+            and len(self.where[client] + self.away_of(client))
+            >= LIMITS.rooms_per_client
+        ):
             self.refuse(client, command, "bad_room")
         elif not self.can_enter(command):
             self.refuse(client, command, "no_history")
@@ -1436,8 +1704,13 @@ class Plain:
             self.names[client],
             len(self.said[room]),
         )
+        if room in self.away_of(client):  # nobody hears of it
+            others = []
+            self.away_of(client).remove(room)
         self.members[room].append(client)
         self.where[client].append(room)
+        if not self.away_of(client):
+            self.away.pop(client, None)
         self.say(
             [client], Welcome(name, room, "", seq, Paper.epoch, self.tokens[client])
         )
@@ -1474,14 +1747,14 @@ class Plain:
             return self.say([client], Ok(id, known[id]))
         if (self.tokens[client], id) in self.unsaid:  # the first with this id counts
             return self.refuse(client, command, "not_saved", 1.0)
-        if (other := self.client_of(command.to)) is None:
+        absent = self.absent_one(lambda a: a.name.lower() == command.to.lower())
+        if (other := self.client_of(command.to)) is None and absent is None:
             return self.refuse(client, command, "no_such_user")
-        self.say(
-            sorted({client, other}),
-            WhisperReceived(
-                self.names[client], self.names[other], command.content, now
-            ),
-        )
+        to = self.names[other] if absent is None else absent.name
+        event = WhisperReceived(self.names[client], to, command.content, now)
+        if absent is not None:
+            absent.whispers.append((event, self.tokens[client], id))
+        self.say([client] if absent else sorted({client, other}), event)
         if id is not None:
             known[id] = None
             self.say([client], Ok(id))
@@ -1497,9 +1770,9 @@ class Plain:
             [client],
             RoomList(
                 [
-                    RoomSize(room, len(members))
-                    for room, members in sorted(self.members.items())
-                    if members
+                    RoomSize(room, len(self.people(room)))
+                    for room in "abcd"
+                    if self.people(room)
                 ]
             ),
         )
@@ -1520,10 +1793,13 @@ class Plain:
             )
 
     def SetStatus(self, client: int, command: SetStatus, now: float) -> None:
+        rooms = self.where[client] + self.away_of(client)
+        if command.status == self.statuses[client]:
+            rooms = []
         self.statuses[client] = command.status
         audience = {
             client,
-            *(member for room in self.where[client] for member in self.members[room]),
+            *(member for room in rooms for member in self.members[room]),
         }
         self.say(
             sorted(audience), StatusChanged(self.names[client], command.status, now)
@@ -1539,6 +1815,10 @@ class Plain:
         if command.room is None:
             self.vanish(client, now)
             self.say([client], goodbye("left"))
+        elif command.room and (room := command.room.lower()) in self.away_of(client):
+            self.say([client], UserLeft(room, self.names[client], now))
+            self.away_of(client).remove(room)
+            self.say(self.members[room], UserLeft(room, self.names[client], now))
         elif (room := self.room_of(client, command.room)) is None:
             self.refuse(client, command, "not_joined")
         else:
@@ -1552,6 +1832,8 @@ class Plain:
 
     def vanish(self, client: int, now: float) -> None:
         if client in self.names:
+            for room in self.away.pop(client, ([], 0))[0]:
+                self.say(self.members[room], UserLeft(room, self.names[client], now))
             for room in self.where[client].copy():
                 self.exit(client, room, now)
             if self.ids[self.tokens[client]]:
@@ -1574,7 +1856,9 @@ def comparable(event: Event) -> Event:
 class Tick:
     """What was asked for and what is held, until it is known whether it was said."""
 
-    asked: list[tuple[int, Command | None, float, str]] = field(default_factory=list)
+    asked: list[tuple[int, Command | str | None, float, str]] = field(
+        default_factory=list
+    )
     held: list[Delivery] = field(default_factory=list)
     gone: set[int] = field(default_factory=set)  # they were told goodbye
     mark: int = 0
@@ -1672,6 +1956,10 @@ class ChatMachine(RuleBasedStateMachine):
         for client, command, now, token in done.asked:
             if command is None:
                 self.plain.vanish(client, now)
+            elif command == "lost":
+                self.plain.lose(client, now)
+            elif command == "expire":
+                self.plain.expire(now)
             else:
                 self.plain.handle(client, command, now, token)
         expected = defaultdict(list)
@@ -1708,7 +1996,8 @@ class ChatMachine(RuleBasedStateMachine):
                     case UserLeft(room=room, username=username) if (
                         self.called[client] == username
                     ):
-                        del self.heard[client, room]
+                        # it may leave before it has entered the room again
+                        self.heard.pop((client, room), None)
                     case Goodbye(
                         code="left" | "replaced"
                     ):  # else it is a member until it is gone
@@ -1733,6 +2022,12 @@ class ChatMachine(RuleBasedStateMachine):
     def vanish(self, client: int) -> None:
         self.tick.held += self.rooms.disconnect(client, self.now)
         self.tick.asked.append((client, None, self.now, ""))
+
+    def expire(self, at: float) -> None:
+        """The timer of the server: it is called at the time that it was told, or later."""
+        self.now = max(self.now, at)
+        self.tick.held += self.rooms.expire(self.now)
+        self.tick.asked.append((0, "expire", self.now, ""))
 
     THEN = st.sampled_from(["commit", "go on", "go on", "later", "later", "fail"])
 
@@ -1841,8 +2136,26 @@ class ChatMachine(RuleBasedStateMachine):
     @rule(client=CLIENTS, then=THEN)
     def lose_the_connection(self, client: int, then: str) -> None:
         if client not in self.gone():
-            self.vanish(client)
+            self.tick.held += self.rooms.lost(client, self.now)
+            self.tick.asked.append((client, "lost", self.now, ""))
             self.tick.gone.add(client)
+        self.then(then)
+
+    @rule(which=st.integers(0, 5), room=ROOMS, since=st.none() | st.just(0), client=CLIENTS, same=st.booleans(), then=THEN)  # fmt: skip
+    def come_back(self, which: int, room: str, since: int | None, client: int, same: bool, then: str) -> None:  # fmt: skip
+        """With a name that is held, and its token, into a room where a place is kept or into another."""
+        held = [user for user in self.rooms._members.held if not user.present]
+        if not held or self.store.is_unreadable:
+            return
+        user = held[which % len(held)]
+        if same and user.away:
+            room = next(iter(user.away))
+        self.do(client, Join(user.name, room, since, user.session.token), then)
+
+    @precondition(lambda self: self.rooms.expires_at is not None)
+    @rule(late=st.integers(0, 8), then=THEN)
+    def the_time_is_over(self, late: int, then: str) -> None:
+        self.expire(self.rooms.expires_at + late / 8)
         self.then(then)
 
     @precondition(lambda self: self.flying is not None)
@@ -1874,6 +2187,8 @@ class ChatMachine(RuleBasedStateMachine):
             return
         for client in list(self.plain.names):
             self.plain.vanish(client, self.now)
+        for absent in list(self.plain.absent):
+            self.plain.give_up(absent, self.now)
         self.plain.ids = defaultdict(
             dict,
             {
@@ -1899,11 +2214,13 @@ class ChatMachine(RuleBasedStateMachine):
             client: user.session.token for client, user in rooms.users.items()
         } == plain.tokens
         assert {name: (list(room.clients), room.seq) for name, room in rooms.rooms.items()} == {
-            room: (members, len(plain.said[room])) for room, members in plain.members.items() if members
+            room: (plain.members[room], len(plain.said[room])) for room in "abcd" if plain.people(room)
         }  # fmt: skip
-        assert set(rooms.by_name) == {
-            name.lower() for name in plain.names.values()
-        } and len(rooms.by_name) == len(plain.names)
+        names = [*plain.names.values(), *(absent.name for absent in plain.absent)]
+        assert sorted(rooms.by_name) == sorted(name.lower() for name in names)
+        held = {user.name: hold.until for user, hold in rooms._members.held.items()}
+        away = {plain.names[client]: until for client, (_, until) in plain.away.items()}
+        assert held == away | {each.name: each.until for each in plain.absent}
         assert uncommitted(rooms) == []
 
     def teardown(self) -> None:
@@ -1912,8 +2229,10 @@ class ChatMachine(RuleBasedStateMachine):
             self.then("commit")
         for client in range(1, 6):
             self.vanish(client)
+        self.expire(self.now + WINDOW)
         self.then("commit")
         rooms = self.rooms
+        assert rooms._members.held == {} == self.plain.away and rooms.expires_at is None
         assert rooms.users == rooms.rooms == rooms.by_name == {} == self.plain.names
         assert all(
             self.plain.said[room][seq - 1] == message

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -196,7 +197,7 @@ def test_public_attributes_tell_the_truth_before_while_and_after(make, started):
 def test_what_is_not_started_can_be_asked_for_anything():
     server = EventDrivenTCPServer()
     assert server.send(1, b"x") is False
-    assert server.broadcast(b"x") is server.close(1) is server.stop() is None
+    assert server.broadcast(b"x") and server.close(1) is server.stop() is None
 
 
 def test_callbacks_may_be_assigned_instead_of_overridden(started):
@@ -1099,6 +1100,60 @@ def test_half_close_gets_the_answers_and_the_broadcasts_it_asked_for(started):
             client.shutdown(socket.SHUT_WR)
             assert read_all(client) == b"answer;news;bye"
     wait_until(lambda: not server.connections)
+
+
+def test_the_echo_waits_for_a_client_that_does_not_read_and_loses_nothing(started):
+    """Backpressure: it may not speak before it has listened."""
+    server = started(EventDrivenTCPServer(max_output=200_000))
+    data = bytes(range(256)) * 80_000  # 20 MB: more than all buffers take
+    with dial(server.port) as client:
+        client.settimeout(LIMIT)
+        sender = threading.Thread(target=client.sendall, args=[data])
+        sender.start()
+        sender.join(0.3)
+        assert sender.is_alive()  # it has to wait, and keeps its connection
+        assert all(each.queued <= 300_000 for each in server.connections.values())
+        received = bytearray()
+        while len(received) < len(data):
+            received += client.recv(1_000_000)
+        sender.join(LIMIT)
+    assert received == data
+
+
+@pytest.mark.parametrize("how", ["send", "broadcast"])
+def test_other_threads_are_refused_when_too_much_is_on_its_way(started, how):
+    server = started(EventDrivenTCPServer(max_output=1_000_000))
+    with dial(server.port) as client:
+        client.settimeout(LIMIT)
+        wait_until(lambda: server.connections)
+        go, busy = threading.Event(), threading.Event()
+        server.loop.call_threadsafe(lambda: (busy.set(), go.wait(LIMIT)))
+        assert busy.wait(LIMIT)
+        number = next(iter(server.connections))
+        post = server.broadcast if how == "broadcast" else partial(server.send, number)
+        results = [post(bytes(100_000)) for _ in range(200)]
+        assert results == [True] * 10 + [False] * 190
+        go.set()
+        received = 0
+        while received < 1_000_000:
+            received += len(client.recv(1_000_000))
+        wait_until(lambda: post(b"!"))
+        assert client.recv(10) == b"!"
+    server.stop()
+    assert not server.send(number, b"late")
+
+
+def test_a_prompt_reader_gets_a_broadcast_larger_than_the_bound_and_stays(started):
+    server = started(EventDrivenTCPServer(max_output=100_000))
+    with dial(server.port) as client:
+        client.settimeout(LIMIT)
+        wait_until(lambda: server.connections)
+        server.broadcast(bytes(8_000_000))
+        received = 0
+        while received < 8_000_000:
+            received += len(client.recv(1_000_000))
+        assert server.broadcast(b"next")
+        assert client.recv(10) == b"next" and len(server.connections) == 1
 
 
 def test_one_loud_connection_does_not_keep_the_others_waiting(started):

@@ -524,6 +524,7 @@ def test_a_peer_that_lets_too_many_bytes_wait_is_told_so_and_closed(world):
     while stream.send(line):
         sent += len(line)
         world.loop.tick(0)
+    world.loop.tick(0)
     assert stream.close_reason == "slow_consumer"
     assert stream.queued < 400_000 and sent < 2_000_000
     assert world.seen("end") == ["slow_consumer"]
@@ -544,13 +545,13 @@ def test_a_peer_that_was_refused_something_is_closed_even_if_it_reads_before_the
     world,
 ):
     stream, peer = world.add(pair=small_buffers, max_output=30_000)
-    assert stream.send(bytes(40_000)) and not stream.send(b"what it will never get")
+    assert stream.send(bytes(40_000)) and not stream.send(bytes(30_001))
     assert (
         stream.close_reason is None
     )  # not within `send`: its caller may be in the middle of something
     peer.recv(20_000)
     world.loop.tick(0)
-    assert stream.close_reason == "slow_consumer" and stream.queued <= 30_000
+    assert stream.close_reason == "slow_consumer" and stream.queued <= 40_000
     assert world.seen("end") == ["slow_consumer"]
 
 
@@ -644,6 +645,61 @@ def test_the_last_words_arrive_although_we_have_not_read_all_that_the_peer_sent(
     world.ticks(300)
     assert read_all(peer) == b"last words"  # and no ConnectionResetError
     assert len(world.data()) == got  # what came after the end is nobody's business
+
+
+def test_a_slow_peer_gets_the_last_words_as_long_as_it_goes_on_reading(world):
+    """With input unread we must read on: a close would be a RST, which loses them."""
+    stream, peer = world.add(
+        pair=small_tcp_buffers, farewell=lambda reason: b"last words"
+    )
+    data = block(world, stream)
+    stream.finish("enough")
+    received = bytearray()
+    while len(received) < len(data):
+        received += peer.recv(4000)
+        peer.send(b"and still talking")
+        world.ticks(3)
+        world.clock.now += Stream.LINGER * 0.4
+    assert received + read_all(peer) == data + b"last words"
+    peer.close()
+    world.until(lambda: world.seen("closed"))
+
+
+def test_a_peer_that_takes_no_more_of_the_last_words_is_not_waited_for(world):
+    stream, peer = world.add(pair=small_tcp_buffers, output_timeout=5)
+    stream.send(bytes(20_000))
+    world.ticks()
+    stream.finish("enough")
+    world.until(lambda: stream.stream_state is StreamState.LINGERING)
+    for _ in range(20):
+        world.clock.now += 1
+        world.ticks()
+    assert world.seen("closed") == ["enough"]
+
+
+def test_who_is_told_that_the_peer_has_finished_may_go_on_sending(world):
+    finished = []
+    stream, peer = world.add(on_eof=finished.append)
+    peer.sendall(b"a question")
+    peer.shutdown(socket.SHUT_WR)
+    world.until(lambda: finished)
+    assert finished == [stream] and world.data() == b"a question"
+    world.ticks(50)
+    assert stream.close_reason is None and len(finished) == 1
+    stream.send(b"an answer, late")
+    stream.finish("answered")
+    world.ticks()
+    assert read_all(peer) == b"an answer, late"
+    assert world.seen("closed") == ["answered"] and len(finished) == 1
+
+
+def test_an_end_of_the_peer_after_ours_is_not_told(world):
+    finished = []
+    stream, peer = world.add(on_eof=finished.append)
+    stream.finish("ours")
+    peer.close()
+    world.until(lambda: world.seen("closed"))
+    assert finished == [] and world.seen("closed") == ["ours"]
 
 
 def test_abort_closes_at_once_and_drops_what_is_queued(world):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 import unicodedata
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from wcwidth import wcwidth
 
 from python_tcp.text import (
-    GREY, MOST_MARKS, PALETTE, RED, Span, colour_of, cut, fitting, one_row, sanitize, wrap,
+    GREY, LONGEST_TEXT, MOST_MARKS, PALETTE, RED, Span, colour_of, cut, fitting, one_row, sanitize, wrap,
 )  # fmt: skip
 
 anything = st.text(st.characters(exclude_categories=()), max_size=300)
@@ -179,3 +180,29 @@ def luminance(colour: int) -> float:
 @pytest.mark.parametrize("colour", [*PALETTE, GREY, RED])
 def test_every_colour_can_be_read_on_black_and_on_white(colour: int) -> None:
     assert (luminance(colour) + 0.05) / 0.05 >= 4.5 <= 1.05 / (luminance(colour) + 0.05)
+
+
+# --- what no server should send ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "part", ["x", "x ", "日", "日 ", "\t", "\n", "\u200e", "e\u0301", "\u2066\n"]
+)
+def test_four_megabytes_are_cut_and_wrapped_in_no_time(part: str) -> None:
+    text = part * (4_000_000 // len(part))
+    start = time.perf_counter()
+    clean = sanitize(text)
+    assert len(clean) <= 2 * LONGEST_TEXT and "characters)" in clean
+    assert sanitize(clean) == clean and wrap(clean, 80, 2)
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("part", ["x", "x ", "日", "日 ", "x" * 70 + " ", "\u200e"])
+def test_wrapping_takes_time_in_proportion_to_the_text(part: str) -> None:
+    def seconds(size: int) -> float:
+        text, start = part * (size // len(part)), time.perf_counter()
+        wrap(text, 80, 2)
+        return time.perf_counter() - start
+
+    least = [min(seconds(size) for _ in range(3)) for size in (100_000, 800_000)]
+    assert least[1] < 40 * max(least[0], 0.001), "quadratic would be 64"

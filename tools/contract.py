@@ -142,7 +142,12 @@ ann > {"type": "message", "content": "one", "id": 1}
 # Ann says something, and her connection is lost. Suppose that she has not seen the last `ok`.
 ann > {"type": "message", "content": "two", "id": 2}
 ann x
+# For a while (`resume_window` in the welcome), her name and her place are held: Bob hears nothing, and sees her in the list.
+bob > {"type": "users"}
 bob > {"type": "message", "content": "where is Ann?"}
+# A whisper waits for her. `not_delivered` would say that too much waits already, or later that she has not come back.
+bob > {"type": "whisper", "to": "Ann", "content": "are you there?", "id": 1}
+# (Nobody else gets the name. The refusal is `name_taken`, and its `retry_after` says how long the name is held.)
 # She comes back: with the token of her welcome she is the same client, and `since` is the last number that she has seen.
 ann2 > {"type": "join", "username": "Ann", "token": "the-first-token-1", "since": 1}
 # What had no `ok` is sent again, with the same id: the same `ok`, and nobody hears it twice.
@@ -152,9 +157,9 @@ ann2 > {"type": "message", "content": "here I am", "id": 3}
 # The numbers tell that nothing was missed.
 ann3 > {"type": "join", "username": "Ann", "token": "the-first-token-1", "since": 4}
 # Without the token, the name is taken.
-eve > {"type": "join", "username": "Ann"}
 eve > {"type": "join", "username": "Ann", "token": "a-token-that-is-made-up"}
-# A token that the server does not know, of an earlier server perhaps, is kept.
+# Tokens come from the server alone. For one that it does not know, of another server perhaps, there is a new session: the
+# welcome has another token.
 eve > {"type": "join", "username": "Eve", "token": "a-token-of-another-server", "since": 99}
 """),
     "goodbyes": Script("""
@@ -185,12 +190,12 @@ ann > {"type": "join", "username": "Ann"}
 ann > {"type": "message", "content": "one", "id": 1}
 # `retry_after` says in how many seconds to try again.
 ann > {"type": "message", "content": "two", "id": 2}
-# A pong is free.
+# A pong costs a token as well, but it is an answer, and has none.
 ann > {"type": "pong"}
-# Two in a row are refused here; who goes on after that has to go.
+# Three in a row are too fast here, the pong is one of them; who goes on after that has to go.
 ann > {"type": "message", "content": "two", "id": 2}
 ann > {"type": "message", "content": "two", "id": 2}
-""", Limits(flood_burst=2, flood_rate=0.1, flood_excess=2), pace=0.0),
+""", Limits(flood_burst=2, flood_rate=0.1, flood_excess=3), pace=0.0),
     "silence": Script("""
 # When nothing is heard for `ping_after` seconds, the server asks. Anything is an answer.
 ann > {"type": "join", "username": "Ann"}
@@ -221,9 +226,10 @@ class Stage:
         client = self.clients.setdefault(name, len(self.clients) + 1)
         names = {number: name for name, number in self.clients.items()}
         deliveries = self.deliveries(name, client, sign, text, now)
-        gone = [to[0] for to, event in deliveries if isinstance(event, Goodbye)]
-        for each in gone:  # the server closes those connections
-            deliveries += self.rooms.disconnect(each, now)
+        last = [each for each in deliveries if isinstance(each.event, Goodbye)]
+        for (each,), event in last:  # the server closes those connections
+            end = self.rooms.lost if event.reconnect else self.rooms.disconnect
+            deliveries += end(each, now)
         for to, event in deliveries:
             for each in to:
                 yield f"{names[each]} < {encode(event).decode().rstrip()}"
@@ -232,7 +238,7 @@ class Stage:
         self, name: str, client: int, sign: str, text: str, now: float
     ) -> list[Delivery]:
         if sign == "x":
-            return self.rooms.disconnect(client, now)
+            return self.rooms.lost(client, now)
         if sign == "~":
             last = goodbye("idle") if name in self.asked else Ping()
             self.asked.add(name)
@@ -243,7 +249,8 @@ class Stage:
         if isinstance(command, Error):
             return self.bad_line(name, client, command)
         self.bad_lines[name] = 0
-        if wait := self.too_fast(name, command, now):
+        wait = self.too_fast(name, command, now)
+        if wait and not isinstance(command, Pong):
             return self.refuse(name, client, command, wait)
         token = f"the-first-token-{self.sessions + 1}"
         answer = self.rooms.handle(client, command, now, token)
@@ -263,7 +270,7 @@ class Stage:
         """In how many seconds it may try again; 0 if it may go on."""
         burst, rate = self.limits.flood_burst, self.limits.flood_rate
         bucket = self.buckets.setdefault(name, TokenBucket(burst, now))
-        free = not burst or isinstance(command, (Leave, Pong))
+        free = not burst or (isinstance(command, Leave) and command.room is None)
         return 0.0 if free else bucket.wait(burst, rate, now)
 
     def refuse(

@@ -18,10 +18,10 @@ PARTS = {
     0: "I Bytes",
     4: "II One thread for all",
     11: "III A chat: words and rules",
-    17: "III A chat: kept and delivered",
-    21: "III A chat: the server",
-    23: "III A chat: the client",
-    30: "III A chat: terminal and commands",
+    18: "III A chat: kept and delivered",
+    22: "III A chat: the server",
+    25: "III A chat: the client",
+    33: "III A chat: terminal and commands",
 }
 
 MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
