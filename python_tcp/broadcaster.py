@@ -12,7 +12,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -33,15 +33,35 @@ class PendingWrite:
     """What was broadcast to the same receivers in a tick, and is not queued yet."""
 
     to: Receivers
-    streams: list[Stream]
-    chunks: list[bytes]
+    streams: dict[int, Stream]  # by id
+    chunks: list[bytes] = field(default_factory=list)
     size: int = 0  # bytes
+    apart: dict[int, Stream] = field(default_factory=dict)  # they have all of it
+
+    def add(self, data: bytes) -> None:
+        self.chunks.append(data)
+        self.size += len(data)
+        for stream in self.apart.values():  # hardly anybody
+            stream.send(data)
+
+    def set_apart(self, number: int) -> None:
+        """Queue all of it for this stream now, and what is added as soon as it comes."""
+        stream = self.streams.pop(number, None)
+        if stream is not None:
+            stream.send(b"".join(self.chunks))
+            self.apart[number] = stream
 
     def queue(self) -> None:
         """Give each stream the same bytes object, joined once."""
         data = b"".join(self.chunks)
-        for stream in self.streams:
+        for stream in self.streams.values():
             stream.send(data)
+
+    def write(self) -> None:
+        """The same at the end of a tick: there is nothing to wait for."""
+        data = b"".join(self.chunks)
+        for stream in self.streams.values():
+            stream.write(data)
 
 # %% ../nbs/08_broadcaster.ipynb #e2fd0f39
 class Broadcaster:
@@ -78,19 +98,19 @@ class Broadcaster:
         write = self._writes.get(id(to))
         if write is None:
             write = self._open(to)
-        write.chunks.append(data)
-        write.size += len(data)
+        write.add(data)
         if write.size > WriteBuffer.MOST:  # enough for one system call
             self._queue(write)
 
     def _open(self, to: Receivers) -> PendingWrite:
         if not self._writes:
-            self._loop.at_end_of_tick(self._queue_all)
+            self._loop.at_end_of_tick(self._write_all)
         streams = self._streams
         known = {number: streams[number] for number in to if number in streams}
         for number in self._pending.keys() & known:  # hardly ever one
-            self.settle(number)
-        write = PendingWrite(to, list(known.values()), [])
+            if number in self._pending:
+                self._queue(self._pending[number])
+        write = PendingWrite(to, known)
         self._writes[id(to)] = write  # keeps `to`, so that nothing else gets its id
         self._pending.update(dict.fromkeys(known, write))
         return write
@@ -98,20 +118,20 @@ class Broadcaster:
     def settle(self, number: int) -> None:
         """Queue what was broadcast to this stream, before it is sent anything else."""
         if number in self._pending:
-            self._queue(self._pending[number])
+            self._pending[number].set_apart(number)
 
     def _queue(self, write: PendingWrite) -> None:
         del self._writes[id(write.to)]
-        for stream in write.streams:
-            del self._pending[stream.connection_id]
+        for number in itertools.chain(write.streams, write.apart):
+            del self._pending[number]
         write.queue()
 
-    def _queue_all(self) -> None:
+    def _write_all(self) -> None:
         writes = list(self._writes.values())
         self._writes.clear()
         self._pending.clear()
         for write in writes:
-            write.queue()
+            write.write()
 
 # %% ../nbs/08_broadcaster.ipynb #650ed45a
 Handler = Callable[[int, bytes], bytes | None]  # for a client's bytes, the answer

@@ -196,6 +196,16 @@ class Output:
             self._loop.flush_later(self._flush)
         return fits
 
+    def write(self, data: bytes) -> None:
+        """As `put`, for the end of a tick, when nothing more is to come: write it now."""
+        if not self.buffer.size:
+            try:
+                data = data[self._send(data) :]
+            except OSError:  # not now, or never again: the flush will see which
+                pass
+        if data:
+            self.put(data)
+
     def finish(self, last_words: bytes) -> None:
         """Queue the last bytes. When all is sent, our half of the connection closes."""
         self._finishing = self._must_settle = True

@@ -217,6 +217,11 @@ class Stream(TCPConnection):
         """Queue `data` for the end of the tick. False if it has ended, or is full."""
         return self.close_reason is None and self._output.put(data)
 
+    def write(self, data: bytes) -> None:
+        """As `send`, for the end of a tick, when nothing more is to come."""
+        if self.close_reason is None:
+            self._output.write(data)
+
     def finish(self, reason: str) -> None:
         """End it: say farewell, send what is queued, then close."""
         if self.close_reason is not None:

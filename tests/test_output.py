@@ -302,6 +302,40 @@ def test_output_writes_once_a_tick_and_says_nothing_when_all_goes_well(bench):
     assert not bench.changes and not bench.failures
 
 
+def test_what_is_written_goes_at_once_if_nothing_waits_before_it(bench):
+    bench.to.room = 1000
+    bench.output.write(b"now ")
+    assert (bytes(bench.to.taken), bench.to.sends) == (b"now ", 1)
+    bench.output.put(b"first ")
+    bench.output.write(b"second")
+    assert bytes(bench.to.taken) == b"now "
+    bench.tick()
+    bench.tick()
+    assert (bytes(bench.to.taken), bench.to.sends) == (b"now first second", 2)
+    assert not bench.changes and not bench.failures
+
+
+def test_what_is_written_and_not_taken_waits_as_if_it_were_put(bench):
+    for room, taken in [(3, b"012"), (0, b"012")]:
+        bench.to.room = room
+        bench.output.write(b"0123")
+        assert bytes(bench.to.taken) == taken and not bench.changes
+    bench.tick()
+    assert bench.output.blocked and bench.output.buffer.size == 5
+    bench.output.write(b"4")
+    bench.to.room = 1000
+    bench.output.write_on()
+    assert bytes(bench.to.taken) == b"012301234"
+
+
+def test_a_write_that_fails_is_told_by_the_tick_and_not_within_the_call(bench):
+    bench.to.error = OSError(5, "broken")
+    bench.output.write(b"data")
+    assert not bench.failures
+    bench.tick()
+    assert bench.failures == ["connection lost: broken"]
+
+
 def test_output_waits_for_room_and_does_not_try_meanwhile(bench):
     bench.to.room = 4
     bench.output.put(b"0123456789")
