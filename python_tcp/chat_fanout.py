@@ -20,7 +20,7 @@ from .loop import EventLoop, KeepAlive
 from .members import Delivery
 from .messages import StoreError
 from .protocol import Command, Dialect, Error, Event, Goodbye, Limits, Ping
-from .protocol import RoomList, UserList
+from .protocol import Ok, RoomList, UserList
 from .rooms import Rooms
 from .server import EventDrivenTCPServer
 
@@ -211,30 +211,43 @@ class EventSender:
     def send(self, deliveries: list[Delivery]) -> None:
         """Send all of them. For a `Goodbye` the connection is closed, with its code as the
         reason: the server asks for the last words itself.
+
+        An `Ok` waits until its client has something else to hear alone, or for the end:
+        between two broadcasts it would part what goes to all.
         """
         server, encoders = self._server, list(self._encoders.values())
         common = encoders[0] if len(encoders) == 1 else None  # all speak the same
+        oks: dict[int, list[Event]] = {}  # by client
         for to, event in deliveries:
-            if type(event) is Goodbye:
-                server.close(to[0], event.code)
+            if type(event) is Ok:
+                oks.setdefault(to[0], []).append(event)
             elif len(to) == 1:
-                connection = self.connections.get(to[0])
-                if connection is not None:
-                    if type(event) in (UserList, RoomList):
-                        data = self._encoded(connection.dialect, event)
-                    else:
-                        data = connection.dialect.encode(event)
-                    if not server.send(to[0], data):  # it takes no more
-                        connection.end()
+                self._send_alone(to[0], [*oks.pop(to[0], ()), event])
             elif to and common is not None:
                 server.broadcast(common(event), to)
             else:
                 for encode, part in self._split(to):
                     server.broadcast(encode(event), part)
+        for client, events in oks.items():
+            self._send_alone(client, events)
         self._parts.clear()
+
+    def _send_alone(self, client: int, events: list[Event]) -> None:
+        connection = self.connections.get(client)
+        if connection is None:
+            return
+        for event in events:
+            if type(event) is Goodbye:
+                self._server.close(client, event.code)
+                continue
+            data = self._encoded(connection.dialect, event)
+            if not self._server.send(client, data):
+                connection.end()  # it takes no more
 
     def _encoded(self, dialect: Dialect, event: Event) -> bytes:
         """A list is the same object until it changes: so long, it is encoded once."""
+        if type(event) not in (UserList, RoomList):
+            return dialect.encode(event)
         key = type(dialect), id(event)
         if key not in self._lists:
             if len(self._lists) >= self.LISTS:

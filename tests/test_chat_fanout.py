@@ -18,7 +18,7 @@ from python_tcp.members import Delivery
 from python_tcp.messages import StoreError
 from python_tcp.protocol import Command, Error, Event, GetHistory, Goodbye, History
 from python_tcp.protocol import Join, JSONLines, Limits, ListRooms, Message, Ok, Ping
-from python_tcp.protocol import Pong, SendMessage, UserJoined, encode
+from python_tcp.protocol import Pong, SendMessage, UserJoined, decode_event, encode
 from python_tcp.rooms import Rooms
 
 ANN, BOB, CY = 1, 2, 3
@@ -395,6 +395,35 @@ def test_who_has_gone_meanwhile_is_left_out() -> None:
     assert server.sent[ANN] == [] and server.sent[BOB] == [b"PONG\n"]
     assert server.sent[CY] == [b'{"type":"pong"}\n']
     sender.send([Delivery((), Pong())])
+
+
+def test_an_ok_comes_after_its_message_and_parts_no_broadcasts() -> None:
+    server, everybody = HandServer(), (ANN, BOB, CY)
+    sender = EventSender(server)
+    for client in everybody:
+        server.open(client)
+        sender.add(ChatConnection(server, client, JSONLines(), Limits()))
+    said = [Delivery(everybody, Message("lobby", seq, "ann", "x", 0)) for seq in (1, 2)]
+    ok = [Delivery((ANN,), Ok(1, 1)), Delivery((ANN,), Ok(2, 2))]
+    sender.send([said[0], ok[0], said[1], ok[1]])
+    order = [decode_event(line.rstrip()) for line in server.sent[ANN]]
+    assert order == [said[0].event, said[1].event, ok[0].event, ok[1].event]
+    server.sent[ANN].clear()
+    sender.send([said[0], ok[0], Delivery((ANN,), Pong(7)), said[1], ok[1]])
+    order = [decode_event(line.rstrip()) for line in server.sent[ANN]]
+    assert order == [said[0].event, ok[0].event, Pong(7), said[1].event, ok[1].event]
+
+
+def test_last_words_come_after_the_ok() -> None:
+    server = HandServer()
+    sender = EventSender(server)
+    server.open(ANN)
+    sender.add(ChatConnection(server, ANN, JSONLines(), Limits()))
+    sender.send(
+        [Delivery((ANN,), Ok(1, 1)), Delivery((ANN,), Goodbye("left", "Bye.", False))]
+    )
+    assert server.sent[ANN] == [b'{"type":"ok","id":1,"seq":1}\n']
+    assert server.closed == [(ANN, "left")]
 
 
 def test_a_goodbye_is_done_and_not_sent() -> None:
