@@ -95,9 +95,12 @@ def one_line(errors: str | bytes | list[str], *parts: str) -> bool:
 # --- three people and a server -----------------------------------------------------------------------------------
 
 
-def test_people_chat_whisper_are_killed_and_are_told_of_the_end() -> None:
+def test_people_chat_whisper_are_killed_and_are_told_of_the_end(
+    tmp_path: Path,
+) -> None:
+    (config := tmp_path / "chat.toml").write_text(toml({}, {"resume_window": 0}))
     with (
-        chat_server() as (server, port),
+        chat_server("--config", config) as (server, port),
         chat_client(port, "ann") as ann,
         chat_client(port, "bob") as bob,
         chat_client(port, "cy") as cy,
@@ -567,7 +570,7 @@ ALL = {"host": "127.0.0.2", "port": 4321, "data": "some.db", "durability": "proc
 ALL_LIMITS = {
     "connections": 7, "rooms_per_client": 3, "flood_burst": 9, "flood_rate": 2.5, "flood_excess": 11, "bad_lines": 4, "join_timeout": 3.5, "ping_after": 6.5,
     "ping_timeout": 7.5, "output_bytes": 12_345, "output_timeout": 8.5, "history_messages": 17, "history_bytes": 54_321, "history_days": 1.5,
-    "data_bytes": 98_765,
+    "data_bytes": 98_765, "resume_window": 4.5,
 }  # fmt: skip
 
 

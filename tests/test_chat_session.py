@@ -653,7 +653,7 @@ def test_a_first_room_that_is_refused_ends_it_and_another_is_left() -> None:
 def test_a_question_for_more_that_fails_is_a_gap_and_the_room_goes_on() -> None:
     wire = Wire(most=5000)
     wire.cut()
-    for _ in range(1500):  # more than a page
+    for _ in range(1500):  # more than a line of the server holds
         wire.say("bob")
     wire.connect()
     wire.pump()
@@ -661,7 +661,7 @@ def test_a_question_for_more_that_fails_is_a_gap_and_the_room_goes_on() -> None:
     while wire.down:
         wire.hear()
     [question] = wire.session.send_queue.due(wire.now)
-    assert question.after == 1000
+    assert 0 < question.after < 1500
     wire.told.clear()
     wire.told += wire.session.receive(
         Error("no_history", "disk I/O error", question.id), wire.now
@@ -670,7 +670,7 @@ def test_a_question_for_more_that_fails_is_a_gap_and_the_room_goes_on() -> None:
         Error,
         HistoryGap,
         Reconnected,
-    ] and wire.told[1].count == 500
+    ] and wire.told[1].count == 1500 - question.after
     wire.say("bob")
     wire.settle()
     assert wire.told[3:] == [
