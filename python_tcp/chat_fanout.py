@@ -144,7 +144,8 @@ class DeliveryQueue:
 
     def _done(self, error: StoreError | None) -> None:
         if threading.get_ident() != self._thread_id:
-            return self._loop.call_threadsafe(lambda: self._done(error))
+            self._loop.call_threadsafe(lambda: self._done(error))
+            return
         if self._under_way is None:  # closed meanwhile
             return
         released = self._under_way
