@@ -326,6 +326,7 @@ def test_an_echo_that_pauses_while_its_peer_reads_nothing_keeps_the_connection(w
         stream.send(data)
         if stream.queued > 50_000:
             stream.pause_reading()
+            paused.append(stream.queued)
 
     stream, peer = world.add(
         pair=small_buffers,
@@ -333,12 +334,12 @@ def test_an_echo_that_pauses_while_its_peer_reads_nothing_keeps_the_connection(w
         on_drain=Stream.resume_reading,
         max_output=200_000,
     )
-    data, heard = bytes(range(256)) * 20_000, []
+    data, heard, paused = bytes(range(256)) * 20_000, [], []
 
     def talk() -> None:
         sender = threading.Thread(target=peer.sendall, args=[data])
         sender.start()
-        time.sleep(0.05)
+        wait_until(lambda: paused)  # it reads nothing before the echo has had enough
         heard.append(read_exactly(peer, len(data)))
         sender.join()
 
