@@ -208,6 +208,8 @@ def test_a_malformed_line_gets_its_code_and_nobody_else_notices(
 ) -> None:
     caplog.set_level("WARNING")
     with LineClient(server.port) as stranger:
+        stranger.say("ping")  # the first words say which protocol it is
+        assert stranger.read() == {"type": "pong"}
         stranger.send(data[: len(data) // 2])
         honest.go_on()
         stranger.send(data[len(data) // 2 :] + b'\r\n{"type": "ping", "id": 7}\n')
@@ -428,6 +430,10 @@ ERRORS = {
         {},
         lambda server: ann_says(server, line("join", username="cy", room="dev")),
     ),
+    "out_of_order": (
+        {},
+        lambda server: ann_says(server, line("message", content="b", id=2, follows=1)),
+    ),
     "name_taken": (
         {},
         lambda server: ann_says(server, line("join", username="BOB"), joins=False),
@@ -444,7 +450,10 @@ GOODBYES = {
     "left": ({}, leaves),
     "server_closing": ({}, closes),
     "server_full": ({"connections": 1}, one_too_many),
-    "slow_consumer": ({"output_bytes": 100_000, "flood_burst": 0}, never_reads),
+    "slow_consumer": (
+        {"output_bytes": 100_000, "flood_burst": 0, "resume_window": 0},
+        never_reads,
+    ),
     "idle": ({"join_timeout": 0.1}, says_nothing),
     "idle after joining": ({"ping_after": 0.1, "ping_timeout": 0.1}, does_not_answer),
     "replaced": ({}, comes_again),

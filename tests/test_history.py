@@ -248,8 +248,7 @@ def test_the_last_256_ids_are_found(store: SQLiteStore) -> None:
 
 
 def test_rooms_find_the_ids_again_after_a_crash(path: Path) -> None:
-    token = "a-token_of-16-to-64"
-    for server in range(2):
+    for server, token in enumerate((None, TOKEN)):
         store = SQLiteStore(path)
         rooms = Rooms(Limits(), store)
         settle(rooms, rooms.handle(1, Join("ann", token=token), NOW, TOKEN))
@@ -261,7 +260,7 @@ def test_rooms_find_the_ids_again_after_a_crash(path: Path) -> None:
         ]
         assert (len(events), events[-1].seq) == (2 - server, 1)
         store.close()
-    assert token.encode() not in path.read_bytes(), "what is written down is no key"
+    assert TOKEN.encode() not in path.read_bytes(), "what is written down is no key"
 
 
 # --- crashes --------------------------------------------------------------------------

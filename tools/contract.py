@@ -110,6 +110,8 @@ ann > {"type": "join", "username": "Anna", "room": "dev", "id": 7}
 ann > {"type": "message", "content": "hi", "room": "dev", "id": 8}
 ann > {"type": "whisper", "to": "Dora", "content": "psst", "id": 9}
 bob > {"type": "history", "before": 5, "after": 3, "id": 10}
+# Message 11 was never said, so what follows it must wait:
+bob > {"type": "message", "content": "second", "id": 12, "follows": 11}
 # And all is well:
 bob > {"type": "message", "content": "has anything happened?"}
 """),
