@@ -390,11 +390,8 @@ def test_the_port_is_closed_before_the_connections_are():
 
 @pytest.mark.parametrize("what", ["listener", "loop", "opened", "thread"])
 def test_a_start_that_fails_leaves_nothing_open_and_can_be_repeated(what, monkeypatch):
-    port = open_listener("127.0.0.1", 0)
-    number = port.getsockname()[1]
-    owner = Owner(number)
-    if what != "listener":
-        port.close()
+    taken = open_listener("127.0.0.1", 0)
+    owner = Owner(taken.getsockname()[1] if what == "listener" else 0)
 
     def fail(*args: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -414,26 +411,30 @@ def test_a_start_that_fails_leaves_nothing_open_and_can_be_repeated(what, monkey
             owner.thread.start()
     assert not owner.thread.running
     assert owner.notes == (["opened", "stopped"] if what == "thread" else [])
-    port.close()
+    taken.close()
     assert owner.thread.state == "CLOSED"
     with pytest.raises(OSError):
-        dial(number)
+        dial(owner.thread.port)
     owner.thread.start()
-    dial(number).close()
+    dial(owner.thread.port).close()
     owner.thread.stop(1.0)
 
 
 def test_threads_that_start_it_at_the_same_time_open_one_port(monkeypatch):
-    opened = []
+    opened, came = [], []
 
-    def slowly(*args: object) -> list[socket.socket]:
-        time.sleep(0.05)
+    def when_all_have_come(*args: object) -> list[socket.socket]:
+        wait_until(lambda: len(came) == 5)
         opened.append(open_listeners(*args))
         return opened[-1]
 
-    monkeypatch.setattr(acceptor, "open_listeners", slowly)
+    def start() -> None:
+        came.append(1)
+        owner.thread.start()
+
+    monkeypatch.setattr(acceptor, "open_listeners", when_all_have_come)
     owner = Owner()
-    starters = [threading.Thread(target=owner.thread.start) for _ in range(5)]
+    starters = [threading.Thread(target=start) for _ in range(5)]
     for starter in starters:
         starter.start()
     for starter in starters:
