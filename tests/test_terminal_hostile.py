@@ -83,6 +83,7 @@ def mallory() -> Iterator[Mallory]:
 def untouched(terminal: Terminal) -> None:
     """The screen holds only what it should."""
     screen: Emulator = terminal.screen
+    terminal.until(lambda: not screen.cursor.hidden)  # it is painting
     rows = screen.everything()
     assert re.match(r"\S*> half a line$", rows[-2]) and rows[-1].rstrip().endswith(
         "| here"
