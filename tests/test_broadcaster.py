@@ -13,6 +13,7 @@ from python_tcp.broadcaster import Broadcaster
 from python_tcp.loop import EventLoop
 from python_tcp.output import WriteBuffer
 from python_tcp.server import EventDrivenTCPServer
+from python_tcp.stream import Stream
 from sockets import dial, nothing_left_over, read_all  # noqa: F401
 from waiting import LIMIT, wait_until
 
@@ -254,13 +255,28 @@ def test_a_place_is_free_only_when_the_socket_is_closed():
 
 
 def test_silence_is_counted_from_the_last_word():
-    with Noting(idle_timeout=0.3) as server, dial(server.port) as client:
+    with Noting(idle_timeout=30.0) as server, dial(server.port) as client:
+        ahead = 0.0
+        server.loop._clock = lambda: time.monotonic() + ahead
         for _ in range(4):
-            time.sleep(0.1)
+            ahead += 20
             client.sendall(b"x")
             assert client.recv(1) == b"x"
+        ahead += 31
+        server.loop.call_threadsafe(lambda: None)  # it looks at its clock
         assert read_all(client) == b""
     assert server.reasons == ["idle"] and not server._clients._idle_timers
+
+
+def test_one_that_only_waits_for_its_peers_end_makes_room(monkeypatch):
+    monkeypatch.setattr(Stream, "LINGER", 60.0)
+    with Noting(max_connections=1) as server, dial(server.port) as old:
+        wait_until(lambda: server.connections)
+        server.close(1)
+        assert read_all(old) == b""  # and it does not close
+        with dial(server.port) as new:
+            new.sendall(b"x")
+            assert new.recv(1) == b"x"
 
 
 def test_nothing_is_kept_of_one_that_has_gone():

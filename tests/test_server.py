@@ -452,16 +452,20 @@ def test_start_and_stop_may_be_called_twice(make):
 
 
 def test_start_after_stop_in_a_callback_gives_a_running_server():
-    server, stopped = Recorder(), threading.Event()
+    server, stopped, go = Recorder(), threading.Event(), threading.Event()
     server.on_connect = lambda number, address: (
         server.stop(),
         stopped.set(),
-        time.sleep(0.1),
-    )  # it has not ended yet
+        go.wait(LIMIT),
+    )
     server.start()
     with dial(server.port):
         assert stopped.wait(LIMIT)
-        server.start()
+        starter = threading.Thread(target=server.start)
+        starter.start()
+        assert server.running and starter.is_alive()  # it waits for the old life's end
+        go.set()
+        starter.join(LIMIT)
     server.on_connect = lambda number, address: None
     with dial(server.port) as client:
         client.sendall(b"x")
@@ -604,8 +608,9 @@ def test_the_last_words_of_a_thread_server_arrive_though_input_was_unread(starte
     started(server)
     with dial(server.port) as client:
         client.sendall(bytes(50_000))
+        (ours,) = server.connections.values()
         sent.set()
-        time.sleep(0.1)  # a slow reader
+        wait_until(lambda: ours.update_state().startswith("FIN_WAIT"))  # a slow reader
         assert read_all(client) == data
 
 
