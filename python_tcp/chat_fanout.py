@@ -28,7 +28,8 @@ from .server import EventDrivenTCPServer
 log = logging.getLogger("python_tcp.chat_server")
 
 # %% ../nbs/22_chat_fanout.ipynb #70549642
-Commands = Iterable[Command | Error]  # what a dialect has made of some bytes
+# What a dialect has made of some bytes. None: nothing more will come.
+Commands = Iterable[Command | Error | None]
 
 # %% ../nbs/22_chat_fanout.ipynb #c0ffee01
 class ChatConnection:
@@ -79,6 +80,10 @@ class ChatConnection:
         commands, self._later = self._later, ()
         self._server.connections[self.client].resume_reading()
         return commands
+
+    def finish(self) -> None:
+        """Nothing more is to come: close it."""
+        self._server.close(self.client, "closed by peer")
 
     def end(self) -> None:
         """Listen to it no more."""

@@ -79,6 +79,10 @@ class TokenBucket:
         self.refused += 1
         return math.ceil((price - self.tokens) / rate * 1000) / 1000
 
+    def pay(self, price: float) -> None:
+        """For what has turned out to be dear: there may be less than no token left."""
+        self.tokens -= price
+
 # %% ../nbs/21_delivery.ipynb #d8bdd54d
 class _Entry(NamedTuple):
     """A command in the order in which it is to be sent."""

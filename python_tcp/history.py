@@ -8,15 +8,14 @@ __all__ = ['SQLiteStore']
 # %% ../nbs/20_history.ipynb #78fc34a1
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Generator
-from contextlib import closing
-from itertools import chain
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from .datafile import Durability
+from .filereader import FileReader, ReaderThread
 from .filewriter import Batch, FileWriter, Outcome
-from .messages import StoreError, fitting
+from .messages import Rule, StoreError, Told, fitting
 from .protocol import Message, MessageId
 
 # %% ../nbs/20_history.ipynb #c3734fd6
@@ -70,41 +69,6 @@ _BOUNDS = """
 SELECT (SELECT min(seq) FROM messages WHERE room = ?1),
        (SELECT max(seq) FROM messages WHERE room = ?1),
        coalesce((SELECT seq FROM forgotten WHERE room = ?1), (SELECT floor FROM log))"""
-_READ = """
-SELECT room, seq, username, content, timestamp FROM messages
-WHERE room = ? AND seq BETWEEN ? AND ? ORDER BY seq """
-
-# %% ../nbs/20_history.ipynb #7aafaad4
-class _FileReader:
-    """Looks things up in a data file: what is committed. Raises `StoreError`."""
-
-    def __init__(self, path: str | Path) -> None:
-        self._db = sqlite3.connect(
-            Path(path).resolve(),
-            timeout=0,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        self._db.execute("PRAGMA query_only = 1")
-        self.close = self._db.close
-
-    def query(self, sql: str, *values: object) -> list[Any]:
-        try:
-            return self._db.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise StoreError(str(error)) from error
-
-    def messages(
-        self, room: str, first: int, last: int, backward: bool
-    ) -> Generator[Message, None, None]:
-        """One at a time: what nobody takes is not read."""
-        sql = _READ + ("DESC" if backward else "ASC")
-        try:
-            with closing(self._db.execute(sql, [room, first, last])) as rows:
-                for row in rows:
-                    yield Message(*row)
-        except sqlite3.Error as error:
-            raise StoreError(str(error)) from error
 
 # %% ../nbs/20_history.ipynb #e627cfea
 class SQLiteStore:
@@ -122,7 +86,7 @@ class SQLiteStore:
         post: Callable[[Callable[[], object]], object] | None = None,
     ) -> None:  # fmt: skip
         self._writer = FileWriter(path, durability, most_bytes, post)
-        self._reader = _FileReader(path)
+        self._reader = FileReader(path) if post is None else ReaderThread(path, post)
         self._pending = _Pending()
         self._changes: list[Callable[[sqlite3.Connection], object]] = []
         self._too_old: tuple[float, float] | None = None  # to be deleted from now on
@@ -177,10 +141,15 @@ class SQLiteStore:
         self.forgotten += outcome.forgotten
         self.forgetting = outcome.more
         if outcome.error is None:
-            self._pending.remove(messages, ids)
+            self._reader.settle(partial(self._pending.remove, messages, ids))
         else:
+            self._reader.begin_anew()
             self._failures += 1
             self._pending, self._changes = _Pending(), []
+
+    def consult(self, rule: Rule, done: Told, wanted: Callable[[], bool]) -> None:
+        """See `MessageStore`: with `post`, the thread of a reader reads."""
+        self._reader.consult(rule, done, wanted)
 
     def finish(self) -> None:
         """Wait for the commits under way, and call their `done` before this returns."""
@@ -207,12 +176,13 @@ class SQLiteStore:
         """
         new = self._pending.of_room(room)
         end = min(last, new[0].seq - 1) if new else last
-        order = reversed(new) if backward else new
-        recent = (each for each in order if first <= each.seq <= last)
-        with closing(self._reader.messages(room, first, end, backward)) as stored:
-            both = chain(recent, stored) if backward else chain(stored, recent)
-            found = fitting(both, most_bytes)
-        return found[::-1] if backward else found
+        stored = self._reader.page(room, first, end, most_bytes, backward)
+        recent = [each for each in new if first <= each.seq <= last]
+        if not recent:
+            return stored
+        if backward:
+            return fitting([*recent[::-1], *stored[::-1]], most_bytes)[::-1]
+        return fitting([*stored, *recent], most_bytes)
 
     def ids(self, session: str) -> dict[MessageId, int | None]:
         """The last 256 ids of a session, and the numbers of their messages."""

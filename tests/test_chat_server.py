@@ -1010,7 +1010,7 @@ def test_who_hangs_up_and_calls_again_finds_the_bucket_as_it_was() -> None:
 
 def test_who_says_much_at_once_has_to_wait_for_the_next_turn() -> None:
     chat = Chat()
-    chat.handler.TURN = chat.handler.TURNS = 60.0
+    chat.handler.TURN = chat.handler._turns.SECONDS = 60.0
     chat.say(ANN, Join("Ann"), *[Ping(id=number) for number in range(150)])
     assert not chat.server.connections[ANN].reads
     heard = []
@@ -1023,7 +1023,7 @@ def test_who_says_much_at_once_has_to_wait_for_the_next_turn() -> None:
 
 def test_many_that_have_to_wait_all_get_their_turns() -> None:
     chat = Chat()
-    chat.handler.TURN = chat.handler.TURNS = 60.0
+    chat.handler.TURN = chat.handler._turns.SECONDS = 60.0
     for client in range(1, 4):
         chat.say(client, *[Ping(id=number) for number in range(500)])
     for _ in range(10):
@@ -1035,11 +1035,11 @@ def test_a_turn_also_ends_when_its_time_is_over() -> None:
     chat = Chat()
     chat.handler.TURN = 0.0
     chat.say(ANN, Join("Ann"), Ping(id=1), Ping(id=2))
-    assert list(chat.handler._next) == [chat.sender.connections[ANN]]
+    assert list(chat.handler._turns._next) == [chat.sender.connections[ANN]]
     chat.server.close(ANN, "closed by peer")
     chat.loop.tick()
     chat.loop.tick()
-    assert not chat.handler._next, "and nobody minds that she is gone"
+    assert not chat.handler._turns._next, "and nobody minds that she is gone"
 
 
 def test_what_is_not_looked_at_is_not_decoded() -> None:

@@ -25,7 +25,7 @@ each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.ste
 FLOORS = [
     ["core", "framing", "commands", "protocol", "text", "canvas", "diagram", "check"],
     ["echo", "broadcast", "loop", "members", "messages", "places", "rooms"],
-    ["delivery", "datafile", "filewriter", "history", "proxy", "trace"],
+    ["delivery", "datafile", "filewriter", "filereader", "history", "proxy", "trace"],
     ["output", "stream", "acceptor", "broadcaster", "server", "client"],
     ["room_views", "chat_session", "chat_view", "chat_controller"],
     ["chat_fanout", "admission", "chat_server"],
