@@ -608,7 +608,7 @@ def test_the_last_words_of_a_thread_server_arrive_though_input_was_unread(starte
     started(server)
     with dial(server.port) as client:
         client.sendall(bytes(50_000))
-        (ours,) = server.connections.values()
+        (ours,) = wait_until(lambda: list(server.connections.values()))
         sent.set()
         wait_until(lambda: ours.update_state().startswith("FIN_WAIT"))  # a slow reader
         assert read_all(client) == data
