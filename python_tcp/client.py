@@ -323,8 +323,7 @@ class EventDrivenTCPClient:
             if stream.queued + self._posted > self.max_output:
                 return False
             self._posted += len(data)
-        stream.loop.call_threadsafe(partial(self._send_posted, stream, data))
-        return True
+        return stream.loop.call_threadsafe(partial(self._send_posted, stream, data))
 
     def _send_posted(self, stream: Stream, data: bytes) -> None:
         with self._lock:

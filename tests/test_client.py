@@ -213,16 +213,48 @@ def test_a_resolver_that_does_not_answer_costs_no_more_than_the_timeout(
     released.set()
 
 
+def never_answers(stack: ExitStack) -> tuple[str, int]:
+    """The address of a listener whose queue is full."""
+    full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+    for _ in range(4):
+        waiting = stack.enter_context(socket.socket())
+        waiting.setblocking(False)
+        waiting.connect_ex(full.getsockname())
+    return full.getsockname()
+
+
+@every_client
+def test_an_address_that_does_not_answer_leaves_time_for_the_next_one(
+    make, echo, monkeypatch, closing
+):
+    with ExitStack() as stack:
+        addresses = [never_answers(stack), (echo.host, echo.port)]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", a) for a in addresses]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
+        client = closing(make(timeout=1.0))
+        assert took(lambda: client.connect("two", 1)) < 3
+        assert client.connected
+        wait_until(lambda: echo.connections)
+
+
+@every_client
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_ipv6_address_may_have_its_brackets(make, host, closing):
+    try:
+        server = TCPServer("::1")
+        server.start()
+    except OSError as error:
+        pytest.skip(f"not on this machine: {error}")
+    with server:
+        assert closing(make()).connect(host, server.port)
+
+
 @every_client
 def test_a_server_that_does_not_answer_costs_no_more_than_the_timeout(make):
     with ExitStack() as stack:
-        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):  # fill its queue
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(full.getsockname())
+        address = never_answers(stack)
         client = make(timeout=0.3)
-        assert took(lambda: client.connect(*full.getsockname())) < 3
+        assert took(lambda: client.connect(*address)) < 3
         if client.connected:
             client.close()
             pytest.skip("this system's queue of connections can't be filled")
@@ -596,6 +628,23 @@ def test_send_is_false_when_too_much_waits_and_what_was_true_arrives(listener, c
     assert read_exactly(peer, len(wanted)) == wanted
     wait_until(lambda: client.send(b"again"))
     assert read_exactly(peer, 5) == b"again" and client.connected
+    peer.close()
+
+
+def test_send_is_false_when_the_loop_ends_meanwhile(listener, closing):
+    client = closing(EventDrivenTCPClient())
+    client.connect("127.0.0.1", listener.port)
+    peer = listener.accept()
+
+    class Meanwhile:
+        def __enter__(self) -> None:
+            client.abort()
+            client._thread.join(LIMIT)
+
+        def __exit__(self, *exc_info: object) -> None: ...
+
+    client._lock = Meanwhile()
+    assert client.send(b"x") is False
     peer.close()
 
 
