@@ -48,7 +48,7 @@ def _addresses(host: str, port: int) -> list[AddressInfo]:
 
 # %% ../nbs/07_acceptor.ipynb #64b05a2c
 def _listen(
-    family: int, kind: int, proto: int, address: Address, backlog: int,
+    family: int, kind: int, proto: int, address: Address, backlog: int | None,
     alone: bool = True,
 ) -> socket.socket:  # fmt: skip
     listener = socket.socket(family, kind, proto)
@@ -58,7 +58,8 @@ def _listen(
         if family == socket.AF_INET6 and not alone:  # IPv4 has a listener of its own
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
-        listener.listen(backlog)
+        if backlog is not None:
+            listener.listen(backlog)
         listener.setblocking(False)
         return listener
     except OSError:
@@ -87,7 +88,7 @@ _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # the system has no such ad
 
 
 def _listen_on_all(
-    found: list[AddressInfo], port: int, backlog: int
+    found: list[AddressInfo], port: int, backlog: int | None
 ) -> list[socket.socket]:
     listeners, absent = [], OSError("the name has no address")
     with ExitStack() as undo:
@@ -111,11 +112,10 @@ def _listen_on_all(
 
 # %% ../nbs/07_acceptor.ipynb #491f1d80
 def open_listeners(
-    host: str, port: int, backlog: int = DEFAULT_BACKLOG
+    host: str, port: int, backlog: int | None = DEFAULT_BACKLOG
 ) -> list[socket.socket]:
     """Listening sockets on all addresses of `host` that this machine has, with one port.
-
-    Raises `OSError`, also if one of them is taken.
+    With a backlog of None they only hold it. Raises `OSError`, also if one is taken.
     """
     found = list({each[-1]: each for each in _addresses(host, port)}.values())
     for _ in range(10):  # a port that is free here may be taken there
@@ -213,8 +213,8 @@ SERVER_TRANSITIONS: dict[ServerState, dict[str, ServerState]] = {
 class ServerThread:
     """A server's listener, and the thread with the event loop that accepts from it.
 
-    Its owner gives it functions. `opened(thread)`: the port is open, the loop will run;
-    what this raises, `start` raises. `accepted(sock, address)`: a client, as long as
+    Its owner gives it functions. `opened(thread)`: the port is ours, and nobody gets in
+    before this is done; what it raises, `start` raises. `accepted(sock, address)`: a client, as long as
     `has_room()`. `close_all(timeout)`: close the connections, then call `all_closed()`.
     `stopped()`: everything is closed; called once for each `opened` that succeeded.
     """
@@ -288,13 +288,15 @@ class ServerThread:
     def _open(self) -> None:
         with ExitStack() as undo:  # done when something fails, the last thing first
             address = self.host, self._wanted_port
-            self._listeners = listeners = open_listeners(*address, self._backlog)
+            self._listeners = listeners = open_listeners(*address, None)
             undo.callback(self._close_listeners)
             self.port = listeners[0].getsockname()[1]
             loop = self.loop = EventLoop()
             undo.callback(loop.close)
             self._opened(self)
             undo.callback(self._stopped)
+            for listener in listeners:
+                listener.listen(self._backlog)
             rules = self._accepted, self._has_room
             self._acceptors = [Acceptor(loop, each, *rules) for each in listeners]
             self._move("start")

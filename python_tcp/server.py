@@ -250,7 +250,7 @@ class EventDrivenTCPServer:
         """The last bytes for a connection that ends, in the protocol's language."""
 
     def on_start(self) -> None:
-        """The port is open. What this raises, `start` raises, and closes the port."""
+        """The port is ours, and opens now. What this raises, `start` raises instead."""
 
     def on_stop(self) -> None:
         """The last connection is closed, after `stop`."""

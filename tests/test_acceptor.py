@@ -529,3 +529,34 @@ def test_start_while_the_last_life_hangs_is_refused(monkeypatch):
     monkeypatch.undo()
     owner.thread.start()  # waits for it
     owner.thread.stop(1.0)
+
+
+def test_nobody_gets_in_before_the_owner_is_ready_and_nobody_if_it_fails() -> None:
+    """The port is taken first, and opened last."""
+    refused = []
+
+    def look(thread: ServerThread) -> None:
+        with socket.socket() as client:
+            refused.append(client.connect_ex(("127.0.0.1", thread.port)))
+        if len(refused) == 1:
+            raise ValueError("a damaged file")
+        if len(refused) == 3:  # somebody else was quicker
+            taken.append(open_listener("127.0.0.1", thread.port, 1))
+
+    taken: list[socket.socket] = []
+    thread = ServerThread(
+        "late", "127.0.0.1", 0, accepted=lambda sock, address: sock.close(),
+        close_all=lambda timeout: thread.all_closed(), opened=look,
+    )  # fmt: skip
+    with pytest.raises(ValueError):
+        thread.start()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", thread.port), LIMIT)
+    thread.start()
+    socket.create_connection(("127.0.0.1", thread.port), LIMIT).close()
+    thread.stop(1.0)
+    with pytest.raises(OSError) as caught:
+        thread.start()
+    assert caught.value.errno == errno.EADDRINUSE and not thread.running
+    taken.pop().close()
+    assert refused == [errno.ECONNREFUSED] * 3
