@@ -10,7 +10,6 @@ import logging
 import math
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -18,9 +17,9 @@ from time import perf_counter
 from typing import Self
 
 from .acceptor import Address
-from .admission import AbsenceTimer, AdmissionControl
+from .admission import AbsenceTimer, AdmissionControl, Turns
 from .chat_fanout import ChatConnection, DeliveryQueue, EventSender
-from .chat_fanout import Commands, HistoryCleaner, open_store
+from .chat_fanout import Commands, HistoryCleaner, open_rooms, open_store
 from .core import LOCALHOST
 from .datafile import Durability
 from .loop import FAILURES, EventLoop
@@ -39,46 +38,10 @@ log = logging.getLogger("python_tcp.chat_server")
 _LONG_ANSWERS = {Join, ListUsers, ListRooms, GetHistory}
 _READERS = {Join, GetHistory}  # they ask for what was said
 
-# %% ../nbs/24_chat_server.ipynb #e945bf5b
-class _Turns:
-    """Connections that go on in the next tick, for `SECONDS` of it all together."""
-
-    SECONDS = 0.005
-
-    def __init__(
-        self, loop: EventLoop, handle: Callable[[ChatConnection, Commands], object]
-    ) -> None:
-        self._loop, self._handle = loop, handle
-        self._next: deque[ChatConnection] = deque()
-        self._is_due = False
-        self._tick = self._end = 0.0  # of the time that long answers have in this tick
-
-    def put_off(self, connection: ChatConnection, commands: Commands) -> None:
-        """The next time, in turn."""
-        connection.put_off(commands)
-        self._next.append(connection)
-        self._take()
-
-    def are_over(self) -> bool:
-        """Is the time of this tick over?"""
-        if self._tick != self._loop.now:
-            self._tick, self._end = self._loop.now, perf_counter() + self.SECONDS
-        return perf_counter() > self._end
-
-    def _take(self) -> None:
-        if self._next and not self._is_due:
-            self._is_due = True
-            self._loop.call_later(0.0, self._run)
-
-    def _run(self) -> None:
-        self._is_due, turns = False, len(self._next)
-        self._tick = 0.0  # at least one has its turn, however late it is in the tick
-        while turns and not self.are_over():
-            turns -= 1
-            connection = self._next.popleft()
-            if not connection.ended:
-                self._handle(connection, connection.take_up())
-        self._take()
+# %% ../nbs/24_chat_server.ipynb #bbd7ccde
+def _decoded(dialect: Dialect, data: bytes) -> Commands:
+    """What these bytes say, when somebody looks at it."""
+    yield from dialect.receive(data)
 
 # %% ../nbs/24_chat_server.ipynb #c0ffee05
 class CommandHandler:
@@ -89,6 +52,7 @@ class CommandHandler:
     """
 
     LINES, TURN = 64, 0.001
+    SMALL = 4096  # bytes: so little is served at once
 
     def __init__(
         self, rooms: Rooms, admission: AdmissionControl, deliveries: DeliveryQueue,
@@ -96,8 +60,16 @@ class CommandHandler:
     ) -> None:  # fmt: skip
         self._rooms, self._admission, self._deliveries = rooms, admission, deliveries
         self.waiting: list[ChatConnection] = []  # for a commit
-        self._turns = _Turns(loop, self.handle)
+        self._turns = Turns(loop, self.handle)
         self._loop, self._tick, self._time = loop, 0.0, 0.0
+
+    def receive(self, connection: ChatConnection, data: bytes) -> None:
+        """Bytes came. What may wait is not even cut into lines before its turn."""
+        may_wait = connection.loud or len(data) > self.SMALL
+        if may_wait and self._turns.are_over():
+            self._turns.put_off(connection, _decoded(connection.dialect, data))
+        else:
+            self.handle(connection, connection.dialect.receive(data))
 
     def handle(self, connection: ChatConnection, commands: Commands) -> None:
         """Carry out commands that came together."""
@@ -113,7 +85,8 @@ class CommandHandler:
             kind, refused = type(command), []
             is_long = kind in _LONG_ANSWERS
             is_over = count and (count >= self.LINES or perf_counter() > end)
-            if is_over or is_long and self._turns.are_over():
+            may_wait = is_long or connection.loud
+            if is_over or may_wait and self._turns.are_over():
                 return self._turns.put_off(connection, chain([command], rest))
             if kind is Error or connection.bucket or connection.bad_lines:
                 refused = self._admission.refuse(connection, command)
@@ -289,7 +262,7 @@ class ChatServer:
         loop, limits = self._server.loop, self.limits
         if self.data is not None:
             store = open_store(self.data, self.durability, limits, loop)
-            self._rooms = Rooms(limits, store)
+            self._rooms = open_rooms(self.data, store, limits)
         self._deliveries = queue = DeliveryQueue(self._rooms, loop, self._release)
         self._handler = CommandHandler(self._rooms, self._admission, queue, loop)
         self._absences = AbsenceTimer(self._rooms, queue, loop, self._handler.now)
@@ -303,6 +276,8 @@ class ChatServer:
         if self.data is not None:
             self._rooms.store.close()
         self._deliveries.close()
+        for client in list(self._rooms.users):
+            self._rooms.disconnect(client, self._handler.now())
         self._rooms.expire(math.inf)  # nobody is awaited any more
 
     def _connected(self, connection_id: int, address: Address) -> None:
@@ -314,9 +289,8 @@ class ChatServer:
         self._sender.remove(connection_id)
         self._admission.left(connection_id)
         reason = self._server.connections[connection_id].close_reason or ""
-        deliveries = self._absences.lost(connection_id, reason)
-        if reason != "server_closing":
-            self._deliveries.hold(deliveries)
+        if reason != "server_closing":  # else all are still here after a restart
+            self._deliveries.hold(self._absences.lost(connection_id, reason))
 
     def _farewell(self, connection_id: int, reason: str) -> bytes:
         if reason == "server_closing":
@@ -326,7 +300,7 @@ class ChatServer:
     def _received(self, connection_id: int, data: bytes) -> None:
         connection = self._sender.connections[connection_id]
         connection.keep_alive.heard()
-        self._handler.handle(connection, connection.dialect.receive(data))
+        self._handler.receive(connection, data)
 
     def _finished_sending(self, connection_id: int) -> None:
         connection = self._sender.connections[connection_id]

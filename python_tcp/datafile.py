@@ -19,7 +19,7 @@ from urllib.parse import quote_from_bytes
 
 # %% ../nbs/18_datafile.ipynb #c218ee2f
 APPLICATION_ID = 0x70746370  # "ptcp"
-FILE_VERSION = 2
+FILE_VERSION = 3
 
 
 class StoreFileError(Exception):
@@ -51,7 +51,7 @@ def check_file(path: Path) -> None:
     version, application_id = struct.unpack_from("!I4xI", header, 60)
     if application_id != APPLICATION_ID:
         raise StoreFileError("it is the file of another program")
-    if version not in (1, FILE_VERSION):
+    if version not in range(1, FILE_VERSION + 1):
         wanted = f"and this program reads version {FILE_VERSION}"
         raise StoreFileError(f"it has version {version} of the tables, {wanted}")
     _check_content(path)
@@ -93,6 +93,11 @@ CREATE TABLE log (
     epoch TEXT NOT NULL, inode INTEGER, boot TEXT NOT NULL DEFAULT '',
     floor INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0);
 """
+_PLACES = """
+CREATE TABLE places (
+    key TEXT PRIMARY KEY, name TEXT NOT NULL, session TEXT NOT NULL,
+    status TEXT NOT NULL, rooms TEXT NOT NULL);
+"""
 
 # %% ../nbs/18_datafile.ipynb #62981c84
 def _create_file(path: Path) -> None:
@@ -103,7 +108,7 @@ def _create_file(path: Path) -> None:
     try:
         marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FILE_VERSION};"
         row = f"INSERT INTO log (epoch) VALUES ('{secrets.token_hex(4)}');"
-        db.executescript(f"BEGIN IMMEDIATE; {marks} {_TABLES} {row} COMMIT;")
+        db.executescript(f"BEGIN IMMEDIATE; {marks} {_TABLES} {_PLACES} {row} COMMIT;")
         db.close()
     except BaseException:
         db.close()
@@ -112,7 +117,7 @@ def _create_file(path: Path) -> None:
         raise
 
 # %% ../nbs/18_datafile.ipynb #a5a3cc0c
-_UPGRADE = f"""
+_UPGRADE_1 = f"""
 BEGIN IMMEDIATE;
 ALTER TABLE messages RENAME TO old_messages;
 ALTER TABLE ids RENAME TO old_ids;
@@ -127,8 +132,11 @@ INSERT INTO ids SELECT n, session, id, seq, timestamp FROM old_ids ORDER BY n;
 INSERT INTO forgotten (room, seq) SELECT room, seq FROM old_forgotten;
 INSERT INTO log (epoch) SELECT epoch FROM old_log;
 DROP TABLE old_messages; DROP TABLE old_ids; DROP TABLE old_forgotten; DROP TABLE old_log;
-PRAGMA user_version = {FILE_VERSION};
+PRAGMA user_version = 2;
 COMMIT;
+"""
+_UPGRADE_2 = f"""
+BEGIN IMMEDIATE; {_PLACES} PRAGMA user_version = {FILE_VERSION}; COMMIT;
 """
 
 # %% ../nbs/18_datafile.ipynb #be7156f6
@@ -184,8 +192,9 @@ def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
         cached_statements=300,
     )  # fmt: skip
     try:
-        if db.execute("PRAGMA user_version").fetchone()[0] == 1:
-            db.executescript(_UPGRADE)
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        for upgrade in [_UPGRADE_1, _UPGRADE_2][version - 1 :]:
+            db.executescript(upgrade)
         db.execute("PRAGMA journal_mode = WAL")  # readers don't wait for the writer
         db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         db.execute("PRAGMA synchronous = FULL")

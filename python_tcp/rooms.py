@@ -13,34 +13,30 @@ from typing import Any
 from .members import CommandError, Delivery, Room, Session, SessionTable
 from .members import User, session_key
 from .messages import Archive, MemoryStore, MessageStore, Rollback, StoreError
-from .places import Places
+from .places import PlaceBook, Places, SavedPlace, farewell
 from .protocol import Command, Error, GetHistory, History, Join, Leave
 from .protocol import Limits, ListRooms, ListUsers, MessageId, Ok, Ping
 from .protocol import Pong, SendMessage, SetStatus, StatusChanged
-from .protocol import UserLeft, Whisper, WhisperReceived, goodbye
+from .protocol import UserLeft, Whisper, WhisperReceived
 
 # %% ../nbs/16_rooms.ipynb #884f5e5c
 _all_ = ["Delivery", "MemoryStore", "MessageStore", "StoreError", "session_key"]
-
-# %% ../nbs/16_rooms.ipynb #c6d23f3e
-def _farewell(client: int, code: str) -> Delivery:
-    event = goodbye(code)
-    assert event is not None
-    return Delivery((client,), event)
 
 # %% ../nbs/16_rooms.ipynb #8f870e6a
 class Membership:
     """Who is where, and the rules of coming and going."""
 
-    def __init__(self, limits: Limits, archive: Archive) -> None:
+    def __init__(
+        self, limits: Limits, archive: Archive, book: PlaceBook | None
+    ) -> None:
         self._limits, self._archive = limits, archive
         self._sessions = SessionTable(limits.connections)
-        self._places = Places(limits, archive)
+        self._places = Places(limits, archive, book)
         self.users = self._sessions.users  # by client
         self.by_name = self._sessions.by_name  # in lower case
         self.held = self._sessions.held  # by user; what ends first comes first
         self.rooms = self._places.rooms  # by name; none is empty
-        self.index = self._places.index
+        self.index, self.write_down = self._places.index, self._places.write_down
 
     def join(
         self, client: int, command: Join, now: float, new_token: str
@@ -48,13 +44,13 @@ class Membership:
         """Take a name, if need be from one's own ghost. What can fail comes first."""
         name, token = command.username, command.token
         holder = self._sessions.holder(name, token, now)
-        session = holder.session if holder else self._session(token, new_token)
+        session = self._sessions.open(token, new_token, self._archive.store.ids)
         room = self._places.find(command.room)
         missed = self._archive.since(room, command.since)
         told: list[Delivery] = []
         if holder is not None and holder.present:
             told = self.lost(holder.client, now)
-            told.append(_farewell(holder.client, "replaced"))
+            told.append(farewell(holder.client, "replaced"))
         before = holder if holder in self.held else self._sessions.absent(session)
         if before is not None and before.name == name:
             until = now + self._limits.resume_window
@@ -86,10 +82,10 @@ class Membership:
         """Leave a room; without one, the chat."""
         if command.room is None:
             gone = self._end(user, now)
-            return [*gone, _farewell(user.client, "left")]
+            return [*gone, farewell(user.client, "left")]
         room = user.away.get(command.room.lower()) or user.room_named(command.room)
         left = Delivery((user.client,), UserLeft(room.name, user.name, now))
-        return [left, self._places.exit(user, room, now)]
+        return [left, *self._places.leave(user, {room.name: room}, now)]
 
     def disconnect(self, client: int, now: float) -> list[Delivery]:
         """The client is gone: its name is free, and its rooms hear of it."""
@@ -109,8 +105,17 @@ class Membership:
         due = self._sessions.due(now, self._limits.resume_window)
         return [delivery for user in due for delivery in self._expire(user, now)]
 
+    def expect(self, places: list[SavedPlace], now: float) -> None:
+        """These were here before a restart, and may come back."""
+        sessions = {key: Session("", key=key) for _, key, _, _ in places}
+        for name, key, status, rooms in places:
+            user = User(0, name, sessions[key], status, present=False)
+            self._places.keep(user, rooms)
+            self._sessions.expect(user, now + self._limits.resume_window)
+
     def take_back(self, undone: Rollback) -> None:
         self._sessions.forget(undone.ids)
+        self._places.write_anew(self.by_name.values())
         for name in undone.last.keys() & self.rooms.keys():
             self.rooms[name].take_back(undone.last[name])
 
@@ -124,10 +129,10 @@ class Membership:
     def _end(self, user: User, now: float) -> list[Delivery]:
         hold = self.held.get(user)
         self._sessions.remove(user)
-        gone = self._places.leave(user, user.away | user.rooms, now)
+        gone = self._places.give_up(user, now)
         for event, sender, id in [] if hold is None else hold.whispers:
             by = self.by_name.get(event.username.lower())
-            if by is not None and by.present and by.session is sender:
+            if by is not None and by.present and by.session.key == sender.key:
                 wrong = f"{user.name} has not come back, and did not get it"
                 gone.append(Delivery((by.client,), Error("not_delivered", wrong, id)))
         return gone
@@ -139,16 +144,6 @@ class Membership:
         if not user.away:
             self._sessions.release(user)
         return told
-
-    def _session(self, token: str | None, new_token: str) -> Session:
-        """The session of this token; a new one if we know none."""
-        if token is None:
-            return Session(new_token)
-        key = session_key(token)
-        if (known := self._sessions.find(key)) is not None:
-            return known
-        ids = self._archive.store.ids(key)
-        return Session(token, ids) if ids else Session(new_token)
 
 # %% ../nbs/16_rooms.ipynb #89dead8c
 _delivery = partial(tuple.__new__, Delivery)  # of a pair, in half the time
@@ -227,7 +222,9 @@ class Messaging:
         rooms = [*user.rooms.values(), *user.away.values()]
         if command.status == user.status:  # said again after coming back
             rooms = []
-        user.set_status(command.status)
+        else:
+            user.set_status(command.status)
+            self._members.write_down(user)
         if len(rooms) == 1:  # the usual tuple: what has the same one is sent together
             [to] = [room.clients for room in rooms]
         else:
@@ -243,15 +240,17 @@ class Rooms:
     """
 
     def __init__(
-        self, limits: Limits = Limits(), store: MessageStore | None = None
-    ) -> None:
+        self, limits: Limits = Limits(), store: MessageStore | None = None,
+        book: PlaceBook | None = None,
+    ) -> None:  # fmt: skip
         self.limits = limits
         self.store: MessageStore = MemoryStore() if store is None else store
         self._archive = Archive(self.store)
-        self._members = members = Membership(limits, self._archive)
+        self._members = members = Membership(limits, self._archive, book)
         self.rooms = members.rooms  # by name
         self.users = members.users  # by client
         self.by_name = members.by_name  # in lower case
+        self.expect = members.expect  # (places, now): after a restart
         messaging = Messaging(members, self._archive)
         self.rules: dict[type, Callable[[User, Any, float], list[Delivery]]] = {
             Join: members.join_another,
@@ -336,7 +335,7 @@ class Rooms:
             case Join():
                 return self._members.join(client, command, now, new_token)
             case Leave(room=None):
-                return [_farewell(client, "left")]
+                return [farewell(client, "left")]
             case Ping():
                 return [Delivery((client,), Pong(command.id))]
             case Pong():
