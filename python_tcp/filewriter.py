@@ -256,9 +256,7 @@ class FileWriter:
         forgotten: list[int] = []
         try:
             error = self._keep(batch, forgotten)
-        except (
-            Exception
-        ) as failure:  # a fault of ours, but somebody waits for an answer
+        except Exception as failure:  # our own fault; but somebody waits for an answer
             error = f"{type(failure).__name__}: {failure}"
         if error is None:
             return Outcome(None, sum(forgotten), self._forgetter.more)
