@@ -135,7 +135,7 @@ class Acceptor:
     An error of one connection costs that one (accept(2), "Error handling").
     """
 
-    PER_TICK = 64  # so that a rush of new clients does not keep the others waiting
+    PER_TICK = 16  # so that a rush of new clients does not keep the others waiting
     RETRY = 1.0  # seconds
     FULL = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 

@@ -234,11 +234,11 @@ class Turns:
 
     def _run(self) -> None:
         """At least one has its turn, however late it is in the tick."""
-        self._is_due, self._tick = False, 0.0
+        self._is_due, self._tick, had_one = False, 0.0, False
         for those in (self._quiet, self._loud):
             turns = len(those)
-            while turns and not self.are_over():
-                turns -= 1
+            while turns and not (had_one and self.are_over()):
+                turns, had_one = turns - 1, True
                 connection = those.popleft()
                 if not connection.ended:
                     self._handle(connection, connection.take_up())

@@ -179,6 +179,10 @@ class Chat:
             self.come(client)
         self.handler.handle(self.sender.connections[client], list(commands))
 
+    def receive(self, client: int, data: bytes) -> None:
+        """Bytes came from it."""
+        self.handler.receive(self.sender.connections[client], data)
+
     def hear(self) -> dict[int, list[Event]]:
         """What each client was sent since the last call."""
         heard = {

@@ -1035,11 +1035,46 @@ def test_a_turn_also_ends_when_its_time_is_over() -> None:
     chat = Chat()
     chat.handler.TURN = 0.0
     chat.say(ANN, Join("Ann"), Ping(id=1), Ping(id=2))
-    assert list(chat.handler._turns._next) == [chat.sender.connections[ANN]]
+    assert list(chat.handler._turns._quiet) == [chat.sender.connections[ANN]]
     chat.server.close(ANN, "closed by peer")
     chat.loop.tick()
     chat.loop.tick()
-    assert not chat.handler._turns._next, "and nobody minds that she is gone"
+    assert not chat.handler._turns._quiet, "and nobody minds that she is gone"
+
+
+def test_a_loud_crowd_has_a_part_of_each_tick_and_the_quiet_one_is_served() -> None:
+    """Row 5 of the attacks: 300 that send bad lines had a millisecond of each tick each."""
+    chat, crowd = Chat(connections=1000), range(100, 400)
+    chat(ANN, Join("Ann"))
+    for client in crowd:
+        chat.come(client)
+    chat.handler._turns.SECONDS = 60.0
+    for client in crowd:
+        chat.receive(client, b"0\n" * 3)
+    assert all(chat.sender.connections[client].loud for client in crowd)
+    chat.handler._turns.SECONDS = 0.0  # in this tick
+    chat.loop.tick()
+    chat.hear()
+    for client in crowd:
+        chat.receive(client, b"0\n" * 3)
+    chat.receive(ANN, b'{"type":"ping"}\n')
+    assert all(not chat.server.connections[client].reads for client in crowd)
+    chat.loop.tick()
+    told = chat.hear()
+    assert told.pop(ANN) == [Pong()]
+    assert len(told) <= 1, "and of the crowd, the first one"
+
+
+def test_much_from_a_quiet_one_waits_when_the_time_is_over_and_comes_first() -> None:
+    chat = Chat()
+    chat(ANN, Join("Ann"))
+    chat(BOB, Error("bad_json", "no"))
+    chat.handler._turns.SECONDS = 0.0
+    chat.receive(BOB, b"0\n")
+    chat.receive(ANN, b'{"type":"ping","id":1}\n' + b"\n" * 5000)
+    chat.handler._turns.SECONDS = 60.0
+    chat.loop.tick()
+    assert list(chat.hear()) == [ANN, BOB]
 
 
 def test_what_is_not_looked_at_is_not_decoded() -> None:
