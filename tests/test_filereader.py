@@ -14,7 +14,8 @@ from python_tcp import filereader
 from python_tcp.chat_server import ChatServer
 from python_tcp.history import SQLiteStore
 from python_tcp.messages import StoreError
-from python_tcp.protocol import Leave, Limits, Message
+from python_tcp.members import Delivery
+from python_tcp.protocol import History, Leave, Limits, Message
 from python_tcp.rooms import GetHistory, Join, Rooms, SendMessage
 
 FREE = Limits(flood_burst=0)
@@ -214,12 +215,18 @@ class Chat:
         return told
 
     def say(self, client: int, content: str, *, commit: bool = True) -> None:
-        mark = len(content)
         self.rooms.handle(client, SendMessage(content, id=content), 1.0, TOKEN)
         if commit:
             mark = self.rooms.mark()
             self.store.commit(lambda error: self.committed(mark, error))
             self.store.finish()
+
+    def fail(self) -> None:
+        """Ann says something that there is no space for."""
+        self.store._writer._db.execute("PRAGMA max_page_count = 1")
+        self.say(1, "x" * 4000 * 4)
+        assert self.rooms.trouble is not None
+        self.store._writer._db.execute("PRAGMA max_page_count = 1000000")
 
     def committed(self, mark: int, error: StoreError | None) -> None:
         if error is None:
@@ -270,28 +277,43 @@ def test_what_is_said_between_question_and_answer_is_in_the_page(
         assert seqs(told[1]) == list(range(9, last + 1))
 
 
-def test_a_room_that_was_asked_for_too_early_gives_no_number_twice(chat: Chat) -> None:
-    """Bob asks for a room where nobody is. Before he gets in, ann was there, said something, and left."""
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_room_that_was_asked_for_too_early_gives_no_number_twice(
+    chat: Chat, fails: bool
+) -> None:
+    """Bob's question about a room is read before anything was said there, and he gets the
+    answer when ann was there, has said something, and is gone again.
+    """
     bob = chat.ask(2, Join("bob", "attic"))
-    chat.answer(ann := chat.ask(1, Join("ann", "attic")))
-    assert not bob or ann
+    answer = chat.calls.get(timeout=LIMIT)
+    chat.answer(chat.ask(1, Join("ann", "attic")))
     chat.say(1, "first")
+    if fails:
+        chat.fail()
     chat.rooms.handle(1, Leave("attic"), 1.0, TOKEN)
+    answer()
     chat.answer(bob)
     chat.say(2, "second")
-    found = chat.ask(2, GetHistory("attic"))
-    chat.answer(found)
+    chat.answer(found := chat.ask(2, GetHistory("attic")))
     assert seqs(found) == [1, 2]
+
+
+def test_a_page_that_begins_earlier_is_another_question(chat: Chat) -> None:
+    def rule() -> list:
+        pages = [chat.store.read("lobby", first, 10) for first in (8, 9, 7)]
+        return [Delivery((1,), History("lobby", page, False)) for page in pages]
+
+    told: list = []
+    chat.store.consult(rule, told.extend, lambda: True)
+    chat.answer(told)
+    assert [len(each.event.messages) for each in told] == [3, 2, 4]
 
 
 def test_when_a_commit_fails_what_was_read_before_is_forgotten(chat: Chat) -> None:
     told = chat.ask(1, GetHistory(limit=3))
     chat.calls.get(timeout=LIMIT)()  # its first answer is there
     chat.say(1, "kept")
-    chat.store._writer._db.execute("PRAGMA max_page_count = 1")
-    chat.say(1, "x" * 4000 * 4)
-    assert chat.rooms.trouble is not None
-    chat.store._writer._db.execute("PRAGMA max_page_count = 1000000")
+    chat.fail()
     chat.answer(told)
     assert seqs(told) == [9, 10, 11]
     chat.say(1, "again")
