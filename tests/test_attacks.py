@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Self
 
 import pytest
@@ -24,13 +25,15 @@ from helpers import LineClient
 from waiting import LIMIT, wait_until
 
 from python_tcp.chat_server import ChatServer
-from python_tcp.protocol import Limits
+from python_tcp.history import SQLiteStore
+from python_tcp.protocol import Limits, Message
 
 SERVER = """
 import sys
 from python_tcp.chat_server import ChatServer
 from python_tcp.protocol import Limits
-with ChatServer(limits=Limits(**eval(sys.argv[1]))) as server:
+limits, data = Limits(**eval(sys.argv[1])), sys.argv[2] or None
+with ChatServer(limits=limits, data=data) as server:
     print(server.port, flush=True)
     sys.stdin.read()
 """
@@ -41,9 +44,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="counts on epoll
 
 
 @contextmanager
-def running(**limits: float) -> Iterator[int]:
+def running(data: str = "", **limits: float) -> Iterator[int]:
     """A server in a process of its own; its port."""
-    command = [sys.executable, "-c", SERVER, repr(limits)]
+    command = [sys.executable, "-c", SERVER, repr(limits), data]
     with subprocess.Popen(command, stdin=-1, stdout=-1) as process:
         yield int(process.stdout.readline())
         process.stdin.close()
@@ -176,6 +179,22 @@ def test_the_pair_alone() -> None:
     with running() as port, HonestPair(port) as pair:
         time.sleep(SECONDS)
         pair.judge("nobody else", 0)
+
+
+@pytest.mark.parametrize("length", [20, 4000])
+@pytest.mark.parametrize("count", [1, 10, 100])
+def test_row_1_pages_of_a_file(tmp_path: Path, count: int, length: int) -> None:
+    """With a hundred who asked, and were thrown out and came back, the pair waited 4 s."""
+    store = SQLiteStore(tmp_path / "chat.db")
+    for seq in range(1, 4001):
+        store.append(Message("lobby", seq, "ann", "x" * length, 1.0), "", None)
+    store.commit(lambda error: None)
+    store.close()
+    join = b'{"type":"join","username":"u%d","since":0}\n'
+    with running(str(tmp_path / "chat.db")) as port, HonestPair(port) as pair:
+        lines = b'{"type":"history","limit":1000}\n' * 100
+        _, received = attack(port, count, lines, join)
+        pair.judge(f"pages for {count}, bytes", received)
 
 
 def test_row_2_rooms_asked_for_by_ten() -> None:
