@@ -175,23 +175,31 @@ _INTEGERS = {"since", "before", "after", "limit", "id", "follows"}  # or a name,
 _FLOAT = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
-def _with_integers(line: bytes) -> bytes | None:
-    """The line with `5` where it has `5.0` or `5e0`, if that makes a good one of it."""
+def _with_integers(line: bytes) -> bytes:
+    """The line with `5` where it has `5.0` or `5e0`; as it is, if it is no object."""
     try:
         fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-        for name in _INTEGERS & fields.keys():
-            raw = bytes(fields[name])
-            if _FLOAT.fullmatch(raw) and (value := float(raw)).is_integer():
-                if abs(value) <= MOST_SAFE:
-                    fields[name] = msgspec.Raw(b"%d" % int(value))
-        whole = msgspec.json.encode(fields)
-        _decoder.decode(whole)
-        return whole
     except msgspec.ValidationError:
-        return None
+        return line
+    for name in _INTEGERS & fields.keys():
+        raw = bytes(fields[name])
+        if _FLOAT.fullmatch(raw) and (value := float(raw)).is_integer():
+            if abs(value) <= MOST_SAFE:
+                fields[name] = msgspec.Raw(b"%d" % int(value))
+    return msgspec.json.encode(fields)
+
+# %% ../nbs/12_protocol.ipynb #644f80d5
+_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+
+
+def _second_look(line: bytes) -> Command | Error:
+    line = _with_integers(line)
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError:
+        return _explain(line)
 
 # %% ../nbs/12_protocol.ipynb #ab66dcb8
-_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _TEXTS: dict[type, str] = {
     SendMessage: "content",
     Whisper: "content",
@@ -207,9 +215,9 @@ def decode(line: bytes) -> Command | Error:
         try:
             command = _decoder.decode(line)
         except msgspec.ValidationError:
-            if (whole := _with_integers(line)) is None:
-                return _explain(line)
-            command = _decoder.decode(whole)
+            if isinstance(found := _second_look(line), Error):
+                return found
+            command = found
     except UnicodeDecodeError as error:
         return Error("bad_utf8", f"byte {error.start} is not UTF-8")
     except msgspec.DecodeError as error:  # also for what comes after the first error

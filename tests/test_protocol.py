@@ -695,6 +695,16 @@ def test_a_number_that_not_everybody_can_keep_is_refused(number: str) -> None:
     assert isinstance(error, Error) and "2**53" in error.content
 
 
+def test_a_number_without_a_fraction_is_not_what_is_wrong_with_a_line() -> None:
+    empty = decode(b'{"type": "message", "content": "", "id": 7.0}')
+    assert isinstance(empty, Error) and (empty.id, "content" in empty.content) == (
+        7,
+        True,
+    )
+    large = decode(b'{"type": "history", "limit": 5.0, "id": 9007199254740993}')
+    assert isinstance(large, Error) and large.content.startswith("`id`")
+
+
 def test_many_lines_are_decoded_when_they_are_looked_at() -> None:
     lines = JSONLines().receive(b'{"type": "ping"}\n' * 1000)
     assert not isinstance(lines, list) and list(lines) == [Ping()] * 1000

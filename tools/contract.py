@@ -207,6 +207,17 @@ ann > {"type": "pong"}
 ann ~
 ann ~
 """, Limits(ping_after=0.4, ping_timeout=0.4)),
+    "gone": Script("""
+# Ann's connection is lost. Her place is held for `resume_window` seconds, which are few here.
+ann > {"type": "join", "username": "Ann"}
+bob > {"type": "join", "username": "Bob"}
+ann x
+bob > {"type": "users"}
+# A whisper waits for her.
+bob > {"type": "whisper", "to": "Ann", "content": "are you there?", "id": 1}
+# She does not come back in time. Only now she has left, and Bob hears that she has not got his whisper.
+bob ~
+""", Limits(resume_window=3.0), pace=1.0),
 }  # fmt: skip
 
 
@@ -242,6 +253,8 @@ class Stage:
         if sign == "x":
             return self.rooms.lost(client, now)
         if sign == "~":
+            if gone := self.rooms.expire(now):
+                return gone
             last = goodbye("idle") if name in self.asked else Ping()
             self.asked.add(name)
             return [Delivery((client,), last)]
