@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from .delivery import ReorderBuffer, SendQueue
 from .protocol import MAX_PAGE, Error, Event, GetHistory, History, Join
-from .protocol import ListUsers
-from .protocol import Message, MessageId, UserJoined, UserLeft, UserList
-from .protocol import Welcome
+from .protocol import ListUsers, Message, MessageId, UserJoined, UserLeft
+from .protocol import UserList, Welcome
 
 # %% ../nbs/25_room_views.ipynb #7cf0fd9a
 @dataclass(frozen=True)
