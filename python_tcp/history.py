@@ -229,7 +229,8 @@ class SavedPlaces:
         """Who was here when the last server ended. Raises `StoreError`."""
         reader = FileReader(self._path)
         try:
-            rows = reader.query("SELECT name, session, status, rooms FROM places")
+            sql = "SELECT name, session, status, rooms FROM places ORDER BY key"
+            rows = reader.query(sql)
         finally:
             reader.close()
         return [SavedPlace(name, session, status, json.loads(rooms))

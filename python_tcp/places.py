@@ -92,7 +92,7 @@ class PlaceBook(Protocol):
 # %% ../nbs/15_places.ipynb #07274a8e
 def saved_place(user: User) -> SavedPlace:
     """What is written down of a user."""
-    rooms = [*user.away, *user.rooms]
+    rooms = sorted([*user.away, *user.rooms])
     return SavedPlace(user.name, user.session.key, user.status, rooms)
 
 # %% ../nbs/15_places.ipynb #w2place1

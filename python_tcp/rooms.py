@@ -108,9 +108,10 @@ class Membership:
     def expect(self, places: list[SavedPlace], now: float) -> None:
         """These were here before a restart, and may come back."""
         sessions = {key: Session("", key=key) for _, key, _, _ in places}
+        most = self._limits.rooms_per_client  # it may be another one than before
         for name, key, status, rooms in places:
             user = User(0, name, sessions[key], status, present=False)
-            self._places.keep(user, rooms)
+            self._places.keep(user, rooms[:most])
             self._sessions.expect(user, now + self._limits.resume_window)
 
     def take_back(self, undone: Rollback) -> None:

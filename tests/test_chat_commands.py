@@ -859,7 +859,7 @@ def test_a_history_that_another_server_uses_is_one_line_and_that_server_goes_on(
         chat_server("--history", file) as (_, port),
         LineClient(port) as ann,
     ):  # now it is free
-        ann.say("join", username="ann")
+        ann.say("join", username="cy")
         assert ann.read()["seq"] == 2
 
 

@@ -285,7 +285,7 @@ def test_ten_messages_five_lost_seven_more_and_a_client_reads_all_of_them(
         db.execute("DELETE FROM messages WHERE seq > 5")
         db.commit()
     with ChatServer(port=port, data=file, limits=FREE) as server:
-        with LineClient(port).join("bob") as bob:
+        with LineClient(port).join("cy") as bob:
             for number in range(7):
                 bob.say("message", content=f"new {number}", id=f"n{number}")
                 bob.read_until("ok")
@@ -412,12 +412,12 @@ def test_ids_of_whispers_survive_a_restart(tmp_path: Path) -> None:
     for run in range(2):
         with (
             ChatServer(data=file) as server,
-            LineClient(server.port).join("bob") as bob,
+            LineClient(server.port).join(f"bob{run}") as bob,
             LineClient(server.port) as ann,
         ):
             ann.say("join", username="ann", **({"token": token} if token else {}))
             token = ann.read()["token"]
-            ann.say("whisper", to="bob", content="psst", id="w")
+            ann.say("whisper", to=f"bob{run}", content="psst", id="w")
             assert ann.read_until("ok")["id"] == "w"
             bob.say("ping")
             kinds = [event["type"] for event in iter(bob.read, {"type": "pong"})]

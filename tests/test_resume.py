@@ -2,12 +2,15 @@
 
 import io
 import itertools
+import json
+import os
 import random
 import re
 import select
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -178,6 +181,11 @@ def in_order(contents: list[str]) -> bool:
     return True
 
 
+def joined(person: Person) -> list[str]:
+    """Who has come, as this person saw it."""
+    return [event.username for event in person.told(UserJoined)]
+
+
 def test_kill_9_at_50_random_moments_while_20_clients_send(
     tmp_path: Path, reserved_port: int, crowd: Crowd
 ) -> None:
@@ -202,6 +210,10 @@ def test_kill_9_at_50_random_moments_while_20_clients_send(
                         crowd.meet(f"p{number}", reserved_port, timeout=LIMIT)
                         for number in range(20)
                     ]
+                    names = [person.username for person in people]
+                    for number, person in enumerate(people):
+                        came = names[number + 1 :]  # after this one
+                        wait_until(lambda: joined(person) == came)
                     talkers = Talkers(people, 0.004)
                 time.sleep(dice.uniform(0, 0.3))
                 assert program.end(signal.SIGKILL) == (-signal.SIGKILL, [])
@@ -212,9 +224,11 @@ def test_kill_9_at_50_random_moments_while_20_clients_send(
             wait_until(
                 lambda: all(person.told_in()[-1:] == kept[-1:] for person in people), 30
             )
-            assert not [
-                person.told(UserLeft) for person in people if person.told(UserLeft)
-            ]
+            for number, person in enumerate(people):  # nobody has left yet
+                assert joined(person) == names[number + 1 :], "each has come once"
+                assert not person.told(UserLeft) and sorted(person.users) == sorted(
+                    names
+                )
             assert all(person.leave(timeout=LIMIT) for person in people)
             assert program.end(signal.SIGTERM) == (0, [])
     finally:
@@ -240,6 +254,89 @@ def test_kill_9_at_50_random_moments_while_20_clients_send(
     assert sum(len(person.told(Reconnected)) for person in people) >= 20 * 10, (
         "most of them came back most of the times"
     )
+
+
+# --- many come back at once --------------------------------------------------------------------------------------
+
+MANY = int(os.environ.get("MANY", "200"))  # clients
+MANY_PEOPLE = """
+import json, os, resource, sys, threading, time
+from python_tcp.chat_client import ChatClient
+from python_tcp.chat_session import Disconnected, Reconnected
+from python_tcp.protocol import Error, Goodbye, Message, UserJoined, UserLeft
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+port, first, count = map(int, sys.argv[1:])
+down, told, last, heard = threading.Event(), [], 0.0, 0
+lock = threading.Lock()
+
+def note(number, event):
+    global last, heard
+    with lock:
+        heard += isinstance(event, Message)
+        if isinstance(event, Reconnected):
+            last = time.time()
+        if down.is_set() and isinstance(event, (Reconnected, UserJoined, UserLeft, Goodbye, Error)):
+            told.append(type(event).__name__)
+
+clients = [ChatClient(f"c{number}", timeout=30) for number in range(first, first + count)]
+for number, client in enumerate(clients, first):
+    client.set_event_callback(lambda event, number=number: note(number, event))
+    assert client.connect("127.0.0.1", port) and client.join(f"room{number // 50}"), client.error
+print("ready", flush=True)
+assert sys.stdin.readline()  # all have come
+down.set()
+print("on", flush=True)
+assert sys.stdin.readline()  # the server has stopped
+for number, client in enumerate(clients, first):
+    assert client.send_message(f"from {number}"), client.error
+end = time.time() + 60
+while time.time() < end and (told.count("Reconnected") < count or heard < 50 * count):
+    time.sleep(0.01)
+counts = {kind: told.count(kind) for kind in set(told)}
+print(json.dumps({"last": last, "heard": heard, **counts}), flush=True)
+os._exit(0)
+"""
+
+
+def test_all_come_back_after_a_restart_within_ten_seconds(
+    tmp_path: Path, reserved_port: int
+) -> None:
+    """Nobody is lost, nobody is shut out, and nobody hears of a coming or going.
+
+    With a thousand: `MANY=1000 pytest tests/test_resume.py -k all_come_back -s`.
+    """
+    arguments = ["--port", reserved_port, "--data", tmp_path / "chat.db"]
+    part = max(50, MANY // 4)
+    with ExitStack() as stack:
+        crowds = []
+        with server_process(*arguments) as server:
+            for first in range(0, MANY, part):
+                crowd = subprocess.Popen(
+                    [sys.executable, "-c", MANY_PEOPLE]
+                    + [str(each) for each in (reserved_port, first, part)],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+                )  # fmt: skip
+                crowds.append(stack.enter_context(crowd))
+                stack.callback(crowd.kill)
+            for crowd in crowds:
+                assert crowd.stdout.readline() == "ready\n"
+            for crowd in crowds:
+                crowd.stdin.write("go on\n")
+                assert crowd.stdout.readline() == "on\n"
+            assert server.end(signal.SIGTERM) == (0, [])
+        for crowd in crowds:
+            crowd.stdin.write("say something\n")
+        with server_process(*arguments) as server:
+            start = time.time()
+            reports = [json.loads(crowd.stdout.readline()) for crowd in crowds]
+            took = max(report.pop("last") for report in reports) - start
+            print(f"{MANY} clients were back after {took:.1f} s")
+            assert reports == [{"heard": 50 * part, "Reconnected": part}] * len(crowds)
+            assert took < 10
+            for crowd in crowds:
+                crowd.wait(LIMIT)
+            assert server.end(signal.SIGTERM) == (0, [])
 
 
 # --- 1000 cuts ---------------------------------------------------------------------------------------------------

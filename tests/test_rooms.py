@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from python_tcp.members import Session, SessionTable, session_key
 from python_tcp.messages import PAGE_BYTES, MemoryStore, MessageStore, StoreError
 from python_tcp.messages import fitting
+from python_tcp.places import SavedPlace
 from python_tcp.protocol import MAX_EVENT, MAX_LINE, MAX_PAGE, PROTOCOL_VERSION
 from python_tcp.protocol import (
     Command,
@@ -51,11 +52,14 @@ class Paper:
     def __init__(self, late: bool = False) -> None:
         self.kept: dict[str, list[Message]] = defaultdict(list)
         self.pending: list[tuple[Message, str, MessageId | None]] = []
-        self.noted: list[tuple[str, MessageId, int]] = []
+        self.noted: list[tuple[str, MessageId, int | None]] = []
+        self.places: dict[str, SavedPlace] = {}  # of those who are here
+        self.changes: list[Callable[[], object]] = []  # of ids and places, to be kept
         self.torn: dict[str, int] = Counter()  # so many of the first are gone
         self.is_full = self.is_unreadable = False
         self.late = late
-        self.on_their_way: deque[tuple[int, Callable]] = deque()  # how many, and `done`
+        # How many messages, how many changes, and `done`:
+        self.on_their_way: deque[tuple[int, int, Callable]] = deque()
 
     def _said(self, room: str) -> list[Message]:
         if self.is_unreadable:
@@ -77,7 +81,18 @@ class Paper:
         return found[::-1] if backward else found
 
     def remember(self, session: str, id: MessageId, now: float) -> None:
-        pass
+        self.changes.append(lambda: self.noted.append((session, id, None)))
+
+    def save(self, place: SavedPlace) -> None:
+        self.changes.append(lambda: self.places.update({place.name.lower(): place}))
+
+    def strike(self, name: str) -> None:
+        self.changes.append(lambda: self.places.pop(name.lower(), None))
+
+    def write_anew(self, places: list[SavedPlace]) -> None:
+        self.changes.append(self.places.clear)
+        for place in places:
+            self.save(place)
 
     def finish(self) -> None:
         pass
@@ -95,17 +110,19 @@ class Paper:
         }
 
     def commit(self, done: Callable[[StoreError | None], object]) -> None:
-        count = len(self.pending) - sum(count for count, _ in self.on_their_way)
-        self.on_their_way.append((count, done))
+        count = len(self.pending) - sum(each[0] for each in self.on_their_way)
+        changes = len(self.changes) - sum(each[1] for each in self.on_their_way)
+        self.on_their_way.append((count, changes, done))
         if not self.late:
             self.complete()
 
     def complete(self) -> None:
         """The oldest commit is through, or it fails, and with it all that was appended since."""
-        count, done = self.on_their_way.popleft()
-        if self.is_full and self.pending:
+        count, changes, done = self.on_their_way.popleft()
+        if self.is_full and (self.pending or self.changes):
             self.pending.clear()
-            self.on_their_way = deque((0, other) for _, other in self.on_their_way)
+            self.changes.clear()
+            self.on_their_way = deque((0, 0, each[2]) for each in self.on_their_way)
             return done(StoreError("the paper is full"))
         for message, session, id in self.pending[:count]:
             self.kept[message.room].append(message)
@@ -115,6 +132,9 @@ class Paper:
             if id is not None:
                 self.noted.append((session, id, message.seq))
         del self.pending[:count]
+        for change in self.changes[:changes]:
+            change()
+        del self.changes[:changes]
         done(None)
 
     def close(self) -> None:
@@ -1506,6 +1526,7 @@ class Plain:
             set()
         )  # the tokens of those who left, and whose ids are known
         self.unsaid: set[tuple[str, MessageId]] = set()  # what could not be saved
+        self.unwritten: set[tuple[str, MessageId]] = set()  # ids, of whispers
         self.out: list[tuple[int, Event]] = []
         self.saves = self.reads = True
 
@@ -1727,6 +1748,8 @@ class Plain:
             return self.say([client], Ok(id, known[id]))
         if (self.tokens[client], id) in self.unsaid:
             return self.refuse(client, command, "not_saved", 1.0)
+        if self.overtakes(client, command.follows):
+            return self.refuse(client, command, "out_of_order", 0.0)
         if (room := self.room_of(client, command.room)) is None:
             return self.refuse(client, command, "not_joined")
         if not self.saves:
@@ -1747,6 +1770,8 @@ class Plain:
             return self.say([client], Ok(id, known[id]))
         if (self.tokens[client], id) in self.unsaid:  # the first with this id counts
             return self.refuse(client, command, "not_saved", 1.0)
+        if self.overtakes(client, command.follows):
+            return self.refuse(client, command, "out_of_order", 0.0)
         absent = self.absent_one(lambda a: a.name.lower() == command.to.lower())
         if (other := self.client_of(command.to)) is None and absent is None:
             return self.refuse(client, command, "no_such_user")
@@ -1757,7 +1782,29 @@ class Plain:
         self.say([client] if absent else sorted({client, other}), event)
         if id is not None:
             known[id] = None
+            if not self.saves:
+                self.unwritten.add((self.tokens[client], id))
             self.say([client], Ok(id))
+
+    def overtakes(self, client: int, follows: MessageId | None) -> bool:
+        """Was something not said that should have come first?"""
+        token = self.tokens[client]
+        known = follows in self.ids[token] or (token, follows) in self.unsaid
+        return follows is not None and not known
+
+    def restart(self, now: float) -> None:
+        """The server was stopped, and begins again: all may come back."""
+        for client in list(self.names):
+            self.lose(client, now)
+        self.absent.sort(key=lambda each: each.name.lower())
+        for each in self.absent:
+            each.rooms.sort()
+            each.until, each.whispers = now + WINDOW, []
+            self.turns[each.name] = next(self.count)
+        for token, id in self.unwritten:
+            self.ids[token].pop(id, None)
+        self.unwritten.clear()
+        self.away.clear()
 
     def ListUsers(self, client: int, command: ListUsers, now: float) -> None:
         room = self.room_of(client, command.room)
@@ -1881,10 +1928,12 @@ class ChatMachine(RuleBasedStateMachine):
             tuple[int, str], int
         ] = {}  # the last number that each client has heard live in each room
         self.called: dict[int, str] = {}
+        self.said_in_order: dict[MessageId, str] = {}  # ids, and whose they are: a token
+        self.unconfirmed: dict[str, list[MessageId]] = defaultdict(list)
         self.truth: dict[tuple[str, int], Message] = {}  # by room and number
 
     def start(self) -> None:
-        self.rooms = Rooms(LIMITS, self.store)
+        self.rooms = Rooms(LIMITS, self.store, self.store)
         self.tick = Tick()
         self.flying: Tick | None = None  # its commit is on its way
 
@@ -1998,6 +2047,9 @@ class ChatMachine(RuleBasedStateMachine):
                     ):
                         # it may leave before it has entered the room again
                         self.heard.pop((client, room), None)
+                    case Ok(id=id) if id in self.said_in_order:
+                        waiting = self.unconfirmed[self.said_in_order[id]]
+                        assert id not in waiting or waiting.pop(0) == id
                     case Goodbye(
                         code="left" | "replaced"
                     ):  # else it is a member until it is gone
@@ -2060,11 +2112,29 @@ class ChatMachine(RuleBasedStateMachine):
     def join_another(self, client: int, room: str, then: str) -> None:
         self.do(client, Join(self.plain.names.get(client, "eve"), room), then)
 
-    @rule(client=MOSTLY_MEMBERS, room=st.none() | st.none() | ROOMS, id=IDS, then=THEN)
-    def say(
-        self, client: int, room: str | None, id: MessageId | None, then: str
-    ) -> None:
-        self.do(client, SendMessage(f"text {self.step}", room, id), then)
+    FOLLOWS = st.none() | st.none() | IDS
+
+    @rule(client=MOSTLY_MEMBERS, room=st.none() | st.none() | ROOMS, id=IDS, follows=FOLLOWS, then=THEN)  # fmt: skip
+    def say(self, client: int, room: str | None, id: MessageId | None, follows: MessageId | None, then: str) -> None:  # fmt: skip
+        self.do(client, SendMessage(f"text {self.step}", room, id, follows), then)
+
+    @rule(client=MOSTLY_MEMBERS, count=st.integers(0, 3), then=THEN)
+    def say_in_order(self, client: int, count: int, then: str) -> None:
+        """As our own client does: what was refused, or has no answer yet, is said once more, and then something new."""
+        joined = [each for each in self.rooms.users if each not in self.gone()]
+        if not joined:
+            return
+        client = joined[client % len(joined)]
+        token = self.rooms.users[client].session.token
+        waiting, last = self.unconfirmed[token], None
+        for _ in range(count):
+            id = f"number {len(self.said_in_order)}"
+            self.said_in_order[id] = token
+            waiting.append(id)
+        for id in waiting.copy():
+            self.do(client, SendMessage(id, None, id, last), "go on")
+            last = id
+        self.then(then)
 
     @rule(client=MOSTLY_MEMBERS, id=IDS, count=st.integers(2, 5), then=THEN)
     def say_a_few_things(
@@ -2077,9 +2147,9 @@ class ChatMachine(RuleBasedStateMachine):
                 then if number == count - 1 else "go on",
             )
 
-    @rule(client=MOSTLY_MEMBERS, name=NAMES, id=IDS, then=THEN)
-    def whisper(self, client: int, name: str, id: MessageId | None, then: str) -> None:
-        self.do(client, Whisper(name, f"text {self.step}", id), then)
+    @rule(client=MOSTLY_MEMBERS, name=NAMES, id=IDS, follows=FOLLOWS, then=THEN)
+    def whisper(self, client: int, name: str, id: MessageId | None, follows: MessageId | None, then: str) -> None:  # fmt: skip
+        self.do(client, Whisper(name, f"text {self.step}", id, follows), then)
 
     @rule(
         client=MOSTLY_MEMBERS,
@@ -2183,21 +2253,14 @@ class ChatMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.quiet)
     @rule(sure=st.integers(0, 3))
     def start_a_new_server(self, sure: int) -> None:
-        if sure:
+        """With the same store: who was here may come back."""
+        if sure or self.store.is_unreadable:
             return
-        for client in list(self.plain.names):
-            self.plain.vanish(client, self.now)
-        for absent in list(self.plain.absent):
-            self.plain.give_up(absent, self.now)
-        self.plain.ids = defaultdict(
-            dict,
-            {
-                token: {id: seq for id, seq in ids.items() if seq is not None}
-                for token, ids in self.plain.ids.items()
-            },
-        )
+        self.then("commit")  # what a full disk has kept from being written
+        self.plain.restart(self.now)
         self.plain.out, self.plain.left, self.heard = [], set(), {}
         self.start()
+        self.rooms.expect([self.store.places[key] for key in sorted(self.store.places)], self.now)  # fmt: skip
 
     @invariant()
     def nothing_is_forgotten_or_left_over(self) -> None:
@@ -2222,6 +2285,9 @@ class ChatMachine(RuleBasedStateMachine):
         away = {plain.names[client]: until for client, (_, until) in plain.away.items()}
         assert held == away | {each.name: each.until for each in plain.absent}
         assert uncommitted(rooms) == []
+        count = Counter(each.content for room in plain.said.values() for each in room)
+        for id, token in self.said_in_order.items():
+            assert count[id] <= 1 and (count[id] or id in self.unconfirmed[token])
 
     def teardown(self) -> None:
         """All go, and nothing is left of them but their ids."""
