@@ -35,6 +35,15 @@ def _why_not(command: Command) -> Error | None:
         return Error("too_long", f"this is too long: a line may have {MAX_LINE} bytes")
     return None
 
+# %% ../nbs/32_chat_client.ipynb #bb3f0df1
+class _LastError(threading.local):
+    """What a thread's last call failed of."""
+
+    error: Error | None = None
+
+    def note(self, error: Error | None) -> None:
+        self.error = error
+
 # %% ../nbs/32_chat_client.ipynb #a4c9def5
 class Conversation:
     """What begins with `connect` and ends with a goodbye: a session, and what keeps it going.
@@ -48,7 +57,7 @@ class Conversation:
     ) -> None:  # fmt: skip
         self.session = ClientSession(before.username, before)
         self._changed = threading.Condition()  # guards the session
-        self._failed = threading.local()  # the error of each thread's last call
+        self._failed = _LastError()
         self._dispatcher = dispatcher
         self.reconnector = Reconnector(
             self.session, self._changed, dispatcher, make_link, patience
@@ -61,8 +70,7 @@ class Conversation:
     @property
     def error(self) -> Error | None:
         """Why this thread's last call was not done, else what the server said last."""
-        mine: Error | None = getattr(self._failed, "error", None)
-        return mine or self._the_end or self.session.error
+        return self._failed.error or self._the_end or self.session.error
 
     @property
     def _the_end(self) -> Error | None:  # why the server has ended it, if it has
@@ -96,11 +104,11 @@ class Conversation:
 
     def fail(self, code: str, content: str) -> bool:
         """Note why this thread's call can't be done. Returns False."""
-        self._failed.error = self._the_end or Error(code, content)
+        self._failed.note(self._the_end or Error(code, content))
         return False
 
     def _done(self) -> bool:
-        self._failed.error = None
+        self._failed.note(None)
         return True
 
     def say(self, command: Command) -> bool:
@@ -150,7 +158,7 @@ class Conversation:
         if room in session.rooms:
             return self._done()
         no_answer = Error("no_answer", "the server does not answer")
-        self._failed.error = self._the_end or session.refused.get(id, no_answer)
+        self._failed.note(self._the_end or session.refused.get(id, no_answer))
         return False
 
     def leave_room(self, room: str, timeout: float) -> bool:
@@ -158,15 +166,15 @@ class Conversation:
         rooms = self.session.rooms
         if room not in rooms:
             return self.fail("not_joined", f"you are not in {room}")
-        gone = lambda: room not in rooms
-        return self.say(Leave(room)) and self.wait_until(gone, timeout)
+        return self.say(Leave(room)) and self.wait_until(
+            lambda: room not in rooms, timeout
+        )
 
     def leave(self, timeout: float) -> bool:
         """Wait until all is said, say goodbye, and wait for the answer: all in `timeout`."""
         session, reconnector = self.session, self.reconnector
-        end = time.monotonic() + timeout
-        done = lambda: not session.send_queue or not reconnector.connected
-        self.wait_until(done, timeout)
+        queue, end = session.send_queue, time.monotonic() + timeout
+        self.wait_until(lambda: not queue or not reconnector.connected, timeout)
         left = reconnector.connected and reconnector.send(Leave())
         if left:
             self.wait_until(lambda: session.goodbye, max(0.0, end - time.monotonic()))
@@ -177,15 +185,13 @@ class Conversation:
 _at_exit: "weakref.WeakSet[ChatClient]" = weakref.WeakSet()  # those that have connected
 
 
+@atexit.register
 def _leave_all() -> None:
     end = time.monotonic() + 5.0  # for all of them
     for client in list(_at_exit):
         client.leave(timeout=min(client.timeout, max(0.0, end - time.monotonic())))
         if unsent := len(client.unconfirmed):
             warnings.warn(f"{unsent} messages of {client.username} were not sent")
-
-
-atexit.register(_leave_all)
 
 # %% ../nbs/32_chat_client.ipynb #3517ebe7
 class ChatError(Exception):
@@ -207,15 +213,9 @@ class ChatClient:
     """
 
     def __init__(
-        self,
-        username: str,
-        *,
-        timeout: float = 5.0,
-        patience: float = math.inf,
-        ping_after: float = 30.0,
-        ping_timeout: float = 20.0,
-        strict: bool = False,
-    ) -> None:
+        self, username: str, *, timeout: float = 5.0, patience: float = math.inf,
+        ping_after: float = 30.0, ping_timeout: float = 20.0, strict: bool = False,
+    ) -> None:  # fmt: skip
         self.timeout, self.patience, self.strict = timeout, patience, strict
         self._make_link = partial(ChatLink, timeout, ping_after, ping_timeout)
         self._dispatcher = CallbackDispatcher()

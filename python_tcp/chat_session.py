@@ -175,6 +175,10 @@ class ClientSession:
         self.rooms.clear()
         return True
 
+    def give_up(self, why: str) -> None:
+        """An error of our own: it would happen again over the next connection."""
+        self.goodbye = Goodbye("bug", why, False)
+
     def receive(self, event: Event, now: float) -> list[ClientEvent]:
         """What a person should be told because of this event."""
         if self.state in (SessionState.LOST, SessionState.ENDED):

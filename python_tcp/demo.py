@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .chat_app import ChatClient, ChatServer
 
@@ -107,7 +107,7 @@ class ChatPerson:
     `options` are those of the client. Raises `ConnectionError` if it can't connect.
     """
 
-    def __init__(self, name: str, host: str, port: int, **options: float) -> None:
+    def __init__(self, name: str, host: str, port: int, **options: Any) -> None:
         self.lines: list[str] = []
         self.client = ChatClient(name, **options)
         self.client.set_message_callback(self.lines.append)

@@ -227,8 +227,7 @@ class Reconnector:
             yield
         except Exception as error:
             log.exception("a bug in this program")
-            why = f"A bug in this program: {error!r}"
-            self._session.goodbye = Goodbye("bug", why, False)
+            self._session.give_up(f"A bug in this program: {error!r}")
 
     def _closed(self, link: ChatLink) -> None:
         with self._changed:
