@@ -2,9 +2,9 @@
 
 import pytest
 
-from python_tcp.members import CommandError, Room, Session, SessionTable, User
-from python_tcp.members import session_key, user_list
-from python_tcp.protocol import Message
+from python_tcp.members import CommandError, Hold, Room, Session, SessionTable
+from python_tcp.members import User, session_key, user_list
+from python_tcp.protocol import MAX_EVENT, Message, WhisperReceived, encode
 
 TOKEN, OTHER = "a-token-of-ann-16", "a-token-of-bob-16"
 
@@ -129,3 +129,80 @@ def test_ids_are_forgotten_wherever_their_session_is(table: SessionTable) -> Non
     table.users[1].session.remember(1, 3)
     table.forget({gone.key: {1, 9}, "of nobody": {2}})
     assert gone.ids == {2: 2} and table.users[1].session.ids == {1: 3}
+
+
+# --- pages, and lost connections ----------------------------------------------------------------------------------
+
+
+def test_a_list_of_users_comes_in_pages_that_fit_in_a_line() -> None:
+    room, users = Room("a"), []
+    for client in range(1500):
+        users.append(User(client, f"{client:032}", Session(TOKEN), "é" * 40))
+        users[-1].enter(room)
+    pages = [room.page(None)]
+    while pages[-1].more:
+        pages.append(room.page(pages[-1].users[-1]))
+    assert len(pages) > 2 and all(len(encode(page)) <= MAX_EVENT for page in pages)
+    assert [name for page in pages for name in page.users] == [u.name for u in users]
+    assert pages[1].after == pages[0].users[-1] and len(pages[1].statuses) > 100
+    assert room.page(None) is pages[0]
+    users[0].set_status("away")
+    assert room.page(None).statuses[users[0].name] == "away"
+
+
+def test_a_lost_connection_keeps_name_status_and_place(table: SessionTable) -> None:
+    ann, room = table.users[1], Room("a")
+    ann.enter(room)
+    ann.set_status("lunch")
+    assert table.lose(ann, until=70.0) is None
+    assert (table.users, room.clients, room.page(None).users) == ({}, (), ["Ann"])
+    with pytest.raises(CommandError, match="for 60 s at most") as caught:
+        table.holder("ann", OTHER, 10.0)
+    assert (caught.value.code, caught.value.retry_after) == ("name_taken", 60.0)
+    back, hold = table.resume(table.holder("ann", TOKEN, 20.0), 2, until=80.0)
+    back.enter(room)
+    assert (back.status, room.clients, hold.whispers) == ("lunch", (2,), [])
+    assert room.everybody == [back] and table.users == {2: back}
+
+
+def test_nobody_is_awaited_longer_than_the_window(table: SessionTable) -> None:
+    table.lose(ann := table.users[1], until=10_000.0)  # by a clock that was ahead
+    assert table.due(1000.0, 60.0) == [] == table.due(1059.0, 60.0)
+    assert table.due(1060.0, 60.0) == [ann]
+    table.remove(ann)
+    assert table.by_name == {} == table.held
+
+
+def test_more_lost_connections_than_are_kept_give_way_the_first_one_first() -> None:
+    table = SessionTable(most=1)
+    for client, name in enumerate(("ann", "bob"), 1):
+        table.add(User(client, name, Session(f"a-token-of-{name}-16")))
+    ann, bob = table.users.values()
+    assert table.lose(ann, until=60.0) is None
+    assert table.lose(bob, until=61.0) is ann
+
+
+def test_what_waits_for_a_lost_connection_is_bounded() -> None:
+    for count, size in ((100, 1), (16, 4000)):
+        hold = Hold(until=60.0)
+        said = WhisperReceived("bob", "ann", "x" * size, 0.0)
+        for _ in range(count):
+            hold.keep(said, Session(OTHER), 1)
+        with pytest.raises(CommandError, match="enough waits") as caught:
+            hold.keep(said, Session(OTHER), 1)
+        assert caught.value.code == "not_delivered" and len(hold.whispers) == count
+
+
+def test_a_token_that_nobody_knows_opens_a_session_of_the_servers_own(
+    table: SessionTable,
+) -> None:
+    asked: list[str] = []
+    for made_up in ("x" * 16, OTHER):
+        session = table.open(
+            made_up, "from-the-server-1", lambda key: asked.append(key) or {}
+        )
+        assert session.token == "from-the-server-1"
+    assert asked == [session_key("x" * 16), session_key(OTHER)]
+    assert table.open(TOKEN, "unused", lambda key: {}) is table.users[1].session
+    known = table.open(OTHER, "unused", lambda key: {7: 1})
+    assert (known.token, known.ids) == (OTHER, {7: 1})
