@@ -6,6 +6,7 @@
 __all__ = ['Rule', 'Told', 'PAGE_BYTES', 'StoreError', 'MessageStore', 'MemoryStore', 'Rollback', 'Archive']
 
 # %% ../nbs/14_messages.ipynb #de5f7499
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -90,8 +91,8 @@ def fitting(messages: Iterable[Message], most_bytes: int | None) -> list[Message
 class MemoryStore:
     """The last `most` messages of each room, in memory; of all at most `most_bytes` bytes."""
 
-    OVERHEAD = 300  # bytes of a message beside its text, about
-    ROOM_OVERHEAD = 1200  # of a room that has messages: its deque, its name, its entry
+    OVERHEAD = 250  # bytes of a message beside its text, about
+    ROOM_OVERHEAD = 950  # of a room that has messages: its deque, its name, its entry
 
     def __init__(
         self, most: int = 1000, most_bytes: int = 67_108_864, epoch: str = ""
@@ -140,8 +141,7 @@ class MemoryStore:
             self._highest_forgotten = max(self._highest_forgotten, message.seq)
 
     def _size_of(self, message: Message) -> int:
-        width = 1 if message.content.isascii() else 4  # at most
-        return self.OVERHEAD + width * len(message.content)
+        return self.OVERHEAD + sys.getsizeof(message.content) - sys.getsizeof("")
 
     def remember(self, session: str, id: MessageId, now: float) -> None:
         pass

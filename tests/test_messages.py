@@ -1,5 +1,6 @@
 """`python_tcp.messages`: what was said is kept and paged, and what is not safe yet can be taken back."""
 
+import sys
 import tracemalloc
 from collections import Counter
 
@@ -84,7 +85,7 @@ def test_what_memory_has_forgotten_never_comes_again() -> None:
 
 def test_bytes_of_other_scripts_are_counted_as_more() -> None:
     store = MemoryStore(most_bytes=2000 + MemoryStore.ROOM_OVERHEAD)
-    fill(store, "a", 1, 2, content="ü" * 250)
+    fill(store, "a", 1, 2, content="\U0001f44b" * 250)
     assert seqs(store, "a") == [2]
     fill(store, "b", 1, 2, content="x" * 250)
     assert (seqs(store, "a"), seqs(store, "b")) == ([], [1, 2])
@@ -97,6 +98,24 @@ def test_one_long_message_takes_the_place_of_many_short_ones() -> None:
     fill(store, "b", *range(1, 6))
     fill(store, "c", 1, content="x" * (7 * MemoryStore.OVERHEAD))
     assert [seqs(store, room) for room in "abc"] == [[], [4, 5], [1]]
+
+
+@pytest.mark.parametrize("rooms", [1, 3000])
+@pytest.mark.parametrize("letter", ["x", "ü", "漢", "\U0001f44b"])
+@pytest.mark.parametrize("length", [1, 100, 2000])
+def test_what_is_counted_is_what_it_costs(rooms: int, letter: str, length: int) -> None:
+    """A quarter of it was counted for many rooms, and four times as much for "é"."""
+    tracemalloc.start()
+    try:
+        store, before = MemoryStore(10_000), tracemalloc.get_traced_memory()[0]
+        for n in range(3000):
+            text, name = f"{n:04}{letter * length}", "".join(["user ", str(n % 50)])
+            room = f"room {n % rooms}"
+            store.append(Message(room, 10**6 + n, name, text, n + 0.5), "", None)
+        used = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 0.75 < used / store._size < 1.15
 
 
 SAID = st.lists(
@@ -126,7 +145,7 @@ def test_memory_never_keeps_too_much_and_never_a_gap(
                 and end >= last[name] * (last[name] > 0 and name == room)
             )
         texts = sum(
-            MemoryStore.OVERHEAD + len(message.content.encode())
+            MemoryStore.OVERHEAD + sys.getsizeof(message.content) - sys.getsizeof("")
             for name in "abc"
             for message in store.read(name, 0, 999)
         ) + sum(MemoryStore.ROOM_OVERHEAD for name in "abc" if kept[name])
@@ -243,7 +262,8 @@ def test_trouble_is_over_when_a_message_was_kept(desk: Desk) -> None:
 
 def test_a_room_costs_memory_too_and_gives_it_back() -> None:
     """400,000 rooms with a message each took 265 MB where the limit says 64."""
-    store = MemoryStore(most_bytes=100 * (MemoryStore.ROOM_OVERHEAD + 400))
+    each = MemoryStore.ROOM_OVERHEAD + MemoryStore.OVERHEAD + 100
+    store = MemoryStore(most_bytes=100 * each)
     tracemalloc.start()
     for number in range(2000):
         fill(store, f"room-{number:05}", 1, content="x" * 100)
