@@ -1,12 +1,14 @@
 """What is confirmed survives: a loss of power, a slow disk, a file that is gone, a clock that is wrong."""
 
 import contextlib
+import errno
 import json
 import os
 import random
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -297,6 +299,32 @@ def test_ten_messages_five_lost_seven_more_and_a_client_reads_all_of_them(
     assert "HistoryGap" in names
 
 
+def test_a_file_is_checked_before_the_port_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """9 GB took 6.9 s, in which clients sat there without an answer."""
+
+    def knock(path: Path) -> None:
+        with socket.socket() as client:
+            client.settimeout(LIMIT)
+            heard.append(client.connect_ex(("127.0.0.1", server.port)))
+        check_file(path)
+
+    heard: list[int] = []
+    check_file = datafile.check_file
+    monkeypatch.setattr(datafile, "check_file", knock)
+    server = ChatServer(data=tmp_path / "chat.db")
+    with server, LineClient(server.port).join("ann"):
+        pass
+    (tmp_path / "chat.db").write_bytes(b"no data file, and long enough" * 100)
+    with pytest.raises(StoreFileError):
+        server.start()
+    with pytest.raises(ConnectionRefusedError):
+        LineClient(server.port)
+    assert heard == [errno.ECONNREFUSED] * 2
+    assert not [each for each in threading.enumerate() if "File" in each.name]
+
+
 # --- the loop never waits for a disk ------------------------------------------------------
 
 
@@ -366,6 +394,35 @@ def test_while_the_disk_works_the_loop_goes_on_and_says_nothing_too_early(
     assert disk.threads == {"FileWriter"}
 
 
+def test_with_50_ms_a_sync_the_loop_is_never_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages wait for the disk, and nothing else does."""
+    commit = filewriter.FileWriter._commit
+
+    def slow(writer: filewriter.FileWriter, batch: filewriter.Batch) -> object:
+        time.sleep(0.05)
+        return commit(writer, batch)
+
+    monkeypatch.setattr(filewriter.FileWriter, "_commit", slow)
+    late: list[float] = []
+    with (
+        ChatServer(data=tmp_path / "chat.db", limits=FREE) as server,
+        LineClient(server.port).join("ann") as ann,
+    ):
+        loop, before = server._server.loop, time.perf_counter()
+        for number in range(20):
+            ann.say("message", content="x", id=number)
+            for _ in range(20):
+                posted, seen = time.perf_counter(), threading.Event()
+                loop.call_threadsafe(lambda: late.append(time.perf_counter() - posted))
+                loop.call_threadsafe(seen.set)
+                assert seen.wait(LIMIT)
+            assert ann.read_until("ok")["id"] == number
+        took = time.perf_counter() - before
+    assert took > 20 * 0.05 and sorted(late)[int(len(late) * 0.95)] < 0.005
+
+
 def test_what_comes_during_a_commit_goes_into_one(tmp_path: Path) -> None:
     calls, sizes = [], []
     store = SQLiteStore(tmp_path / "chat.db", post=calls.append)
@@ -378,7 +435,7 @@ def test_what_comes_during_a_commit_goes_into_one(tmp_path: Path) -> None:
     for seq in range(4, 9):
         store.append(Message("lobby", seq, "ann", "x", 0.0), "", None)
     assert store.bounds("lobby") == (1, 8) and len(contents(store)) == 8
-    assert store.read("lobby", 2, 7, 450, backward=True)[0].seq == 6
+    assert store.read("lobby", 2, 7, 200, backward=True)[0].seq == 6
     store.commit(said.append)
     store.finish()
     assert (said, sizes) == ([None, None], [3, 5]) and store.bounds("lobby") == (1, 8)
