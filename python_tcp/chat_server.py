@@ -25,6 +25,7 @@ from .datafile import Durability
 from .loop import FAILURES, EventLoop
 from .members import Delivery
 from .messages import MemoryStore
+from .presence import PresenceCollector
 from .protocol import OTHERS, Command, Dialect, Error, Event, GetHistory
 from .protocol import Goodbye, Join, JSONLines, Limits, ListRooms, ListUsers
 from .protocol import goodbye
@@ -263,6 +264,7 @@ class ChatServer:
         if self.data is not None:
             store = open_store(self.data, self.durability, limits, loop)
             self._rooms = open_rooms(self.data, store, limits)
+        self._presence = PresenceCollector(loop, self._sender.send)
         self._deliveries = queue = DeliveryQueue(self._rooms, loop, self._release)
         self._handler = CommandHandler(self._rooms, self._admission, queue, loop)
         self._absences = AbsenceTimer(self._rooms, queue, loop, self._handler.now)
@@ -308,7 +310,7 @@ class ChatServer:
         self._handler.handle(connection, chain(last, [None]))  # and gets its answer
 
     def _release(self, deliveries: list[Delivery]) -> None:
-        self._sender.send(deliveries)
+        self._presence.send(deliveries)
         if self._handler.waiting:
             self._handler.resume()
         if self.on_event is not None:

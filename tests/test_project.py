@@ -28,7 +28,7 @@ FLOORS = [
     ["delivery", "datafile", "filewriter", "filereader", "history", "proxy", "trace"],
     ["output", "stream", "acceptor", "broadcaster", "server", "client"],
     ["room_views", "chat_session", "chat_view", "chat_controller"],
-    ["chat_fanout", "admission", "chat_server"],
+    ["chat_fanout", "presence", "admission", "chat_server"],
     ["chat_link", "reconnector", "chat_client"],
     ["screen", "console", "terminal", "line_client"],
     ["chat_app", "demo"],
