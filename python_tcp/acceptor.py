@@ -214,9 +214,9 @@ class ServerThread:
     """A server's listener, and the thread with the event loop that accepts from it.
 
     Its owner gives it functions. `opened(thread)`: the port is ours, and nobody gets in
-    before this is done; what it raises, `start` raises. `accepted(sock, address)`: a client, as long as
-    `has_room()`. `close_all(timeout)`: close the connections, then call `all_closed()`.
-    `stopped()`: everything is closed; called once for each `opened` that succeeded.
+    before this is done; what it raises, `start` raises. `accepted(sock, address)`: a
+    client, as long as `has_room()`. `close_all(timeout)`: close the connections, then
+    call `all_closed()`. `stopped()`: everything is closed; once for each good `opened`.
     """
 
     def __init__(

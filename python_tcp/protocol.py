@@ -19,14 +19,14 @@ from typing import Any, Protocol, get_args, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from .commands import MAX_LINE, MAX_PAGE, MOST_SAFE
+from .commands import MAX_LINE, MAX_PAGE
 from .commands import PROTOCOL_VERSION, Command, Error
 from .commands import Event, MessageId, SendMessage, SetStatus, Whisper
 from .framing import FrameTooLong, LineFramer
 
 # %% ../nbs/12_protocol.ipynb #2996966f
 from .commands import DEFAULT_PORT, MAX_EVENT, Content  # noqa: F401
-from .commands import GetHistory, Goodbye  # noqa: F401
+from .commands import GetHistory, Goodbye, MOST_SAFE  # noqa: F401
 from .commands import History, Join, Leave, Limits, ListRooms  # noqa: F401
 from .commands import ListUsers, Message, Name, Ok, Ping, Pong  # noqa: F401
 from .commands import RoomList, RoomName, RoomSize, Seq, Status  # noqa: F401
@@ -184,8 +184,7 @@ def _with_integers(line: bytes) -> bytes:
     for name in _INTEGERS & fields.keys():
         raw = bytes(fields[name])
         if _FLOAT.fullmatch(raw) and (value := float(raw)).is_integer():
-            if abs(value) <= MOST_SAFE:
-                fields[name] = msgspec.Raw(b"%d" % int(value))
+            fields[name] = msgspec.Raw(b"%d" % int(value))
     return msgspec.json.encode(fields)
 
 # %% ../nbs/12_protocol.ipynb #644f80d5
