@@ -78,6 +78,18 @@ def test_all_addresses_of_a_name_are_listened_on_with_one_port(two_addresses):
         listener.close()
 
 
+def test_no_name_is_every_address_and_ipv6_leaves_ipv4_alone():
+    listeners = open_listeners("", 0)
+    names = {listener.getsockname()[0] for listener in listeners}
+    port = listeners[0].getsockname()[1]
+    assert len(listeners) == len(names) and "0.0.0.0" in names
+    connect("127.0.0.1", port)
+    if "::" in names:
+        connect("::1", port)
+    for listener in listeners:
+        listener.close()
+
+
 def test_an_address_that_is_taken_raises_and_leaves_nothing_open(two_addresses):
     with open_listener("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
