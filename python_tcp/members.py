@@ -38,6 +38,9 @@ class Session:
         """Its owner is back after a restart, over which we knew the key alone."""
         self.token, self.ids = token, dict(ids)
 
+    def forget(self, ids: set[MessageId]) -> None:
+        self.ids = {id: seq for id, seq in self.ids.items() if id not in ids}
+
     def remember(self, id: MessageId, seq: int | None) -> None:
         self.ids[id] = seq
         if len(self.ids) > self.IDS:
@@ -222,18 +225,14 @@ class Hold:
 class SessionTable:
     """Who is here, who has just lost the connection, and who may still come back.
 
-    Of the sessions of those who have left, as many are kept as `most` full ones are long.
+    Names are held for at most `most` who have lost the connection.
     """
-
-    OVERHEAD = 8  # a session takes as much memory as so many ids, beside its own
 
     def __init__(self, most: int) -> None:
         self._most = most
         self.users: dict[int, User] = {}  # by client
         self.by_name: dict[str, User] = {}  # by name, in lower case
         self.held: dict[User, Hold] = {}  # what ends first comes first
-        self.departed: dict[str, Session] = {}  # by key; who left last comes last
-        self._size = 0  # of these, in ids
 
     def holder(self, name: str, token: str | None, now: float) -> User | None:
         """Who has this name, if it may be taken over: `token` is that of its session.
@@ -250,11 +249,9 @@ class SessionTable:
         raise CommandError("name_taken", wrong, wait)
 
     def find(self, key: str) -> Session | None:
-        """The session with this key, of somebody who is here or has left."""
-        for user in self.by_name.values():
-            if user.session.key == key:
-                return user.session
-        return self.departed.get(key)
+        """The session with this key, of somebody who is here or awaited."""
+        users = self.by_name.values()
+        return next((u.session for u in users if u.session.key == key), None)
 
     def open(
         self, token: str | None, new: str, ids: Callable[[str], dict[MessageId, int | None]]
@@ -265,11 +262,12 @@ class SessionTable:
         if token is None:
             return Session(new)
         session = self.find(key := session_key(token))
+        if session is not None and session.token:
+            return session
+        known = ids(key)
         if session is None:
-            known = ids(key)
             return Session(token, known) if known else Session(new)
-        if not session.token:
-            session.show(token, ids(key))
+        session.show(token, known)
         return session
 
     def absent(self, session: Session) -> User | None:
@@ -279,8 +277,6 @@ class SessionTable:
         )
 
     def add(self, user: User) -> None:
-        if (session := self.departed.pop(user.session.key, None)) is not None:
-            self._size -= len(session.ids) + self.OVERHEAD
         self.users[user.client] = self.by_name[user.name.lower()] = user
 
     def lose(self, user: User, until: float) -> User | None:
@@ -313,23 +309,12 @@ class SessionTable:
         return [user for user, hold in self.held.items() if hold.until <= now]
 
     def remove(self, user: User) -> None:
-        """Free the name; keep the session if it has anything to remember."""
+        """Free the name."""
         self.users.pop(user.client, None) if user.present else self.release(user)
         del self.by_name[user.name.lower()]
-        session = user.session
-        if session.ids and self.find(session.key) is None:
-            self.departed[session.key] = session
-            self._size += len(session.ids) + self.OVERHEAD
-        while self._size > self._most * Session.IDS:
-            oldest = self.departed.pop(next(iter(self.departed)))
-            self._size -= len(oldest.ids) + self.OVERHEAD
 
     def forget(self, ids: dict[str, set[MessageId]]) -> None:
         """Messages with these ids, by the key of their session, were never said."""
         for key, those in ids.items():
             if (session := self.find(key)) is not None:
-                known = len(session.ids)
-                for id in those:
-                    session.ids.pop(id, None)
-                if key in self.departed:
-                    self._size -= known - len(session.ids)
+                session.forget(those)

@@ -93,42 +93,20 @@ def test_a_name_is_held_until_its_token_is_shown(table: SessionTable) -> None:
             table.holder("ann", token, 0.0)
 
 
-def test_a_session_is_kept_if_it_has_ids_and_only_the_last_ones(
-    table: SessionTable,
-) -> None:
-    for client in range(2, 7):
-        session = Session(f"a-token-of-{client}-16")
-        for id in range(0 if client == 5 else Session.IDS - table.OVERHEAD):
-            session.remember(id, 1)
-        table.add(user := User(client, f"u{client}", session))
-        table.remove(user)
-    keys = [session_key(f"a-token-of-{client}-16") for client in range(2, 7)]
-    assert [table.find(key) is not None for key in keys] == [
-        False,
-        False,
-        True,
-        False,
-        True,
-    ]
-    assert list(table.by_name) == ["ann"]
-
-
-def test_who_comes_back_is_no_longer_among_those_who_left(table: SessionTable) -> None:
+def test_a_session_is_found_as_long_as_its_user_is_here(table: SessionTable) -> None:
     session = table.users[1].session
-    session.remember(1, 1)
+    assert table.find(session.key) is session
     table.remove(table.users[1])
-    assert table.departed == {session.key: session}
-    table.add(User(2, "Ann", session))
-    assert table.departed == {} and table.find(session.key) is session
+    assert table.find(session.key) is None and table.by_name == {}
 
 
 def test_ids_are_forgotten_wherever_their_session_is(table: SessionTable) -> None:
-    gone = Session(OTHER, {1: 1, 2: 2})
-    table.add(bob := User(2, "Bob", gone))
-    table.remove(bob)
+    awaited = Session(OTHER, {1: 1, 2: 2})
+    table.add(bob := User(2, "Bob", awaited))
+    table.lose(bob, 60.0)
     table.users[1].session.remember(1, 3)
-    table.forget({gone.key: {1, 9}, "of nobody": {2}})
-    assert gone.ids == {2: 2} and table.users[1].session.ids == {1: 3}
+    table.forget({awaited.key: {1, 9}, "of nobody": {2}})
+    assert awaited.ids == {2: 2} and table.users[1].session.ids == {1: 3}
 
 
 # --- pages, and lost connections ----------------------------------------------------------------------------------

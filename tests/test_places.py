@@ -128,7 +128,7 @@ def test_the_file_has_no_token_and_a_message_writes_no_session(tmp_path: Path) -
         token = join(ann, "Ann")["token"]
         join(ann, "Ann", "dev")
         assert saved(file) == [
-            ("Ann", session_key(token), "online", '["lobby", "dev"]')
+            ("Ann", session_key(token), "online", '["dev", "lobby"]')
         ]
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
             row = "SELECT rowid FROM places"
@@ -208,6 +208,6 @@ def test_what_a_full_disk_refused_is_written_later(tmp_path: Path) -> None:
             ann.say("message", content="x", id=1)
             ann.read_until("ok")
             assert [(row[0], row[3]) for row in saved(file)] == [
-                ("ann", '["lobby", "dev"]'),
+                ("ann", '["dev", "lobby"]'),
                 ("bob", '["lobby"]'),
             ]

@@ -18,10 +18,10 @@ from hypothesis.stateful import (
     rule,
 )
 
-from python_tcp.members import Session, SessionTable, session_key
+from python_tcp.members import Session, session_key
 from python_tcp.messages import PAGE_BYTES, MemoryStore, MessageStore, StoreError
 from python_tcp.messages import fitting
-from python_tcp.places import SavedPlace
+from python_tcp.places import DepartedSessions, SavedPlace
 from python_tcp.protocol import MAX_EVENT, MAX_LINE, MAX_PAGE, PROTOCOL_VERSION
 from python_tcp.protocol import (
     Command,
@@ -206,8 +206,8 @@ class Chat:
         return heard(self.rooms.disconnect(client, self.now))
 
 
-def departed(rooms: Rooms) -> dict[str, Session]:
-    return rooms._members._sessions.departed
+def departed(rooms: Rooms) -> DepartedSessions:
+    return rooms._members._places._departed
 
 
 def uncommitted(rooms: Rooms) -> list:
@@ -580,7 +580,6 @@ def test_ids_are_known_over_a_new_connection(chat: Chat, politely: bool) -> None
     assert chat(4, SendMessage("x", id=7), Whisper("Ann", "y", 8)) == {
         4: [Ok(7, 1), Ok(8)]
     }
-    assert departed(chat.rooms) == {}
 
 
 def test_without_the_token_ids_begin_anew(chat: Chat) -> None:
@@ -835,23 +834,50 @@ def test_two_names_of_one_session_that_are_both_held(chat: Chat) -> None:
     assert users == ["Ann", "Bob", "Cy", "Dan"]
 
 
-def test_of_those_who_left_only_so_many_are_remembered() -> None:
-    chat, tokens = Chat(connections=3), []
-    for number in range(5):
-        tokens.append(chat.join(number, f"u{number}"))
-        for id in range(Session.IDS - SessionTable.OVERHEAD):
-            chat(number, SendMessage("x", id=id))
-        chat.gone(number)
-    keys = [session_key(token) for token in tokens]
-    assert list(departed(chat.rooms)) == keys[2:]
-    chat.join(10, "silent")
-    chat.gone(10)
-    assert list(departed(chat.rooms)) == keys[2:], (
-        "who said nothing with an id has nothing to be remembered"
-    )
-    chat.join(11, "u2", token=tokens[2])
-    chat.gone(11)
-    assert list(departed(chat.rooms)) == [*keys[3:], keys[2]]
+def full_session(number: int) -> Session:
+    return Session(f"token-of-{number:07}", {id: id for id in range(Session.IDS)})
+
+
+def test_ids_of_those_who_left_are_kept_for_a_day() -> None:
+    departed = DepartedSessions()
+    for hour in range(25):
+        departed.add(full_session(hour), NOW + 3600.0 * hour)
+    departed.add(Session("who said nothing"), NOW)
+    assert len(departed) == 25
+    departed.add(full_session(25), NOW + 3600.0 * 25)
+    assert len(departed) == 25 and departed.ids(full_session(0).key) == {}
+    assert departed.ids(full_session(1).key) == full_session(1).ids
+
+
+@pytest.mark.parametrize(("others", "count"), [(5000, Session.IDS), (40_000, 1)])
+def test_others_who_come_and_go_do_not_push_out_the_ids_of_one(
+    others: int, count: int
+) -> None:
+    """Row 10 of the attacks: with the bound that was there, 971 full sessions did."""
+    departed, ann = DepartedSessions(), Session("a-token-of-ann", {7: 1, "x": None})
+    departed.add(ann, NOW)
+    ids = {10_000_000 + id: 10_000_000 for id in range(count)}
+    for number in range(others):
+        departed.add(Session(f"token-of-{number:07}", ids), NOW)
+    assert departed.ids(ann.key) == ann.ids
+
+
+def test_of_those_who_left_only_so_much_is_remembered() -> None:
+    departed = DepartedSessions(most_bytes=10_000)
+    for number in range(20):
+        departed.add(full_session(number), NOW)
+        assert departed._size <= 10_000
+    count = len(departed)
+    assert 5 < count < 20 and departed.ids(full_session(19 - count).key) == {}
+    assert departed.ids(full_session(20 - count).key)
+    departed.add(full_session(20 - count), NOW)  # it was here again, and comes last
+    departed.add(full_session(20), NOW)
+    assert departed.ids(full_session(20 - count).key) and len(departed) == count
+    departed.forget(full_session(20).key, {0, 1, "none of them"})
+    assert departed.ids(full_session(20).key).keys() == {*range(2, Session.IDS)}
+    for number in range(21):
+        departed.forget(full_session(number).key, {*range(Session.IDS)})
+    assert len(departed) == departed._size == 0
 
 
 @pytest.mark.parametrize("window", [0.0, 60.0])
@@ -1312,7 +1338,7 @@ def test_a_store_that_can_not_be_read_changes_nothing(
         rooms = chat.rooms
         return [
             {key: (user.name, user.client, user.status, list(user.rooms), user.room, user.session) for key, user in rooms.by_name.items()},
-            {key: user.name for key, user in rooms.users.items()}, {name: (room.seq, room.clients) for name, room in rooms.rooms.items()}, dict(departed(rooms)),
+            {key: user.name for key, user in rooms.users.items()}, {name: (room.seq, room.clients) for name, room in rooms.rooms.items()}, dict(departed(rooms)._packed),
         ]  # fmt: skip
 
     before, store.is_unreadable = state(), True
@@ -1928,7 +1954,9 @@ class ChatMachine(RuleBasedStateMachine):
             tuple[int, str], int
         ] = {}  # the last number that each client has heard live in each room
         self.called: dict[int, str] = {}
-        self.said_in_order: dict[MessageId, str] = {}  # ids, and whose they are: a token
+        self.said_in_order: dict[
+            MessageId, str
+        ] = {}  # ids, and whose they are: a token
         self.unconfirmed: dict[str, list[MessageId]] = defaultdict(list)
         self.truth: dict[tuple[str, int], Message] = {}  # by room and number
 
