@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -250,11 +251,11 @@ class Refusing:
     """A listener whose `accept` fails in the ways that `errors` names, and then works."""
 
     def __init__(self, listener: socket.socket, errors: list[OSError]) -> None:
-        self.listener, self.errors = listener, errors
+        self.listener, self.errors = listener, deque(errors)
 
     def accept(self) -> tuple[socket.socket, tuple]:
         if self.errors:
-            raise self.errors.pop(0)
+            raise self.errors.popleft()
         return self.listener.accept()
 
     def __getattr__(self, name: str) -> object:
