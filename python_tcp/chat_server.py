@@ -259,6 +259,12 @@ class ChatServer:
         users = list(self._rooms.users.values())
         return sorted((user.name for user in users), key=str.lower)
 
+    def address_of(self, username: str) -> str | None:
+        """From where somebody is connected who is here now. For the server's thread."""
+        user = self._rooms.by_name.get(username.lower())
+        stream = self._server.connections.get(user.client) if user else None
+        return str(stream.remote_address[0]) if stream is not None else None
+
     def _started(self) -> None:
         loop, limits = self._server.loop, self.limits
         if self.data is not None:

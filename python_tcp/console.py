@@ -8,6 +8,7 @@ __all__ = ['log', 'LOG_FORMATS', 'LogWriter', 'ServerConsole']
 # %% ../nbs/35_console.ipynb #dffc561b
 import json
 import logging
+import math
 import queue
 import sys
 import threading
@@ -45,6 +46,49 @@ class _JSONFormatter(logging.Formatter):
 
 LOG_FORMATS = {"line": _LineFormatter, "json": _JSONFormatter}
 
+# %% ../nbs/35_console.ipynb #fa35eb65
+class _Repeats:
+    """Passes records on, `MOST` of a kind in `SECONDS`, and says how many more there were."""
+
+    MOST, SECONDS = 50, 10.0
+    KINDS = 1000  # so many are remembered
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[Any, ...], int] = {}  # by kind; the oldest comes first
+        self._since: dict[tuple[Any, ...], float] = {}
+        self._last: dict[tuple[Any, ...], logging.LogRecord] = {}
+
+    def passed(self, record: logging.LogRecord, now: float) -> list[logging.LogRecord]:
+        """What is to be written now; `now` is in seconds of any clock."""
+        fields = getattr(record, "fields", {})
+        address = fields.get("address")
+        what = fields["event"] if address else record.getMessage()
+        kind = (record.levelno, what, address)
+        out = self._ended(now)
+        if kind not in self._counts:
+            self._counts[kind], self._since[kind] = 0, now
+        self._counts[kind] += 1
+        self._last[kind] = record
+        return [*out, record] if self._counts[kind] <= self.MOST else out
+
+    def rest(self) -> list[logging.LogRecord]:
+        """What was counted and not said yet."""
+        return self._ended(math.inf)
+
+    def _ended(self, now: float) -> list[logging.LogRecord]:
+        said = []
+        while self._since:
+            kind, since = next(iter(self._since.items()))
+            if since + self.SECONDS > now and len(self._since) < self.KINDS:
+                break
+            del self._since[kind]
+            more, last = self._counts.pop(kind) - self.MOST, self._last.pop(kind)
+            if more > 0:
+                text = f"{more} times more in {self.SECONDS:.0f} s: {last.getMessage()}"
+                said.append(logging.makeLogRecord(last.__dict__ | {"msg": text}))
+                said[-1].args = None
+        return said
+
 # %% ../nbs/35_console.ipynb #74e4b2c7
 class _DroppingHandler(QueueHandler):
     """Puts records into its queue, but never more than `MOST`."""
@@ -53,11 +97,19 @@ class _DroppingHandler(QueueHandler):
 
     def __init__(self, waiting: "queue.Queue[Any]") -> None:
         super().__init__(waiting)
-        self._waiting = waiting
+        self._waiting, self._repeats = waiting, _Repeats()
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        if self._waiting.qsize() < self.MOST:  # lines are lost, not people
-            super().enqueue(record)
+        self._put(self._repeats.passed(record, time.monotonic()))
+
+    def finish(self) -> None:
+        """Nothing more will come."""
+        self._put(self._repeats.rest())
+
+    def _put(self, records: list[logging.LogRecord]) -> None:
+        for record in records:
+            if self._waiting.qsize() < self.MOST:  # lines are lost, not people
+                super().enqueue(record)
 
 
 class _Output(logging.StreamHandler[Any]):
@@ -100,6 +152,7 @@ class LogWriter:
 
     def __exit__(self, *exc_info: object) -> None:
         logging.getLogger().removeHandler(self._handler)
+        self._handler.finish()
         stop = threading.Thread(target=self._listener.stop, daemon=True)
         stop.start()
         stop.join(self.CLOSING)  # the output may stand still for ever
@@ -117,6 +170,7 @@ class ServerConsole:
         self._server = server
         self._since = time.monotonic()
         self._last: Event | None = None
+        self._addresses: dict[str, str] = {}  # of those who are here, by name
         server.on_event = self.happened
 
     def started(self, host: str, port: int) -> None:
@@ -133,10 +187,18 @@ class ServerConsole:
             case Message():
                 self.messages += 1
             case Welcome(username=who, room=room):
-                _tell(f"{who} joined {room}", event="join", username=who, room=room)
+                self._addresses[who] = self._server.address_of(who) or "unknown"
+                self._note("joined", event="join", username=who, room=room)
             case UserLeft(username=who, room=room) if event != self._last:
                 self._last = event  # those who stay get an event of their own
-                _tell(f"{who} left {room}", event="leave", username=who, room=room)
+                self._note("left", event="leave", username=who, room=room)
+
+    def _note(self, what: str, *, event: str, username: str, room: str) -> None:
+        address = self._addresses.get(username, "unknown")
+        if event == "leave" and self._server.address_of(username) is None:
+            self._addresses.pop(username, None)
+        text = f"{username} {what} {room}, from {address}"
+        _tell(text, event=event, username=username, room=room, address=address)
 
     def figures(self) -> dict[str, int]:
         """How much there is."""

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 from helpers import LIMIT, LineClient, wait_until
 
-from python_tcp.console import LOG_FORMATS, LogWriter
+from python_tcp.console import LOG_FORMATS, LogWriter, _Repeats
 
 pytest.importorskip("termios", reason="needs a POSIX terminal")
 
@@ -59,7 +59,7 @@ def test_it_shows_who_comes_and_goes_and_figures_when_asked() -> None:
         server.until("bob left lobby")
         bob.say("leave")  # a lost connection alone is no leave, so soon
         server.until("bob left dev")
-        assert lines(server).count("bob left lobby") == 1
+        assert lines(server).count("bob left lobby, from 127.0.0.1") == 1
         assert server.end("\x03") == 0
         assert not any("Traceback" in row for row in server.screen.everything())
 
@@ -112,9 +112,33 @@ def test_json_is_one_object_a_line() -> None:
             "leave",
             "ann",
             "lobby",
-            "ann left lobby",
+            "ann left lobby, from 127.0.0.1",
         )
         assert output_of(process) == ("", "")
+
+
+def test_a_loop_of_joining_and_leaving_is_counted(tmp_path: Path) -> None:
+    """Row 12 of the attacks: the log grew by 218 to 800 KB a second, and had no address."""
+    config = tmp_path / "chat.toml"
+    config.write_text("[limits]\nflood_burst = 0\nresume_window = 0\n")
+    with on_a_pipe("--port", 0, "--config", config) as process:
+        port = int(re.search(r":(\d+);", process.stdout.readline())[1])
+        with LineClient(port).join("eve") as eve:
+            for number in range(300):
+                eve.say("leave", room="lobby")
+                eve.say("join", username="eve", room="lobby")
+            eve.say("leave")
+            eve.read_all()
+        output, errors = output_of(process)
+    said = output.splitlines()
+    assert errors == ""
+    joined, left = (
+        [line for line in said if f" eve {what} " in line]
+        for what in ("joined", "left")
+    )
+    assert len(joined) == 51 and "251 times more in 10 s: eve joined" in joined[-1]
+    assert len(left) <= 51, "those of one millisecond are one event"
+    assert all("from 127.0.0.1" in line for line in said)
 
 
 def test_quiet_says_nothing(free_port: int) -> None:
@@ -242,3 +266,32 @@ def test_a_program_without_output_logs_nothing_and_fails_nowhere(
     monkeypatch.setattr(sys, "stderr", None)
     with LogWriter(LOG_FORMATS["json"]()):
         logging.getLogger().handle(record("to nobody", logging.ERROR))
+
+
+def noted(event: str, address: str | None, text: str = "x") -> logging.LogRecord:
+    noted = logging.makeLogRecord({"msg": text, "levelno": logging.INFO})
+    noted.fields = {"event": event, "address": address}
+    return noted
+
+
+def test_what_comes_again_and_again_from_one_address_is_counted() -> None:
+    repeats = _Repeats()
+    for number in range(50):
+        assert repeats.passed(noted("join", "a", f"{number}"), 0.0)
+    assert repeats.passed(noted("join", "a", "51"), 0.0) == []
+    assert repeats.passed(noted("join", "b"), 0.0) and repeats.passed(
+        noted("leave", "a"), 1.0
+    )
+    said = repeats.passed(noted("join", "a", "again"), 10.0)
+    assert [each.getMessage() for each in said] == [
+        "1 times more in 10 s: 51",
+        "again",
+    ]
+    assert repeats.rest() == []
+
+
+def test_kinds_of_lines_are_not_remembered_without_limit() -> None:
+    repeats = _Repeats()
+    for number in range(3000):
+        assert len(repeats.passed(noted("join", f"{number}"), 0.0)) == 1
+        assert len(repeats._last) <= repeats.KINDS
