@@ -162,7 +162,8 @@ class Guest:
         self._lines = self.sock.makefile("rb")
 
     def say(self, type: str, **fields: object) -> None:
-        self.sock.sendall(json.dumps({"type": type, **fields}).encode() + b"\n")
+        said = {name: field for name, field in fields.items() if field is not None}
+        self.sock.sendall(json.dumps({"type": type, **said}).encode() + b"\n")
 
     def until(self, *types: str) -> dict[str, Any]:
         """The next event of one of these types. Raises `OSError` at the end."""
@@ -174,9 +175,7 @@ class Guest:
 
     def join(self, name: str, room: str, token: str | None = None) -> str:
         """Returns the session's token; empty if the server refuses."""
-        self.say(
-            "join", username=name, room=room, **({"token": token} if token else {})
-        )
+        self.say("join", username=name, room=room, token=token)
         event = self.until("welcome", "error", "goodbye")
         return str(event.get("token", ""))
 
@@ -222,21 +221,23 @@ class Guests:
         return way == guest.leave
 
     def visit(self, chance: random.Random) -> None:
-        """Join rooms, new ones too; talk; go. Some come back to their place."""
+        """Join rooms, new ones too; talk; go. Some come back to their place.
+
+        Few give ids to what they say: the server keeps them for a day.
+        """
         guest, name = Guest(self._port, 1), self._new_name()
         token = guest.join(name, chance.choice([HALL, f"room-{name}"]))
         self._count("joins")
         for number in range(chance.randrange(3)):
             guest.say("join", username=name, room=f"room-{name}-{number}")
             self._count("further rooms")
-        for _ in range(chance.randrange(4)):
-            guest.say("message", content=text(chance), id=chance.randrange(1 << 53))
-        guest.say(
-            "whisper", to=chance.choice(self._talkers), content=text(chance), id="w"
-        )
-        guest.say(
-            "status", status=text(chance)[:80].replace("\n", " ").strip() or "away"
-        )
+        has_ids = chance.random() < 0.1
+        for number in range(chance.randrange(4)):
+            id = number if has_ids else None
+            guest.say("message", content=text(chance), id=id)
+        to, last = chance.choice(self._talkers), "w" if has_ids else None
+        guest.say("whisper", to=to, content=text(chance), id=last)
+        guest.say("status", status=text(chance)[:80])
         guest.say("history", limit=chance.randrange(1, 100))
         guest.until("history", "error")
         if not self._part(guest, chance) and chance.random() < 0.4:
