@@ -1,6 +1,7 @@
 """Who was here is still here after a restart of the server: sessions are in the data file."""
 
 import os
+import random
 import re
 import signal
 import sqlite3
@@ -13,8 +14,9 @@ from helpers import LineClient, Program, wait_until
 from sockets import nothing_left_over  # noqa: F401
 
 from python_tcp.chat_server import ChatServer
-from python_tcp.members import session_key
-from python_tcp.protocol import Limits
+from python_tcp.members import Room, Session, User, session_key
+from python_tcp.places import RoomIndex
+from python_tcp.protocol import MAX_EVENT, Limits, RoomSize, encode
 
 pytestmark = pytest.mark.usefixtures("nothing_left_over")
 
@@ -211,3 +213,43 @@ def test_what_a_full_disk_refused_is_written_later(tmp_path: Path) -> None:
                 ("ann", '["dev", "lobby"]'),
                 ("bob", '["lobby"]'),
             ]
+
+
+# --- the list of rooms --------------------------------------------------------------------------------------------
+
+
+def test_rooms_are_listed_in_pages_in_order_however_they_come() -> None:
+    rooms: dict[str, Room] = {}
+    index = RoomIndex(rooms)
+    for number in random.Random(1).sample(range(250), 250):
+        name = f"room-{number:03}".ljust(64, "x")
+        rooms[name] = Room(name)
+        User(number, f"u{number}", Session("a-token-of-user-1")).enter(rooms[name])
+        for _ in range(2):
+            index.changed(name)
+    pages = [index.page()]
+    while pages[-1].more:
+        pages.append(index.page(pages[-1].rooms[-1].room.upper()))
+    assert [len(page.rooms) for page in pages] == [100, 100, 50]
+    listed = [each for page in pages for each in page.rooms]
+    assert listed == [RoomSize(name, 1) for name in sorted(rooms)]
+    assert all(len(encode(page)) <= MAX_EVENT for page in pages)
+
+
+def test_a_page_of_rooms_is_the_same_object_until_something_changes() -> None:
+    rooms = {name: Room(name) for name in ("a", "b")}
+    index = RoomIndex(rooms)
+    for name in rooms:
+        index.changed(name)
+    before = index.page()
+    assert index.page() is before and index.page("a").rooms == [RoomSize("b", 0)]
+    del rooms["a"]
+    index.changed("a")
+    assert index.page().rooms == [RoomSize("b", 0)] and len(before.rooms) == 2
+
+
+def test_pages_that_strangers_ask_for_do_not_fill_the_memory() -> None:
+    index = RoomIndex({})
+    for number in range(1000):
+        index.page(f"behind-{number}")
+    assert len(index._pages) <= 100
