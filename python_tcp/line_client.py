@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from .chat_client import ChatClient
@@ -21,6 +22,7 @@ from .chat_session import ClientEvent
 from .chat_view import Line, Mistake, Typed, parse
 from .core import LOCALHOST
 from .protocol import DEFAULT_PORT, Error, Goodbye
+from .reconnector import until_free
 
 # %% ../nbs/36_line_client.ipynb #5c3af5f1
 def print_line(line: str) -> None:
@@ -65,6 +67,16 @@ class _LineFace:
         self._controller = ChatController(client, self._do, hold=False)
         self._leaving = self._calling = False
         client.set_event_callback(self._heard)
+
+    def enter(self, host: str, port: int, room: str) -> Error | None:
+        """Connect and join. Returns why that was not possible, or None."""
+        self._calling = True
+        connected = self.client.connect(host, port)
+        self.inbox = queue.SimpleQueue()  # an earlier attempt has left something
+        joined = connected and self.client.join(room)
+        self._calling = False
+        no_reason = Error("not_joined", "can't join")
+        return None if joined else self.client.error or no_reason
 
     def leave(self, timeout: float | None = None) -> None:
         """Say goodbye."""
@@ -169,10 +181,11 @@ def run_chat_client(
         client = ChatClient(name, patience=60.0)
         face = _LineFace(client)
         try:
-            if not (client.connect(host, port) and client.join(room)):
-                why = client.error
+            attempt = partial(face.enter, host, port, room)
+            why = until_free(attempt, lambda told: print_line(f"! {told}"))
+            if why is not None:
                 face.leave(timeout=1)
-                return fail("chat_client", why.content if why else "can't join")
+                return fail("chat_client", why.content)
             threading.Thread(target=_read_lines, args=[face.inbox], daemon=True).start()
             return face.converse()
         except KeyboardInterrupt:

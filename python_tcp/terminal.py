@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol, TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 from .chat_client import ChatClient
 from .chat_controller import ChatController, Presence, parts_of_bar
@@ -24,6 +24,7 @@ from .chat_session import ClientEvent, Disconnected
 from .chat_view import Line, Mistake, Typed, notice, parse
 from .core import LOCALHOST
 from .protocol import DEFAULT_PORT, Error, Goodbye
+from .reconnector import until_free
 from .screen import InputLine, LineBatch, Screen, application, bar
 from .text import one_row
 
@@ -41,9 +42,7 @@ class CallQueue:
 
     def __init__(self, post: Callable[..., object]) -> None:
         self._post = post
-        self._calls: queue.SimpleQueue[
-            tuple[Callable[[], Any], Callable[..., object]] | None
-        ]
+        self._calls: queue.SimpleQueue[tuple[Callable[..., Any], ...] | None]
         self._calls = queue.SimpleQueue()
         threading.Thread(target=self._work, name="CallQueue", daemon=True).start()
 
@@ -64,17 +63,6 @@ class CallQueue:
                 result = Error("bug", f"a bug in this program: {bug!r}")
             self._post(then, result)
 
-# %% ../nbs/34_terminal.ipynb #42f81b36
-class _LoginHost(Protocol):
-    """What a login needs of the application in which it runs."""
-
-    calls: CallQueue
-
-    def post(self, call: Callable[..., object], *arguments: object) -> None: ...
-    def show(self, lines: list[Line]) -> None: ...
-    def ask_again(self, why: str, room: str) -> None: ...
-    def end(self, status: int = 0, last_words: str = "") -> None: ...
-
 # %% ../nbs/34_terminal.ipynb #8e5570fa
 class Login:
     """One try to be in the chat under one name: a client and its controller.
@@ -82,16 +70,19 @@ class Login:
     All runs on the main thread, but for `_connect`, which the queue of calls runs on its own.
     """
 
-    def __init__(self, app: _LoginHost, name: str) -> None:
+    MOST_EVENTS = 1000  # on their way to the main thread
+    STUCK = 5.0  # seconds: for so long an event waits for its place
+
+    def __init__(self, app: "TerminalApp", name: str) -> None:
         self._app = app
         self.client = ChatClient(name)
         self.chat = ChatController(self.client, self._do)
         self._given_up = self._leaving = self._counting = False
+        self._places = threading.Semaphore(self.MOST_EVENTS)
 
     def start(self, host: str, port: int, room: str) -> None:
         """Connect and join; what comes of it is told to the application."""
-        post = partial(self._app.post, self._arrived)
-        self.client.set_event_callback(post)
+        self.client.set_event_callback(self._heard)
         self._app.calls.do(lambda: self._connect(host, port, room), self._connected)
 
     def leave(self) -> bool:
@@ -110,22 +101,33 @@ class Login:
         return unsent
 
     def _connect(self, host: str, port: int, room: str) -> Error | None:
-        joined = self.client.connect(host, port) and self.client.join(room)
-        return None if joined else self.client.error
+        def attempt() -> Error | None:
+            joined = self.client.connect(host, port) and self.client.join(room)
+            return None if joined else self.client.error
+
+        return until_free(attempt, self._told)
+
+    def _told(self, why: str) -> None:
+        self._app.post(self._app.show, [notice(why, "!!")])
 
     def _connected(self, error: Error | None) -> None:
-        if self._given_up:
-            return
-        if error is not None and error.code in ("name_taken", "bad_name"):
+        if self._given_up or error is None:
+            self._app.show([])
+        elif error.code in ("name_taken", "bad_name"):
             self._give_up(error.content)
-        elif error is not None:
+        else:
             self._app.end(1, one_row(error.content))
-        self._app.show([])
+
+    def _heard(self, event: ClientEvent) -> None:
+        """On the client's thread, which reads no more where the screen can't keep up."""
+        self._places.acquire(timeout=self.STUCK)
+        self._app.post(self._arrived, event)
 
     def _arrived(self, event: ClientEvent) -> None:
+        self._places.release()
         connecting = self.chat.view.presence is Presence.CONNECTING
-        if self._given_up or connecting and isinstance(event, Error):
-            return  # an error while connecting is what `_connected` gets
+        if self._given_up or connecting and isinstance(event, Error | Goodbye):
+            return  # what goes wrong while connecting is what `_connected` gets
         if isinstance(event, Goodbye) and event.code == "name_taken":  # while away
             self._give_up(event.content)
         elif isinstance(event, Goodbye):
@@ -165,8 +167,7 @@ def _keys(face: "TerminalApp") -> KeyBindings:
     from prompt_toolkit.filters import Condition
     from prompt_toolkit.key_binding import KeyBindings
 
-    keys = KeyBindings()
-    buffer = face.input.buffer
+    keys, buffer = KeyBindings(), face.input.buffer
     empty = Condition(lambda: not buffer.text)
     keys.add("enter")(lambda event: face.entered())
     keys.add("c-j")(lambda event: face.entered())
@@ -183,12 +184,11 @@ def _keys(face: "TerminalApp") -> KeyBindings:
 # %% ../nbs/34_terminal.ipynb #8cfa139a
 def _terminal_gone() -> tuple[type[BaseException], ...]:
     """What is raised when the terminal has been closed."""
-    try:
-        import termios
-
-        return EOFError, OSError, termios.error
-    except ImportError:  # Windows
+    if os.name != "posix":
         return EOFError, OSError
+    import termios
+
+    return EOFError, OSError, termios.error
 
 
 _TERMINAL_GONE = _terminal_gone()

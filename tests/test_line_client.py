@@ -5,6 +5,7 @@ from collections.abc import Callable
 from io import StringIO
 
 import pytest
+from helpers import LineClient
 
 from python_tcp.chat_client import ChatClient
 from python_tcp.chat_server import ChatServer
@@ -54,3 +55,27 @@ def test_the_plain_client_says_a_refusal_once_and_goes_on(
         "! dan is not here",
     ]
     assert "ann: still here" in lines
+
+
+def test_the_plain_client_waits_for_a_name_that_a_lost_connection_holds(
+    typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ChatServer(limits=Limits(resume_window=2)) as server:
+        with LineClient(server.port).join("ann"):
+            pass
+        typed("hello")
+        assert run_chat_client(server.host, server.port, "ann") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "ann is kept for its owner, for 2 s at most" in lines[0]
+    assert lines[0].endswith("Trying again in 2 s.")
+    assert "ann: hello" in lines and lines[-1] == "* Goodbye!"
+
+
+def test_a_name_that_somebody_present_has_is_refused_at_once(
+    typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ChatServer() as server, LineClient(server.port).join("ann"):
+        typed("hello")
+        assert run_chat_client(server.host, server.port, "ann") == 1
+    output, errors = capsys.readouterr()
+    assert output == "" and errors == "chat_client: ann is taken\n"

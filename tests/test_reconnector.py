@@ -12,6 +12,7 @@ from functools import partial
 
 import pytest
 from links import HELLO, SAID, Server, server  # noqa: F401
+from msgspec.structs import replace
 from sockets import nothing_left_over  # noqa: F401
 from waiting import LIMIT, wait_until
 
@@ -20,6 +21,7 @@ from python_tcp.chat_link import ChatLink
 from python_tcp.chat_session import ClientSession, Disconnected, SessionState
 from python_tcp.protocol import Error, Goodbye, Join, Ok, SetStatus, UserList
 from python_tcp.reconnector import Backoff, CallbackDispatcher, Reconnector
+from python_tcp.reconnector import until_free
 
 pytestmark = pytest.mark.usefixtures("nothing_left_over")
 
@@ -307,3 +309,18 @@ def test_whatever_pause_a_server_asks_for_the_client_may_leave(
         start = time.monotonic()
         keeper.stop()
     assert time.monotonic() - start < 2 and told[-1].code == "left"
+
+
+def test_a_name_that_is_kept_is_asked_for_again_and_another_is_not() -> None:
+    kept = Error("name_taken", "ann is kept for its owner, for 7 s at most", None, 7.0)
+    told: list[str] = []
+    waits: list[float] = []
+    attempts = iter(
+        [kept, replace(kept, retry_after=-1.0), replace(kept, retry_after=1e300), None]
+    )
+    assert until_free(lambda: next(attempts), told.append, waits.append) is None
+    assert waits == [7.0, 1.0, Backoff.LONGEST]
+    assert told[0] == f"{kept.content}. Trying again in 7 s."
+    for final in (Error("name_taken", "taken"), Error("full", "full", None, 3.0)):
+        assert until_free(lambda: final, told.append, waits.append) is final
+    assert len(told) == len(waits) == 3

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from waiting import wait_until
 
 from python_tcp.chat_view import Line
 from python_tcp.protocol import Error, Goodbye, Message, Welcome
@@ -156,3 +157,24 @@ def test_prompt_toolkit_is_loaded_when_it_is_needed_only() -> None:
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert done.stdout == "False\n"
+
+
+def test_who_tells_more_than_the_screen_can_keep_up_with_has_to_wait(
+    app: FakeApp, login: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hostile server's flood: so much is on its way, and then nothing more is read."""
+    monkeypatch.setattr(Login, "STUCK", LIMIT)
+    posted: list[tuple] = []
+    app.post = lambda *call: posted.append(call)
+    hello = Message("lobby", 1, "bob", "hello", 9.0)
+    flood = threading.Thread(
+        target=lambda: [login._heard(hello) for _ in range(Login.MOST_EVENTS + 1)]
+    )
+    flood.start()
+    wait_until(lambda: len(posted) == Login.MOST_EVENTS)
+    flood.join(timeout=0.05)
+    assert flood.is_alive() and len(posted) == Login.MOST_EVENTS
+    call, event = posted.pop(0)
+    call(event)
+    flood.join(timeout=LIMIT)
+    assert not flood.is_alive() and len(posted) == Login.MOST_EVENTS

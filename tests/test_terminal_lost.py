@@ -14,6 +14,9 @@ pytest.importorskip("termios", reason="needs a POSIX terminal")
 
 from screen import Terminal, chat  # noqa: E402
 
+from python_tcp.chat_server import ChatServer  # noqa: E402
+from python_tcp.protocol import Limits  # noqa: E402
+
 
 @contextmanager
 def server(port: int, history: Path) -> Iterator[Program]:
@@ -129,9 +132,31 @@ def test_a_name_that_is_taken_meanwhile_is_asked_for_again_and_the_room_is_kept(
         ann.until(
             lambda: re.search(r"trying again in [2-9] s", ann.screen.row(23)), limit=20
         )
-        with server(port, tmp_path / "h.db"), LineClient(port).join("ann"):
+        with server(port, tmp_path / "other.db"), LineClient(port).join("ann"):
             ann.until("Another name:", limit=60)
             ann.until("taken")
             ann.type("zoe\r")
             ann.until("in dev: zoe")
             assert ann.end("/quit\r") == 0
+
+
+def test_a_name_that_a_lost_connection_holds_is_waited_for() -> None:
+    with ChatServer(limits=Limits(resume_window=4)) as server:
+        with LineClient(server.port).join("ann"):
+            pass
+        with chat(server.port, "ann") as ann:
+            ann.until("kept for its owner")
+            ann.until("Trying again in")
+            ann.type("typed meanwhile\r")
+            ann.until("in lobby: ann")
+            ann.until("lobby ann: typed meanwhile")
+            assert ann.end("/quit\r") == 0
+
+
+def test_who_waits_for_a_name_may_leave() -> None:
+    with ChatServer() as server:
+        with LineClient(server.port).join("ann"):
+            pass
+        with chat(server.port, "ann") as ann:
+            ann.until("Trying again in")
+            assert ann.end("\x03") == 0 and ann.as_found()
