@@ -38,6 +38,7 @@ EVENTS = [
     (UserList("lobby", ["ann", "bob"]), "--", "in lobby: ann, bob", "* in lobby: ann, bob"),
     (UserList("lobby", ["ann", "bob"], {"bob": "away"}), "--", "in lobby: ann, bob (away)", "* in lobby: ann, bob (away)"),
     (RoomList([RoomSize("dev", 1), RoomSize("lobby", 2)]), "--", "rooms: dev (1), lobby (2)", "* rooms: dev (1), lobby (2)"),
+    (RoomList([RoomSize("dev", 1)], more=True), "--", "rooms: dev (1), ...", "* rooms: dev (1), ..."),
     (Welcome("ann", "lobby", "Hello.", 0), "--", "Hello.", "* Hello."),
     (Goodbye("left", "Bye.", False), "--", "Bye.", "* Bye."),
     (Goodbye("idle", "Nothing was heard.", True), "!!", "Nothing was heard.", "! Nothing was heard."),

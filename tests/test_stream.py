@@ -376,7 +376,7 @@ def test_a_peer_that_is_still_sending_when_it_is_ended_gets_to_read_why(world):
     heard: list[bytes] = []
 
     def talk() -> None:
-        peer.sendall(bytes(3_000_000))
+        peer.sendall(bytes(30_000_000))  # more than all buffers of the kernel take
         heard.append(read_all(peer))
 
     thread = threading.Thread(target=talk)
@@ -668,8 +668,12 @@ def test_a_slow_peer_gets_the_last_words_as_long_as_it_goes_on_reading(world):
 
 def test_a_peer_that_takes_no_more_of_the_last_words_is_not_waited_for(world):
     stream, peer = world.add(pair=small_tcp_buffers, output_timeout=5)
-    stream.send(bytes(20_000))
-    world.ticks()
+    while not stream.queued:
+        stream.send(bytes(4000))
+        world.ticks(1)
+    while stream.queued:  # until the kernel has all of it, and the peer has not
+        peer.recv(1000)
+        world.ticks(1)
     stream.finish("enough")
     world.until(lambda: stream.stream_state is StreamState.LINGERING)
     for _ in range(20):
