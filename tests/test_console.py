@@ -98,6 +98,9 @@ def test_json_is_one_object_a_line() -> None:
             and start["level"] == "info"
             and start["time"] > 1.7e9
         )
+        limits = json.loads(process.stdout.readline())
+        assert (limits["event"], limits["connections"]) == ("limits", 1000)
+        assert 1e9 < limits["memory"] < 2e9
         with LineClient(start["port"]) as ann:
             ann.join("ann")
             joined = json.loads(process.stdout.readline())
@@ -139,6 +142,23 @@ def test_a_loop_of_joining_and_leaving_is_counted(tmp_path: Path) -> None:
     assert len(joined) == 51 and "251 times more in 10 s: eve joined" in joined[-1]
     assert len(left) <= 51, "those of one millisecond are one event"
     assert all("from 127.0.0.1" in line for line in said)
+
+
+@pytest.mark.parametrize(("connections", "fits"), [(1000, False), (100, True)])
+def test_it_warns_when_the_limits_are_above_the_memory(
+    tmp_path: Path, connections: int, fits: bool
+) -> None:
+    """Row 18 of the attacks: with `ulimit -v` of 220 MB there were 1,975 MemoryErrors."""
+    config = tmp_path / "chat.toml"
+    config.write_text(f"[limits]\nconnections = {connections}\n")
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_AS, (7 * 10**8,) * 2); {SERVER}"
+    command = [sys.executable, "-c", limited, "--port", "0", "--config", config]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
+        process.stdout.readline()
+        assert f" {connections} connections, " in process.stdout.readline()
+        output, errors = output_of(process)
+    assert output == ""
+    assert ("there are only 700 MB of memory" in errors) is not fits
 
 
 def test_quiet_says_nothing(free_port: int) -> None:
