@@ -106,6 +106,7 @@ class ReaderThread:
         self._count = 0  # of inquiries
         self._asking: _Inquiry | None = None  # its rule is being tried
         self._settled: deque[tuple[int, _Call]] = deque()
+        self._taken = threading.Semaphore(1)  # the last answer, by the loop
         self._age = 0  # answers of an earlier one are out of date
         self._asked: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
@@ -162,6 +163,7 @@ class ReaderThread:
 
     def close(self) -> None:
         self._asked.put(None)
+        self._taken.release()
         self._thread.join()
         self._here.close()
         self._there.close()
@@ -192,6 +194,7 @@ class ReaderThread:
 
     def _run(self) -> None:
         while (look := self._asked.get()) is not None:
+            self._taken.acquire()  # the loop has one answer in a tick, and time for others
             look()
 
     def _look(self, inquiry: _Inquiry, unread: _Unread, age: int) -> None:
@@ -207,6 +210,7 @@ class ReaderThread:
         self._post(partial(self._answer, inquiry, unread.key, answer, age))
 
     def _answer(self, inquiry: _Inquiry, key: Hashable, answer: Any, age: int) -> None:
+        self._taken.release()
         if not inquiry.wanted():
             self._end(inquiry)
             return
