@@ -12,8 +12,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from python_tcp.protocol import MAX_LINE, MAX_PAGE, UNSAFE, Command, Event, Limits
-from python_tcp.protocol import Dialect, Error, GetHistory, Goodbye, History, Join
+from python_tcp.protocol import MAX_LINE, MAX_PAGE, OTHERS, UNSAFE, Command, Event
+from python_tcp.protocol import (
+    Dialect,
+    Error,
+    GetHistory,
+    Goodbye,
+    History,
+    Join,
+    Limits,
+)
 from python_tcp.protocol import (
     JSONLines,
     Leave,
@@ -776,3 +784,15 @@ def test_what_could_not_be_explained_is_still_an_error(
     """If the decoder and the explanation ever disagree."""
     monkeypatch.setattr("python_tcp.protocol._fits", lambda raw, wanted: True)
     assert decode(message(content=5, id=7)) == Error("bad_message", "not understood", 7)
+
+
+def test_each_other_protocol_is_answered_as_its_programs_expect() -> None:
+    assert OTHERS["http"].startswith(b"HTTP/1.1 400 ")  # RFC 9112, section 4
+    assert OTHERS["http"].endswith(b"\r\nConnection: close\r\n\r\n")
+    kind, major, _, *length, level, why = OTHERS["tls"]  # RFC 8446, sections 5.1 and 6
+    assert (kind, major, length, level, why) == (21, 3, [0, 2], 2, 40)
+    assert OTHERS["smtp"].startswith(b"554 ")  # RFC 5321, section 3.1
+    assert not OTHERS["ssh"].startswith(
+        b"SSH-"
+    )  # RFC 4253, section 4.2: other lines first
+    assert all(OTHERS[name].endswith(b"\r\n") for name in ("http", "smtp", "ssh"))
