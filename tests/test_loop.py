@@ -315,6 +315,21 @@ def test_a_call_after_the_end_is_refused_and_one_before_it_is_made():
     assert "late" not in made
 
 
+def test_a_call_that_was_accepted_in_the_last_tick_is_made():
+    loop, made = EventLoop(), []
+
+    def last() -> None:
+        made.append(loop.call_threadsafe(lambda: made.append("called")))
+
+    def end() -> None:
+        loop.stop()
+        loop.call_threadsafe(lambda: loop.at_end_of_tick(last))
+
+    loop.call_later(0, end)
+    loop.run()
+    assert made == [True, "called"]
+
+
 def test_a_loop_that_never_ran_makes_no_calls_after_its_end():
     loop, made = EventLoop(), []
     assert loop.call_threadsafe(lambda: made.append(1))
