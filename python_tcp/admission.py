@@ -89,7 +89,7 @@ def _price(command: Command | Error) -> float:
         return 1.0
     return 1.0 + len(command.content.encode()) // 2048
 
-
+# %% ../nbs/23_admission.ipynb #51f8cb67
 def _surcharge(page: History) -> float:
     """For what was read for one who asks: a token for each 32 KiB, about."""
     return sum(100 + len(each.content.encode()) for each in page.messages) / 32_768
