@@ -145,6 +145,7 @@ def test_the_file_has_no_token_and_a_message_writes_no_session(tmp_path: Path) -
             assert token.encode() not in path.read_bytes(), path
         ann.say("leave", room="lobby")
         ann.read_until("leave")
+        assert saved(file)[0][2:] == ("online", '["dev"]')
         ann.say("status", status="away")
         ann.read_until("status")
         assert saved(file)[0][2:] == ("away", '["dev"]')
