@@ -6,7 +6,6 @@
 __all__ = ['Rule', 'Told', 'PAGE_BYTES', 'StoreError', 'MessageStore', 'MemoryStore', 'Rollback', 'Archive']
 
 # %% ../nbs/14_messages.ipynb #de5f7499
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -141,7 +140,13 @@ class MemoryStore:
             self._highest_forgotten = max(self._highest_forgotten, message.seq)
 
     def _size_of(self, message: Message) -> int:
-        return self.OVERHEAD + sys.getsizeof(message.content) - sys.getsizeof("")
+        text = message.content
+        if text.isascii():
+            return self.OVERHEAD + len(text)
+        widest = max(text)  # all characters take as much as this one
+        width = 1 if widest < "\u0100" else 2 if widest < "\U00010000" else 4
+        size = width * len(text) + len(text.encode())  # which is kept, too
+        return self.OVERHEAD + 40 + size
 
     def remember(self, session: str, id: MessageId, now: float) -> None:
         pass
