@@ -25,8 +25,8 @@ from .chat_view import Line, Mistake, Typed, notice, parse
 from .core import LOCALHOST
 from .protocol import DEFAULT_PORT, Error, Goodbye
 from .reconnector import until_free
-from .screen import InputLine, LineBatch, Screen, application, bar
-from .text import one_row
+from .screen import InputLine, LineBatch, Screen, application
+from .text import bar, one_row
 
 if TYPE_CHECKING:  # loaded when it is needed, not for `chat_client --help`
     from prompt_toolkit.key_binding import KeyBindings

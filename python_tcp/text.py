@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_MARKS', 'LONGEST_TEXT', 'Row', 'PALETTE', 'GREY', 'RED', 'sanitize', 'one_row', 'fitting', 'wrap', 'Span', 'cut',
-           'colour_of']
+           'bar', 'colour_of']
 
 # %% ../nbs/27_text.ipynb #1b73a0ee
 import re
@@ -144,6 +144,19 @@ def cut(row: Row, start: int, end: int) -> Row:
         if text:
             spans.append(span._replace(text=text))
     return spans
+
+# %% ../nbs/27_text.ipynb #1428c18d
+def bar(width: int, *parts: str) -> str:
+    """One row of exactly this width. `parts` come in their order on the screen; the first and
+    the last stay longest.
+    """
+    left = [part for part in parts if part]
+    while len(left) > 2 and len(" | ".join(left)) + 2 > width:
+        del left[-2]
+    if len(" | ".join(left)) + 2 > width and len(left) == 2:
+        left[0] = left[0][: max(width - 5 - len(left[1]), 0)]
+    text = " | ".join(filter(None, left))
+    return f" {text} "[:width].ljust(width)
 
 # %% ../nbs/27_text.ipynb #273df291
 PALETTE = (29, 63, 98, 131, 163)

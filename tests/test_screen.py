@@ -11,9 +11,9 @@ from wcwidth import wcwidth
 from python_tcp.chat_view import line_of, notice
 from python_tcp.protocol import Message
 from python_tcp.screen import (
-    MOST_ROWS, InputLine, LineBatch, bar, paint, rows_of, scroll_above, stamp,
+    MOST_ROWS, InputLine, LineBatch, paint, rows_of, scroll_above, stamp,
 )  # fmt: skip
-from python_tcp.text import Span
+from python_tcp.text import Span, bar
 
 anything = st.text(st.characters(exclude_categories=()), max_size=300)
 DAY = time.mktime((2026, 11, 21, 12, 41, 0, 0, 0, -1))

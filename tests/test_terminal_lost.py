@@ -114,6 +114,7 @@ def test_the_seconds_are_counted_and_one_can_leave(port: int, tmp_path: Path) ->
         ann.until(counted, limit=40)
         assert sum("Trying again in" in row for row in ann.screen.everything()) == 1
         ann.type("never sent\r")
+        ann.until(lambda: ann.screen.row(21) == " .. never sent")
         ann.until("1 not sent yet")
         assert ann.end("\x03") == 0 and ann.as_found()
         rows = [row for row in ann.screen.rows() if row]

@@ -202,6 +202,14 @@ def test_a_paste_of_several_lines_is_one_message(
     assert bob.read_until("message")["content"] == "a\nb"
 
 
+def test_a_paste_without_its_end_mark_ends(ann: Terminal, bob: LineClient) -> None:
+    ann.type("\x1b[200~half a paste")
+    ann.until("half a paste")  # after some seconds
+    ann.type("\r")
+    assert bob.read_until("message")["content"] == "half a paste"
+    assert ann.end("/quit\r") == 0
+
+
 def test_what_is_too_long_is_said_and_not_sent(ann: Terminal, bob: LineClient) -> None:
     ann.type("\x1b[200~" + "x" * 4001 + "\x1b[201~\r")
     ann.until("this is too long: 4001 characters, and 4000 is the most")
