@@ -115,6 +115,9 @@ def _forget_messages(db: sqlite3.Connection, last: int) -> int:
     return count
 
 # %% ../nbs/19_filewriter.ipynb #ac53c3f0
+_EVER = 1e99  # seconds
+
+
 def _last_old(
     db: sqlite3.Connection, table: str, before: float, most: int
 ) -> int | None:
@@ -168,17 +171,23 @@ class _Forgetter:
         return 0 if last is None else _forget_messages(db, last)
 
     def _forget_much(self, db: sqlite3.Connection, most: int) -> int:
+        """What is oldest goes first; no id is kept longer than the messages of its time."""
         pages, free, size = (
             db.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_count", "freelist_count", "page_size")
         )
-        last = None
         if (pages - free) * size > self._most_bytes:
-            last = _last_old(db, "messages", 1e99, most)
-        if last is None:
-            self._written = 0
-            return 0
-        return _forget_messages(db, last)
+            sql = "SELECT timestamp FROM messages ORDER BY n LIMIT 1"
+            [first] = db.execute(sql).fetchone() or [_EVER]
+            last_id = _last_old(db, "ids", first, most)
+            if last_id is not None:
+                db.execute("DELETE FROM ids WHERE n <= ?", [last_id])
+                return 0
+            last = _last_old(db, "messages", _EVER, most)
+            if last is not None:
+                return _forget_messages(db, last)
+        self._written = 0
+        return 0
 
 # %% ../nbs/19_filewriter.ipynb #88e82152
 class FileWriter:
@@ -270,7 +279,8 @@ class FileWriter:
         transaction.run(_write, batch)
         if batch.too_old is not None:
             forgetter.set_limits(*batch.too_old)
-        forgetter.look_again(sum(len(each.content) + 100 for each in batch.messages))
+        written = sum(len(each.content) + 100 for each in batch.messages)
+        forgetter.look_again(written + 100 * len(batch.ids))
         if forgetter.more:
             added = len(batch.messages)
             transaction.run(lambda db: forgotten.append(forgetter.forget(db, added)))

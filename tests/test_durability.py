@@ -574,6 +574,25 @@ def test_the_file_has_a_bound_and_what_is_oldest_goes_first(tmp_path: Path) -> N
     store.close()
 
 
+def test_ids_go_with_the_messages_of_their_time_and_take_no_others_place(
+    tmp_path: Path,
+) -> None:
+    file, seq, most = tmp_path / "chat.db", 0, 1_000_000
+    store = SQLiteStore(file, most_bytes=most)
+    for _ in range(300):
+        for _ in range(100):  # short messages: an id takes as much as its message
+            seq += 1
+            session = f"a session with a long key, number {seq % 50}"
+            store.append(Message("lobby", seq, "ann", "x", float(seq)), session, seq)
+            store.remember(session, f"whisper {seq}", float(seq))
+        store.commit(no_error)
+    assert file.stat().st_size < 1.5 * most and store.forgotten > 10_000
+    first, last = store.bounds("lobby")
+    [[oldest, ids]] = store._reader.query("SELECT min(timestamp), count(*) FROM ids")
+    assert last - first > 2000 and abs(oldest - first) < 2000 and ids > 2000
+    store.close()
+
+
 def test_long_texts_take_little_more_than_their_length(tmp_path: Path) -> None:
     file = tmp_path / "chat.db"
     store = SQLiteStore(file)
