@@ -360,7 +360,7 @@ def test_the_sidebar_has_sections_for_both_renderers(
         "index.ipynb",
         "00_core.ipynb",
         "06_stream.ipynb",
-        "37_chat_app.ipynb",
+        "39_chat_app.ipynb",
         "93_trace.ipynb",
         "97_glossary.ipynb",
         "api_core.ipynb",
@@ -392,7 +392,7 @@ def test_the_sidebar_has_sections_for_both_renderers(
     assert labels == [
         "0. Sockets",
         "6. Streams",
-        "37. Commands",
+        "39. Commands",
         "Drawings",
         "Glossary",
         "core",

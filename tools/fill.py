@@ -19,9 +19,9 @@ PARTS = {
     4: "II One thread for all",
     11: "III A chat: words and rules",
     18: "III A chat: kept and delivered",
-    22: "III A chat: the server",
-    25: "III A chat: the client",
-    33: "III A chat: terminal and commands",
+    23: "III A chat: the server",
+    27: "III A chat: the client",
+    35: "III A chat: terminal and commands",
 }
 
 MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
