@@ -57,7 +57,7 @@ class Budgets:
         _, _, bucket = heapq.heappop(left)
         if left:
             self._left[network] = left
-        bucket.refused = 0
+        bucket.pass_on()
         return bucket
 
     def give_back(self, network: str, bucket: TokenBucket, now: float) -> None:

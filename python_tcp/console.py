@@ -86,8 +86,8 @@ class _Repeats:
             more, last = self._counts.pop(kind) - self.MOST, self._last.pop(kind)
             if more > 0:
                 text = f"{more} times more in {self.SECONDS:.0f} s: {last.getMessage()}"
-                said.append(logging.makeLogRecord(last.__dict__ | {"msg": text}))
-                said[-1].args = None
+                fields = last.__dict__ | {"msg": text, "args": None}
+                said.append(logging.makeLogRecord(fields))
         return said
 
 # %% ../nbs/37_console.ipynb #74e4b2c7

@@ -79,6 +79,10 @@ class TokenBucket:
         self.refused += 1
         return math.ceil((price - self.tokens) / rate * 1000) / 1000
 
+    def pass_on(self) -> None:
+        """Another connection has it from now on, to which nothing was refused yet."""
+        self.refused = 0
+
     def pay(self, price: float) -> None:
         """For what has turned out to be dear: there may be less than no token left."""
         self.tokens -= price
