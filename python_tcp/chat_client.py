@@ -218,7 +218,7 @@ class ChatClient:
     ) -> None:  # fmt: skip
         self.timeout, self.patience, self.strict = timeout, patience, strict
         self._make_link = partial(ChatLink, timeout, ping_after, ping_timeout)
-        self._dispatcher = CallbackDispatcher()
+        self._dispatcher, self._replacing = CallbackDispatcher(), threading.Lock()
         self._talk = self._new_conversation(ClientSession(username))
         self._talk.session.end()  # nothing has begun yet
 
@@ -273,9 +273,11 @@ class ChatClient:
 
     def connect(self, host: str = LOCALHOST, port: int = DEFAULT_PORT) -> bool:
         """Connect to a server, in at most `timeout` seconds. An earlier conversation ends."""
-        self._talk.reconnector.send(Leave())
-        self._talk.reconnector.stop()
-        self._talk = talk = self._new_conversation(self._talk.session)
+        with self._replacing:  # of two threads, each ends the one that it replaces
+            before = self._talk
+            self._talk = talk = self._new_conversation(before.session)
+        before.reconnector.send(Leave())
+        before.reconnector.stop()  # not under the lock: it waits for callbacks
         _at_exit.add(self)
         return self._checked(talk.open(host, port))
 

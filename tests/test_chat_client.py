@@ -7,15 +7,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from helpers import LIMIT, LineClient, Listener, wait_until
 from sockets import nothing_left_over  # noqa: F401
 
-from python_tcp.chat_client import ChatClient, ChatError
+from python_tcp.chat_client import ChatClient, ChatError, Conversation
 from python_tcp.chat_server import ChatServer
-from python_tcp.chat_session import Disconnected, Reconnected
+from python_tcp.chat_session import ClientSession, Disconnected, Reconnected
 from python_tcp.protocol import (
     Error,
     Event,
@@ -300,6 +300,33 @@ def test_connecting_again_from_a_callback_leaves_nothing_of_the_first(
     assert (
         ann.rooms == {"lobby": ["ann"]} and ann.goodbye is None and ann.goodbyes() == []
     )
+
+
+def test_of_two_threads_that_connect_at_once_neither_leaves_a_connection_open(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, meeting = ChatClient("ann"), threading.Barrier(2)
+    make = ann._new_conversation
+
+    def make_it_together(before: ClientSession) -> Conversation:
+        conversation = make(before)
+        with suppress(threading.BrokenBarrierError):  # the other one can't come in here
+            meeting.wait(0.3)
+        return conversation
+
+    monkeypatch.setattr(ann, "_new_conversation", make_it_together)
+    threads = [
+        threading.Thread(target=ann.connect, args=(server.host, server.port))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+    assert ann.connected and ann.join() and ann.users == ["ann"]
+    wait_until(lambda: server.connections == 1)
+    assert ann.leave()
+    wait_until(lambda: server.connections == 0)
 
 
 def test_leaving_twice_is_fine_and_afterwards_nothing_can_be_sent(
