@@ -21,6 +21,7 @@ import msgspec
 
 from .chat_client import ChatClient
 from .chat_server import ChatServer
+from .chat_server import log as server_log
 from .console import LOG_FORMATS, LogWriter, ServerConsole
 from .console import log as console_log
 from .core import LOCALHOST
@@ -160,7 +161,8 @@ def start_server(argv: list[str] | None = None) -> int:
     config = _server_config(parser, given)
     if hasattr(signal, "SIGTTIN"):
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-    console_log.setLevel(logging.WARNING if given.quiet else logging.INFO)
+    for log in (console_log, server_log):
+        log.setLevel(logging.WARNING if given.quiet else logging.INFO)
     with LogWriter(LOG_FORMATS[given.log_format]()):
         return run_chat_server(
             config.host, config.port, data=config.data or config.history,

@@ -31,6 +31,7 @@ from .protocol import Goodbye, Join, JSONLines, Limits, ListRooms, ListUsers
 from .protocol import goodbye
 from .rooms import Rooms
 from .server import EventDrivenTCPServer
+from .stream import Stream
 
 # %% ../nbs/26_chat_server.ipynb #1ogce111
 log = logging.getLogger("python_tcp.chat_server")
@@ -178,6 +179,18 @@ def _last_words(dialect: Dialect, reason: str) -> bytes:
         return dialect.encode(event)
     return OTHERS.get(reason, b"")  # in the language of who came to the wrong door
 
+# %% ../nbs/26_chat_server.ipynb #46306596
+_NO_NEWS = {"left", "closed by peer", "replaced", "server_closing"}
+
+
+def _end_reason(stream: Stream) -> str:
+    """Why it has ended. The log hears of it, if it is news."""
+    reason, address = stream.close_reason or "", str(stream.remote_address[0])
+    if reason not in _NO_NEWS:
+        fields = {"event": "lost", "address": address, "reason": reason}
+        log.info("lost %s: %s", address, reason, extra={"fields": fields})
+    return reason
+
 # %% ../nbs/26_chat_server.ipynb #81878932
 class ChatServer:
     """A chat server on one thread.
@@ -296,7 +309,7 @@ class ChatServer:
     def _disconnected(self, connection_id: int) -> None:
         self._sender.remove(connection_id)
         self._admission.left(connection_id)
-        reason = self._server.connections[connection_id].close_reason or ""
+        reason = _end_reason(self._server.connections[connection_id])
         if reason != "server_closing":  # else all are still here after a restart
             self._deliveries.hold(self._absences.lost(connection_id, reason))
 

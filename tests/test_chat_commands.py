@@ -44,6 +44,17 @@ def chat_client(port: int, name: str, *arguments: object, **options: int) -> Pro
     )
 
 
+@pytest.fixture(autouse=True)
+def hang_ups_are_heard() -> Iterator[None]:
+    """Also where the tests were started with nohup(1)."""
+    if not hasattr(signal, "SIGHUP"):  # Windows
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
     """In this process: for tests that are about the client."""

@@ -133,7 +133,7 @@ def test_a_loop_of_joining_and_leaving_is_counted(tmp_path: Path) -> None:
             eve.say("leave")
             eve.read_all()
         output, errors = output_of(process)
-    said = output.splitlines()
+    said = [line for line in output.splitlines() if " eve " in line]
     assert errors == ""
     joined, left = (
         [line for line in said if f" eve {what} " in line]
@@ -142,6 +142,21 @@ def test_a_loop_of_joining_and_leaving_is_counted(tmp_path: Path) -> None:
     assert len(joined) == 51 and "251 times more in 10 s: eve joined" in joined[-1]
     assert len(left) <= 51, "those of one millisecond are one event"
     assert all("from 127.0.0.1" in line for line in said)
+
+
+def test_who_is_sent_away_is_told_with_address_and_reason() -> None:
+    with on_a_pipe("--port", 0) as process:
+        port = int(re.search(r":(\d+);", process.stdout.readline())[1])
+        with LineClient(port) as eve:
+            eve.send(b"nonsense\n" * 10)
+            eve.read_all()
+        with LineClient(port).join("ann") as ann:
+            ann.say("leave")
+            ann.read_all()
+        output, errors = output_of(process)
+    lost = [line for line in output.splitlines() if "lost" in line]
+    assert errors == "" and len(lost) == 1, "leaving is no news"
+    assert lost[0].endswith("lost 127.0.0.1: bad_message")
 
 
 @pytest.mark.parametrize(("connections", "fits"), [(1000, False), (100, True)])
