@@ -90,7 +90,7 @@ def kernel_state(sock: socket.socket) -> SocketState | None:
         return None
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-    except OSError:  # not a TCP socket
+    except (AttributeError, OSError):  # Python does not know it; not a TCP socket
         return None
     return _state(info[0])
 

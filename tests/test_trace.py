@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from xml.etree import ElementTree
 
+import nbformat
 import pytest
+from chapters import NBS, from_chapter
 from waiting import LIMIT, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 from sockets import nothing_left_over, read_all, read_exactly, reset, tcp_pair  # noqa: F401 (a fixture)
 
+from python_tcp import core
 from python_tcp import trace as module
 from python_tcp.diagram import TraceEvent
 from python_tcp.proxy import RecordingProxy
@@ -108,6 +111,56 @@ def test_states_stand_side_by_side_and_come_from_the_kernel() -> None:
             "  [CLOSED]    [LISTEN]",
             " [TIME_WAIT]      |",
         ]
+
+
+@pytest.fixture(params=["darwin", "win32", "linux"])
+def no_states(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """A system that does not tell the states of sockets."""
+
+    def no_file(*_: object) -> None:
+        raise FileNotFoundError
+
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(core.sys, "platform", request.param)
+        elsewhere.delattr(socket, "TCP_INFO", raising=False)
+        elsewhere.setattr(core, "open", no_file, raising=False)
+        yield
+
+
+@pytest.mark.usefixtures("no_states")
+def test_where_the_system_tells_no_states_nothing_is_drawn_of_them() -> None:
+    client, server = tcp_pair()
+    trace = EventLog("client", "server")
+    with client, server:
+        told = [core.kernel_state(sock) for sock in (client, server)]
+        told += core.connection_states(client.getsockname(), server.getsockname())
+        trace.state("client", client)
+        trace.note("client", "server", "hello")
+        trace.state("server", server)
+        connection = core.TCPConnection(
+            client, core.SocketState.SYN_SENT, client.getpeername(), 1
+        )
+        assert connection.update_state("ESTABLISHED") == "ESTABLISHED"
+    trace.state("client", client)  # a closed socket is known everywhere
+    assert (told, core.kernel_table()) == ([None] * 4, [])
+    assert [event.kind for event in trace.events] == ["frame", "state"]
+    assert (str(trace).count("["), str(trace).count("[CLOSED]")) == (1, 1)
+    image(trace)
+
+
+@pytest.mark.usefixtures("no_states")
+def test_the_chapter_on_states_holds_there_too() -> None:
+    cells = nbformat.read(NBS / "93_trace.ipynb", as_version=4).cells
+    start = [cell.source.split("\n")[0] for cell in cells].index(
+        "## States on the lanes"
+    )
+    shown, held = (cell.source for cell in cells[start + 1 : start + 3])
+    serving, count = from_chapter("93_trace", "serving", "Count")
+    names = dict(vars(module)) | {"serving": serving, "Count": count}
+    exec(shown, names)
+    exec(held, names)
 
 
 def test_a_recording_has_limits(monkeypatch: pytest.MonkeyPatch) -> None:
