@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,17 @@ settings.load_profile("no clock")
 def tree(tmp_path: Path) -> Path:
     """A copy of the repository, for tests that write into it."""
     return Path(shutil.copytree(ROOT, tmp_path / "tree", ignore=MADE_BY_TOOLS))
+
+
+@pytest.fixture
+def hang_ups_are_heard() -> Iterator[None]:
+    """Also where the tests were started with nohup(1)."""
+    if not hasattr(signal, "SIGHUP"):  # Windows
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

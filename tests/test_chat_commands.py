@@ -44,17 +44,6 @@ def chat_client(port: int, name: str, *arguments: object, **options: int) -> Pro
     )
 
 
-@pytest.fixture(autouse=True)
-def hang_ups_are_heard() -> Iterator[None]:
-    """Also where the tests were started with nohup(1)."""
-    if not hasattr(signal, "SIGHUP"):  # Windows
-        yield
-        return
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
     """In this process: for tests that are about the client."""
@@ -161,6 +150,7 @@ def test_people_chat_whisper_are_killed_and_are_told_of_the_end(
 
 
 @posix
+@pytest.mark.usefixtures("hang_ups_are_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_server_with_status_0_and_the_clients_are_told(
     number: signal.Signals,
@@ -214,6 +204,7 @@ def test_a_client_that_does_not_read_does_not_keep_the_server_from_ending(
 
 
 @posix
+@pytest.mark.usefixtures("hang_ups_are_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_client_with_status_0_and_the_others_hear_it(
     server: ChatServer, number: signal.Signals

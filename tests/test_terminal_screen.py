@@ -210,6 +210,17 @@ def test_a_paste_without_its_end_mark_ends(ann: Terminal, bob: LineClient) -> No
     assert ann.end("/quit\r") == 0
 
 
+def test_an_end_mark_that_comes_too_late_is_not_typed(
+    ann: Terminal, bob: LineClient
+) -> None:
+    ann.type("\x1b[200~half a paste")
+    ann.until("half a paste")  # after some seconds: it has ended without its mark
+    ann.type("\x1b[201~ and more\r")
+    assert bob.read_until("message")["content"] == "half a paste and more"
+    ann.type("\x1b[201~\x1b[200~whole\x1b[201~\x1b[201~\r")
+    assert bob.read_until("message")["content"] == "whole"
+
+
 def test_what_is_too_long_is_said_and_not_sent(ann: Terminal, bob: LineClient) -> None:
     ann.type("\x1b[200~" + "x" * 4001 + "\x1b[201~\r")
     ann.until("this is too long: 4001 characters, and 4000 is the most")
@@ -512,6 +523,7 @@ def test_ctrl_z_and_fg(server: ChatServer) -> None:
         assert not any("here" in row and "people" in row for row in shell.screen.rows())
 
 
+@pytest.mark.usefixtures("hang_ups_are_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal(ann: Terminal, server: ChatServer, number: signal.Signals) -> None:
     assert ann.end(number=number, limit=5) == 0 and ann.as_found()
