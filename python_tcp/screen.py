@@ -161,14 +161,17 @@ def _output(colours: bool) -> Output:
     return Vt100_Output(sys.stdout, size, default_color_depth=depth, enable_cpr=False)
 
 # %% ../nbs/35_screen.ipynb #938e8139
-_PASTE = 3.0  # seconds after its last byte
-
-
 def _keyboard() -> Input:
+    from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
     from prompt_toolkit.input.vt100 import Vt100Input
+    from prompt_toolkit.keys import Keys
+
+    ANSI_SEQUENCES["\x1b[201~"] = Keys.Ignore  # an end mark that comes too late
 
     class Keyboard(Vt100Input):
         """It does not wait for ever for the end of a paste."""
+
+        PASTE = 3.0  # seconds after the last byte
 
         def attach(self, ready: Callable[[], None]) -> Any:
             self._ready = ready
@@ -177,7 +180,7 @@ def _keyboard() -> Input:
         def read_keys(self) -> list[Any]:
             keys, self._last = super().read_keys(), time.monotonic()
             if self.vt100_parser._in_bracketed_paste:
-                asyncio.get_running_loop().call_later(_PASTE, self._end, self._last)
+                asyncio.get_running_loop().call_later(self.PASTE, self._end, self._last)
             return keys
 
         def _end(self, last: float) -> None:
@@ -241,8 +244,7 @@ class Screen:
         self.app, self.colours = app, colours
         self._lines: deque[Line] = deque(maxlen=self.KEPT)
         self._gap = 0  # empty rows above the application
-        self._size = app.output.get_size()
-        self._stale = False
+        self._size, self._stale = app.output.get_size(), False
         app.before_render.add_handler(self._settle)
 
     def begin(self) -> None:
