@@ -119,6 +119,7 @@ def test_nothing_is_read_for_those_who_have_gone(
         for number, person in enumerate(people):
             person.say("join", username=f"u{number}", since=0)
         assert reader.entered.wait(LIMIT)
+        wait_until(lambda: server.connections == len(people))
         for client in list(server._server.connections):
             server._server.close(client, "idle")
         wait_until(lambda: not server.connections)

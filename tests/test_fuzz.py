@@ -306,12 +306,21 @@ def without_paper(server: ChatServer) -> dict:
 
 def without_history(server: ChatServer) -> dict:
     with LineClient(server.port).join("ann") as ann:
-        on_the_loop(server, lambda: server._rooms.store.close())
+        reader = server._rooms.store._reader
+        on_the_loop(server, lambda: reader._there.close())
         error = answer(ann, line("history", id="h"))
         assert error["id"] == "h"
         ann.say("ping")
         assert ann.read() == {"type": "pong"}
         return error
+
+
+def whispers_in_vain(server: ChatServer) -> dict:
+    with LineClient(server.port).join("ann") as ann:
+        LineClient(server.port).join("bob").close()
+        ann.read_until("join", username="bob")
+        wait_until(lambda: server.connections == 1)
+        return answer(ann, line("whisper", to="bob", content="psst", id=1))
 
 
 def on_the_loop(server: ChatServer, action: Callable[[], object]) -> None:
@@ -445,6 +454,7 @@ ERRORS = {
     "rate_limited": ({"flood_burst": 1, "flood_rate": 0.1}, too_fast),
     "not_saved": ({HISTORY: True, "flood_burst": 0}, without_paper),
     "no_history": ({HISTORY: True}, without_history),
+    "not_delivered": ({"resume_window": 0.2}, whispers_in_vain),
 }
 GOODBYES = {
     "left": ({}, leaves),
