@@ -310,7 +310,8 @@ def open_rooms(path: str | Path, store: SQLiteStore, limits: Limits) -> Rooms:
         places.write_anew([])
         return Rooms(limits, store)
     rooms = Rooms(limits, store, places)
-    rooms.expect(places.read(), round(time.time(), 3))
+    here = places.read(2 * limits.connections)  # who was present, and who was awaited
+    rooms.expect(here, round(time.time(), 3))
     return rooms
 
 # %% ../nbs/23_chat_fanout.ipynb #5978b668

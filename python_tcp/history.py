@@ -13,12 +13,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from .datafile import Durability
 from .filereader import FileReader, ReaderThread
 from .filewriter import Batch, FileWriter, Outcome
 from .messages import Rule, StoreError, Told, fitting
 from .places import SavedPlace
-from .protocol import Message, MessageId
+from .protocol import Message, MessageId, forbidden_character
 
 # %% ../nbs/21_history.ipynb #c3734fd6
 _Id = tuple[str, MessageId, int | None, float]  # session, id, number, time
@@ -207,6 +209,23 @@ def _save_places(places: list[SavedPlace], db: sqlite3.Connection) -> None:
     ]
     db.executemany("INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?, ?)", rows)
 
+
+# As bytes, which need not be text. A name that is there twice has one key at most.
+_PLACES = """
+SELECT CAST(name AS BLOB), CAST(session AS BLOB), CAST(status AS BLOB), CAST(rooms AS BLOB)
+FROM places WHERE key = lower(name) ORDER BY key"""
+
+
+def _saved_place(row: tuple[bytes, ...]) -> SavedPlace | None:
+    """What a row says; None if it can't be from us."""
+    try:
+        name, session, status, rooms = (each.decode() for each in row)
+        whole = name, session, status, json.loads(rooms)
+        place = msgspec.convert(whole, SavedPlace)
+    except (ValueError, RecursionError, msgspec.ValidationError):
+        return None
+    return None if forbidden_character(status) else place
+
 # %% ../nbs/21_history.ipynb #9292c386
 class SavedPlaces:
     """The places of those who are here, in the file of a store: a `PlaceBook`."""
@@ -225,13 +244,15 @@ class SavedPlaces:
         self._store.change(lambda db: db.execute("DELETE FROM places"))
         self._store.change(partial(_save_places, places))
 
-    def read(self) -> list[SavedPlace]:
-        """Who was here when the last server ended. Raises `StoreError`."""
+    def read(self, most: int) -> list[SavedPlace]:
+        """Who was here when the last server ended, `most` of them at most. What no server
+        has written is forgotten. Raises `StoreError`.
+        """
         reader = FileReader(self._path)
         try:
-            sql = "SELECT name, session, status, rooms FROM places ORDER BY key"
-            rows = reader.query(sql)
+            rows = reader.query(_PLACES)
         finally:
             reader.close()
-        return [SavedPlace(name, session, status, json.loads(rooms))
-                for name, session, status, rooms in rows]  # fmt: skip
+        places = [each for each in map(_saved_place, rows) if each is not None][:most]
+        self.write_anew(places)
+        return places

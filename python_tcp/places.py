@@ -8,15 +8,15 @@ __all__ = ['farewell', 'RoomIndex', 'DepartedSessions', 'SavedPlace', 'PlaceBook
 # %% ../nbs/15_places.ipynb #w2pl0006
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 
 from .members import Delivery, Room, Session, User
 from .messages import Archive
 from .protocol import MAX_EVENT, MAX_LINE, History, Limits, MessageId
-from .protocol import RoomList, RoomSize, UserJoined, UserLeft, Welcome
-from .protocol import goodbye
+from .protocol import Name, RoomList, RoomName, RoomSize, Status
+from .protocol import UserJoined, UserLeft, Welcome, goodbye
 
 # %% ../nbs/15_places.ipynb #f3c2c34a
 def _welcome(user: User, room: Room, limits: Limits, epoch: str) -> Welcome:
@@ -79,7 +79,7 @@ class DepartedSessions:
 
     def __init__(self, most_bytes: int = 16_777_216) -> None:
         self._most_bytes, self._size = most_bytes, 0
-        self._packed: dict[str, tuple[bytes, float]] = {}  # by key; who left last is last
+        self._packed: dict[str, tuple[bytes, float]] = {}  # by key, oldest first
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -120,10 +120,10 @@ class DepartedSessions:
 class SavedPlace(NamedTuple):
     """What survives a restart of the server of somebody who is here."""
 
-    name: str
-    session: str  # its key: the token is nowhere written down
-    status: str
-    rooms: list[str]
+    name: Name
+    session: Annotated[str, msgspec.Meta(min_length=1)]  # its key, not the token
+    status: Status
+    rooms: list[RoomName]
 
 
 class PlaceBook(Protocol):
@@ -197,9 +197,10 @@ class Places:
     def keep(self, user: User, rooms: list[str]) -> None:
         """It was there before a restart."""
         for name in rooms:
-            room = self.rooms[name] = self.find(name)
+            room = self.find(name)
+            self.rooms[room.name] = room
             user.expect_in(room)
-            self.index.changed(name)
+            self.index.changed(room.name)
 
     def write_down(self, user: User) -> None:
         """Its place, as it is now."""
@@ -210,9 +211,7 @@ class Places:
         """What somebody has said who is not here, by the key of the session."""
         return self._departed.ids(session) or self._archive.store.ids(session)
 
-    def take_back(
-        self, users: Iterable[User], ids: dict[str, set[MessageId]]
-    ) -> None:
+    def take_back(self, users: Iterable[User], ids: dict[str, set[MessageId]]) -> None:
         """These ids, by session, were never said, and what is in the book nobody knows."""
         for session, those in ids.items():
             self._departed.forget(session, those)

@@ -254,3 +254,69 @@ def test_pages_that_strangers_ask_for_do_not_fill_the_memory() -> None:
     for number in range(1000):
         index.page(f"behind-{number}")
     assert len(index._pages) <= 100
+
+
+GARBAGE = {
+    "no JSON": ("x", "x", "k", "online", "[oops"),
+    "no list": ("x", "x", "k", "online", "null"),
+    "no names of rooms": ("x", "x", "k", "online", '[["a"], 1]'),
+    "a room that nobody can name": ("x", "x", "k", "online", '["a b"]'),
+    "nested": ("x", "x", "k", "online", "[" * 100_000),
+    "a name that nobody can have": ("a\n", "a\n", "k", "online", '["lobby"]'),
+    "a name that is no text": (b"\xff", b"\xff", "k", "online", '["lobby"]'),
+    "a name under another key": ("y", "x", "k", "online", '["lobby"]'),
+    "no session: nobody's token": ("x", "x", "", "online", '["lobby"]'),
+    "a status that no one can set": ("x", "x", "k", "\x1b[31m", '["lobby"]'),
+    "a status without end": ("x", "x", "k", "s" * 81, '["lobby"]'),
+}
+
+
+def insert_places(path: Path, rows: list[tuple]) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?)", rows)
+        db.commit()
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+def test_a_place_that_no_server_has_written_is_ignored(
+    tmp_path: Path, garbage: tuple
+) -> None:
+    file = tmp_path / "chat.db"
+    with ChatServer(data=file) as server, LineClient(server.port) as ann:
+        token = join(ann, "ann")["token"]
+        server.stop()
+    insert_places(file, [garbage])
+    with ChatServer(data=file) as server, LineClient(server.port) as ann:
+        ann.say("join", username="ann", room="lobby", token=token)
+        assert ann.read()["token"] == token
+        assert ann.read()["users"] == ["ann"]
+        join(ann, "ann", "dev")
+        assert [name for name, *_ in saved(file)] == ["ann"]
+
+
+def test_rooms_in_the_file_are_entered_once_in_small_letters(tmp_path: Path) -> None:
+    file, limits = tmp_path / "chat.db", Limits(resume_window=0.4)
+    with ChatServer(data=file):
+        pass
+    insert_places(file, [("x", "x", "k", "online", '["Lobby", "lobby", "lobby"]')])
+    with ChatServer(data=file, limits=limits) as server:
+        with LineClient(server.port) as bob:
+            join(bob, "bob")
+            assert bob.read_until("leave")["username"] == "x"
+            bob.say("rooms")
+            assert bob.read()["rooms"] == [{"room": "lobby", "users": 1}]
+
+
+def test_no_more_are_awaited_than_there_can_have_been(tmp_path: Path) -> None:
+    file, limits = tmp_path / "chat.db", Limits(connections=5)
+    with ChatServer(data=file):
+        pass
+    insert_places(
+        file, [(f"x{n:02}", f"x{n:02}", "k", "online", '["a"]') for n in range(30)]
+    )
+    with ChatServer(data=file, limits=limits) as server:
+        with LineClient(server.port) as bob:
+            join(bob, "bob", "a")
+            assert len(saved(file)) == 11
+            bob.say("users")
+            assert len(bob.read_until("users")["users"]) == 11
