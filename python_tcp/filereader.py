@@ -20,14 +20,12 @@ from .messages import Rule, StoreError, Told, fitting
 from .protocol import Message
 
 # %% ../nbs/20_filereader.ipynb #1a63292d
+_Call = Callable[[], object]
 _READ = """
 SELECT room, seq, username, content, timestamp FROM messages
 WHERE room = ? AND seq BETWEEN ? AND ? ORDER BY seq """
 
 # %% ../nbs/20_filereader.ipynb #7aafaad4
-_Call = Callable[[], object]
-
-
 class FileReader:
     """Looks things up in a data file: what is committed. Raises `StoreError`."""
 

@@ -20,11 +20,11 @@ from .protocol import MessageId, Ok, Welcome, encode
 class StoreError(Exception):
     """The store could not keep or find messages. The text says why, for people."""
 
-# %% ../nbs/14_messages.ipynb #05ba3db7
+# %% ../nbs/14_messages.ipynb #d25eb2ae
 Rule = Callable[[], list[Delivery]]
 Told = Callable[[list[Delivery]], object]
 
-
+# %% ../nbs/14_messages.ipynb #05ba3db7
 class MessageStore(Protocol):
     """What was said, by room. The numbers of a room have no gap, but need not begin at 1.
 

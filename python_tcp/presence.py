@@ -47,10 +47,10 @@ class PresenceBatch:
             for event in self._events[first:]:
                 yield Delivery(to, event)
 
-# %% ../nbs/24_presence.ipynb #49cf5471
+# %% ../nbs/24_presence.ipynb #89acae60
 _PRESENCE = (UserJoined, UserLeft)
 
-
+# %% ../nbs/24_presence.ipynb #49cf5471
 class PresenceCollector:
     """Lets deliveries pass to `send`. Who comes to a room with many members, or leaves it,
     is told to them a moment later, all at once. Nothing about the room overtakes that.
