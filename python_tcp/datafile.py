@@ -54,20 +54,37 @@ def check_file(path: Path) -> None:
     if version not in range(1, FILE_VERSION + 1):
         wanted = f"and this program reads version {FILE_VERSION}"
         raise StoreFileError(f"it has version {version} of the tables, {wanted}")
-    _check_content(path)
+    _check_content(path, version)
+
+# %% ../nbs/18_datafile.ipynb #ee9759f7
+_COLUMNS = {  # by table, with the version of the file that has them first
+    "messages": (2, "n, room, seq, username, content, timestamp"),
+    "ids": (2, "n, session, id, seq, timestamp"),
+    "forgotten": (2, "n, room, seq"),
+    "log": (2, "epoch, inode, boot, floor, gone"),
+    "places": (3, "key, name, session, status, rooms"),
+}
+
+
+def _check_tables(db: sqlite3.Connection, version: int) -> None:
+    """Raises `sqlite3.Error` where a table or a column is missing. Reads no row."""
+    for table, (first, columns) in _COLUMNS.items():
+        if version >= first:
+            db.execute(f"SELECT {columns} FROM {table} LIMIT 0")
 
 # %% ../nbs/18_datafile.ipynb #e866c30e
 def _uri(path: Path, mode: str) -> str:
     return f"file:{quote_from_bytes(os.fsencode(path))}?mode={mode}"
 
 
-def _check_content(path: Path) -> None:
+def _check_content(path: Path, version: int) -> None:
     """Have SQLite look through the file for damage, without changing it."""
     mode = "ro" if Path(f"{path}-wal").exists() else "ro&immutable=1"
     try:
         db = sqlite3.connect(_uri(path, mode), uri=True)
         try:
             found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            _check_tables(db, version)
             if found == "ok" and not db.execute("SELECT epoch FROM log").fetchone():
                 found = "the epoch is missing"
         finally:

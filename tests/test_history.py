@@ -518,6 +518,12 @@ FOREIGN = {
     "a few bytes flipped": (lambda path: flip(path, 0.5, 8), "damaged"),
     "the last page flipped": (lambda path: flip(path, 0.999), "damaged"),
     "without its tables": (lambda path: change(path, "DROP TABLE log"), "damaged"),
+    "without places": (lambda path: change(path, "DROP TABLE places"), "damaged"),
+    "without forgotten": (lambda path: change(path, "DROP TABLE forgotten"), "damaged"),
+    "another column": (
+        lambda path: change(path, "ALTER TABLE ids RENAME COLUMN seq TO number"),
+        "damaged",
+    ),
     "without an epoch": (lambda path: change(path, "DELETE FROM log"), "damaged"),
     "a folder": (Path.mkdir, "directory"),
 }
