@@ -309,8 +309,10 @@ class SessionTable:
         return [user for user, hold in self.held.items() if hold.until <= now]
 
     def remove(self, user: User) -> None:
-        """Free the name."""
-        self.users.pop(user.client, None) if user.present else self.release(user)
+        """Free the name. One who was back in some rooms alone may still be held."""
+        if user.present:
+            self.users.pop(user.client, None)
+        self.release(user)
         del self.by_name[user.name.lower()]
 
     def forget(self, ids: dict[str, set[MessageId]]) -> None:
