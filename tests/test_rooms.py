@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from python_tcp.members import Session, session_key
+from python_tcp.members import Session, User, session_key
 from python_tcp.messages import PAGE_BYTES, MemoryStore, MessageStore, StoreError
 from python_tcp.messages import fitting
 from python_tcp.places import DepartedSessions, SavedPlace
@@ -1505,6 +1505,25 @@ def test_marks_say_how_far_a_commit_reaches_in_whatever_order_they_come() -> Non
     assert len(uncommitted(rooms)) == 1
 
 
+def test_who_came_back_to_some_rooms_and_leaves_the_chat_is_written_down_no_more() -> (
+    None
+):
+    """Its hold went on: when that ended, the place was written over that of the next one with this name."""
+    paper = Paper()
+    chat = Chat(paper, resume_window=8)
+    chat.rooms = Rooms(Limits(resume_window=8), paper, paper)
+    token = chat.join(ANN, "Ann", "a")
+    chat(ANN, Join("Ann", "b"))
+    chat.rooms.lost(ANN, chat.now)
+    chat(BOB, Join("Ann", "a", token=token))
+    chat(BOB, Leave())
+    assert chat.rooms.expires_at is None
+    new = chat.join(CY, "Ann", "c")
+    chat.rooms.expire(chat.now + 20)
+    chat.commit()
+    assert paper.places == {"ann": SavedPlace("Ann", session_key(new), "online", ["c"])}
+
+
 # --- all of it at random, against a plain model ------------------------------------------------------------------
 
 CLIENTS = st.integers(1, 5)
@@ -1674,6 +1693,7 @@ class Plain:
     def knows(self, token: str | None) -> bool:
         """Is it that of somebody who is here or absent, or has an id to be remembered?"""
         around = [*self.tokens.values(), *(a.token for a in self.absent)]
+        around += [each for each, _ in self.unsaid]  # they had an id then
         return token is not None and (token in around or bool(self.ids.get(token)))
 
     def lose(self, client: int, now: float) -> None:
@@ -1950,6 +1970,7 @@ class ChatMachine(RuleBasedStateMachine):
         self.store, self.plain, self.now, self.step = Paper(True), Plain(), 1024.0, 0
         self.start()
         self.tokens = ["nobody-has-this-token"]
+        self.owners: dict[tuple[str, str], None] = {}  # tokens and names, last is last
         self.heard: dict[
             tuple[int, str], int
         ] = {}  # the last number that each client has heard live in each room
@@ -2070,6 +2091,8 @@ class ChatMachine(RuleBasedStateMachine):
                     case Welcome(room=room, seq=seq, token=token, username=username):
                         self.heard[client, room], self.called[client] = seq, username
                         self.tokens = [*self.tokens[-5:], token]
+                        self.owners.pop((token, username), None)
+                        self.owners[token, username] = None
                     case UserLeft(room=room, username=username) if (
                         self.called[client] == username
                     ):
@@ -2239,16 +2262,48 @@ class ChatMachine(RuleBasedStateMachine):
             self.tick.gone.add(client)
         self.then(then)
 
-    @rule(which=st.integers(0, 5), room=ROOMS, since=st.none() | st.just(0), client=CLIENTS, same=st.booleans(), then=THEN)  # fmt: skip
-    def come_back(self, which: int, room: str, since: int | None, client: int, same: bool, then: str) -> None:  # fmt: skip
-        """With a name that is held, and its token, into a room where a place is kept or into another."""
-        held = [user for user in self.rooms._members.held if not user.present]
-        if not held or self.store.is_unreadable:
+    def absent(self) -> list[User]:
+        """Those whose name is held, as the server knows them."""
+        return [user for user in self.rooms._members.held if not user.present]
+
+    @precondition(lambda self: self.owners and not self.store.is_unreadable)
+    @rule(which=st.integers(0, 3), room=ROOMS, since=st.none() | st.just(0), same=st.integers(0, 3), name=st.none() | NAMES, again=st.booleans(), then=THEN)  # fmt: skip
+    def come_back(self, which: int, room: str, since: int | None, same: int, name: str | None, again: bool, then: str) -> None:  # fmt: skip
+        """With a token and mostly with its name, over a new connection: after a break, a restart or a farewell, or as a second one. Mostly into
+        a room where a place is kept. Some say their last words with an id once more."""
+        here = [*self.rooms.users, *self.plain.names, *self.gone()]
+        free = [client for client in range(1, 6) if client not in here]
+        if not free:
             return
-        user = held[which % len(held)]
-        if same and user.away:
+        keys = {user.session.key: user for user in self.absent()}
+        owners = [each for each in self.owners if session_key(each[0]) in keys]
+        owners = owners or list(self.owners)[-4:]
+        token, known_as = owners[which % len(owners)]
+        user = keys.get(session_key(token))
+        if same and user is not None and user.away:
             room = next(iter(user.away))
-        self.do(client, Join(user.name, room, since, user.session.token), then)
+        ids = list(self.plain.ids[token])
+        if same:
+            name = None
+        join = Join(name or known_as, room, since, token)
+        self.do(free[0], join, "go on" if again and ids else then)
+        if again and ids:
+            self.do(free[0], SendMessage(f"text {self.step}", id=ids[-1]), then)
+
+    @rule(client=MOSTLY_MEMBERS, which=st.integers(0, 3), id=IDS, then=THEN)
+    def whisper_to_who_is_absent(self, client: int, which: int, id: MessageId | None, then: str) -> None:  # fmt: skip
+        if absent := self.absent():
+            name = absent[which % len(absent)].name
+            self.do(client, Whisper(name, f"text {self.step}", id), then)
+
+    @rule(client=MOSTLY_MEMBERS, id=st.sampled_from([0, 1, "0"]), then=THEN)
+    def last_words(self, client: int, id: MessageId, then: str) -> None:
+        """Said and gone, before it is known whether that was saved."""
+        joined = [each for each in self.rooms.users if each not in self.gone()]
+        if joined:
+            client = joined[client % len(joined)]
+            self.do(client, SendMessage(f"text {self.step}", None, id), "go on")
+            self.do(client, Leave(), then)
 
     @precondition(lambda self: self.rooms.expires_at is not None)
     @rule(late=st.integers(0, 8), then=THEN)
@@ -2278,11 +2333,14 @@ class ChatMachine(RuleBasedStateMachine):
             st.integers(self.store.torn[room], len(self.plain.said[room]))
         )
 
-    @rule(sure=st.integers(0, 2))
-    def start_a_new_server(self, sure: int) -> None:
-        """With the same store: who was here may come back."""
+    @rule(sure=st.integers(0, 1), client=MOSTLY_MEMBERS, last=st.sampled_from(
+          [None, Leave(), Leave("a"), SetStatus("away"), Whisper("ann", "psst", 1)]))  # fmt: skip
+    def start_a_new_server(self, sure: int, client: int, last: Command | None) -> None:  # fmt: skip
+        """With the same store: who was here may come back. What was done last is known to the new one."""
         if sure or self.store.is_unreadable:
             return
+        if last is not None:
+            self.do(client, last, "later")
         while not self.quiet or self.store.changes:  # all is written down at the end
             self.then("commit")
         self.plain.restart(self.now)
@@ -2310,8 +2368,24 @@ class ChatMachine(RuleBasedStateMachine):
         for name, room in rooms.rooms.items():
             people = [(user.name, user.status) for user in room.everybody]
             assert sorted(people) == sorted(plain.people(name))
-        for user in rooms.users.values():
+        known = [user for user in rooms.by_name.values() if user.session.token]
+        for user in known:  # of the others nobody has seen the token since the restart
             assert user.session.ids == plain.ids[user.session.token]
+        sessions = {user.session.key: user.session for user in rooms.by_name.values()}
+        for user in rooms.by_name.values():
+            assert user.session is sessions[user.session.key], "a token has one session"
+        places = {
+            user.name: (
+                user.session.key,
+                user.status,
+                sorted([*user.rooms, *user.away]),
+            )
+            for user in rooms.by_name.values()
+        }
+        assert places == self.expected_places()
+        if not self.store.changes:  # after a failure they wait for the next commit
+            written = {each.name: each[1:] for each in self.store.places.values()}
+            assert written == places
         names = [*plain.names.values(), *(absent.name for absent in plain.absent)]
         assert sorted(rooms.by_name) == sorted(name.lower() for name in names)
         held = {user.name: hold.until for user, hold in rooms._members.held.items()}
@@ -2321,6 +2395,18 @@ class ChatMachine(RuleBasedStateMachine):
         count = Counter(each.content for room in plain.said.values() for each in room)
         for id, token in self.said_in_order.items():
             assert count[id] <= 1 and (count[id] or id in self.unconfirmed[token])
+
+    def expected_places(self) -> dict[str, tuple[str, str, list[str]]]:
+        """The session, the status and the rooms of everybody who is here or awaited."""
+        plain, places = self.plain, {}
+        for client, name in plain.names.items():
+            rooms = sorted(plain.where[client] + plain.away_of(client))
+            key = session_key(plain.tokens[client])
+            places[name] = key, plain.statuses[client], rooms
+        for each in plain.absent:
+            key = session_key(each.token)
+            places[each.name] = key, each.status, sorted(each.rooms)
+        return places
 
     def teardown(self) -> None:
         """All go, and nothing is left of them but their ids."""
@@ -2341,7 +2427,7 @@ class ChatMachine(RuleBasedStateMachine):
 
 TestAnyConversation = ChatMachine.TestCase
 TestAnyConversation.settings = settings(
-    max_examples=250,
+    max_examples=200,
     stateful_step_count=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
