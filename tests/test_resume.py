@@ -283,6 +283,8 @@ clients = [ChatClient(f"c{number}", timeout=30) for number in range(first, first
 for number, client in enumerate(clients, first):
     client.set_event_callback(lambda event, number=number: note(number, event))
     assert client.connect("127.0.0.1", port) and client.join(f"room{number // 50}"), client.error
+for client in clients:  # each has heard of the last one who came
+    assert client.wait_until(lambda: len(client.users) == 50, 30), len(client.users)
 print("ready", flush=True)
 assert sys.stdin.readline()  # all have come
 down.set()
