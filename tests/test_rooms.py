@@ -1524,6 +1524,16 @@ def test_who_came_back_to_some_rooms_and_leaves_the_chat_is_written_down_no_more
     assert paper.places == {"ann": SavedPlace("Ann", session_key(new), "online", ["c"])}
 
 
+def test_the_id_of_a_whisper_is_known_after_a_restart() -> None:
+    paper = Paper()
+    chat = Chat(paper)
+    token = chat.join(ANN, "Ann")
+    chat(ANN, Whisper("Ann", "note to myself", 7))
+    again = Chat(paper)
+    again.join(ANN, "Ann", token=token)
+    assert again(ANN, Whisper("Ann", "note to myself", 7)) == {ANN: [Ok(7)]}
+
+
 # --- all of it at random, against a plain model ------------------------------------------------------------------
 
 CLIENTS = st.integers(1, 5)
