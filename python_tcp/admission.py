@@ -212,7 +212,7 @@ class Turns:
         self._loop, self._handle = loop, handle
         self._quiet: deque[ChatConnection] = deque()
         self._loud: deque[ChatConnection] = deque()
-        self._is_due = False
+        self._is_due = self._are_running = False
         self._tick = self._end = 0.0  # of that time, in this tick
 
     def put_off(self, connection: ChatConnection, commands: Commands) -> None:
@@ -222,7 +222,9 @@ class Turns:
         self._take()
 
     def are_over(self) -> bool:
-        """Is the time of this tick over?"""
+        """Is the time of this tick over, or do others wait who came before?"""
+        if self._is_due and not self._are_running:
+            return True
         if self._tick != self._loop.now:
             self._tick, self._end = self._loop.now, perf_counter() + self.SECONDS
         return perf_counter() > self._end
@@ -235,14 +237,18 @@ class Turns:
     def _run(self) -> None:
         """At least one has its turn, however late it is in the tick."""
         self._is_due, self._tick, had_one = False, 0.0, False
-        for those in (self._quiet, self._loud):
-            turns = len(those)
-            while turns and not (had_one and self.are_over()):
-                turns, had_one = turns - 1, True
-                connection = those.popleft()
-                if not connection.ended:
-                    self._handle(connection, connection.take_up())
-        self._take()
+        self._are_running = True
+        try:
+            for those in (self._quiet, self._loud):
+                turns = len(those)
+                while turns and not (had_one and self.are_over()):
+                    turns, had_one = turns - 1, True
+                    connection = those.popleft()
+                    if not connection.ended:
+                        self._handle(connection, connection.take_up())
+        finally:
+            self._are_running = False
+            self._take()
 
 # %% ../nbs/25_admission.ipynb #737c62f5
 class AbsenceTimer:

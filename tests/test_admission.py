@@ -152,6 +152,33 @@ def test_each_tick_has_its_time_and_at_least_one_turn(server: Server) -> None:
         assert order == list(range(count))
 
 
+def test_who_comes_later_does_not_overtake_who_was_put_off(server: Server) -> None:
+    """A join over a new connection was carried out before that of the lost one."""
+    turns = Turns(server.loop, lambda each, commands: None)
+    turns.SECONDS = 60.0
+    assert not turns.are_over()
+    turns.put_off(connect(server, 1), [])
+    assert turns.are_over()
+    server.loop.tick()
+    assert not turns.are_over()
+
+
+def test_a_turn_that_fails_takes_no_other_ones(server: Server) -> None:
+    order = []
+
+    def handle(connection: ChatConnection, commands: object) -> None:
+        order.append(connection.client)
+        assert connection.client > 1
+
+    turns = Turns(server.loop, handle)
+    turns.SECONDS = 60.0
+    for client in (1, 2):
+        turns.put_off(connect(server, client), [])
+    server.loop.tick()
+    server.loop.tick()
+    assert order == [1, 2] and not turns.are_over()
+
+
 def test_who_has_gone_meanwhile_has_no_turn(server: Server) -> None:
     order = []
     turns = Turns(server.loop, lambda each, commands: order.append(each.client))
