@@ -801,9 +801,15 @@ def test_no_text_that_steers_a_terminal_ever_leaves_the_server(
     ],
 )
 def test_what_people_need_to_write_their_language_arrives_as_it_was_sent(
-    patient: tuple[LineClient, LineClient], content: str
+    content: str,
 ) -> None:
-    events = all_that_is_heard(patient, "message", "content", content)
+    with (
+        ChatServer() as server,
+        LineClient(server.port).join("speaker") as speaker,
+        LineClient(server.port).join("listener") as listener,
+    ):
+        both = speaker, listener
+        events = all_that_is_heard(both, "message", "content", content)
     said = [event["content"] for event in events if event["type"] == "message"]
     assert said == [content, content]
 
