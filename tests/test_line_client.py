@@ -6,6 +6,7 @@ from io import StringIO
 
 import pytest
 from helpers import LineClient
+from waiting import wait_until
 
 from python_tcp.chat_client import ChatClient
 from python_tcp.chat_server import ChatServer
@@ -63,6 +64,7 @@ def test_the_plain_client_waits_for_a_name_that_a_lost_connection_holds(
     with ChatServer(limits=Limits(resume_window=2)) as server:
         with LineClient(server.port).join("ann"):
             pass
+        wait_until(lambda: not server.connections)
         typed("hello")
         assert run_chat_client(server.host, server.port, "ann") == 0
     lines = capsys.readouterr().out.splitlines()

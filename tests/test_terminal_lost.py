@@ -145,6 +145,7 @@ def test_a_name_that_a_lost_connection_holds_is_waited_for() -> None:
     with ChatServer(limits=Limits(resume_window=4)) as server:
         with LineClient(server.port).join("ann"):
             pass
+        wait_until(lambda: not server.connections)
         with chat(server.port, "ann") as ann:
             ann.until("kept for its owner")
             ann.until("Trying again in")
@@ -158,6 +159,7 @@ def test_who_waits_for_a_name_may_leave() -> None:
     with ChatServer() as server:
         with LineClient(server.port).join("ann"):
             pass
+        wait_until(lambda: not server.connections)
         with chat(server.port, "ann") as ann:
             ann.until("Trying again in")
             assert ann.end("\x03") == 0 and ann.as_found()
