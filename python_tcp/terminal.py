@@ -73,8 +73,8 @@ class Login:
     MOST_EVENTS = 1000  # on their way to the main thread
     STUCK = 5.0  # seconds: for so long an event waits for its place
 
-    def __init__(self, app: "TerminalApp", name: str) -> None:
-        self._app = app
+    def __init__(self, app: Any, name: str) -> None:
+        self._app: TerminalApp = app  # which is defined further down
         self.client = ChatClient(name)
         self.chat = ChatController(self.client, self._do)
         self._given_up = self._leaving = self._counting = False
