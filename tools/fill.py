@@ -8,6 +8,7 @@
 import re
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -32,6 +33,7 @@ TERM = re.compile(
 )
 
 
+@cache
 def head(path: Path) -> tuple[str, str]:
     """A notebook's title and lead."""
     title, _, lead = (
@@ -121,6 +123,7 @@ def said(forms: list[str]) -> str:
     return rf"(?<!\w)(?:{'|'.join(words)})(?:e?s)?(?!\w)"
 
 
+@cache
 def prose(path: Path) -> str:
     cells = nbformat.read(path, as_version=4).cells
     return "\n\n".join(
