@@ -158,6 +158,15 @@ def hands() -> Iterator[Hands]:
     hands.loop.close()
 
 
+def runs_out_once_in_ten_seconds(hands: Hands, timeouts: list) -> None:
+    hands.clock.now += 9
+    hands.ticks()
+    assert not timeouts
+    hands.clock.now += 1
+    hands.ticks()
+    assert timeouts == [1]
+
+
 def test_an_idle_timer_runs_out_once_when_it_is_not_reset_in_time(hands):
     timeouts = []
     timer = IdleTimer(hands.loop, 10, lambda: timeouts.append(hands.clock.now))
@@ -183,12 +192,7 @@ def test_an_idle_timer_that_is_stopped_keeps_quiet_until_it_is_started_again(han
     hands.ticks()
     assert not timeouts
     timer.start()
-    hands.clock.now += 9
-    hands.ticks()
-    assert not timeouts
-    hands.clock.now += 1
-    hands.ticks()
-    assert timeouts == [1]
+    runs_out_once_in_ten_seconds(hands, timeouts)
 
 
 def test_an_idle_timer_stopped_and_started_counts_from_the_second_start(hands):
@@ -199,12 +203,7 @@ def test_an_idle_timer_stopped_and_started_counts_from_the_second_start(hands):
     hands.ticks()
     timer.stop()
     timer.start()
-    hands.clock.now += 9
-    hands.ticks()
-    assert not timeouts
-    hands.clock.now += 1
-    hands.ticks()
-    assert timeouts == [1]
+    runs_out_once_in_ten_seconds(hands, timeouts)
 
 
 def test_an_idle_timer_that_is_closed_never_runs_out(hands):

@@ -749,12 +749,17 @@ def test_a_ghost_is_replaced_and_nobody_hears_of_it(chat: Chat) -> None:
     assert chat.rooms.lost(CY, NOW) == [], "it is another's name now"
 
 
-def test_rooms_that_are_not_entered_again_are_left_in_the_end(chat: Chat) -> None:
+def cy_comes_back_to_one_of_two_rooms(chat: Chat) -> None:
+    """Over a new connection, 4. Bob is in the other room, dev."""
     token = chat.join(CY, "Cy")
     chat(CY, Join("Cy", "dev"))
     chat(BOB, Join("Bob", "dev"))
     chat.rooms.lost(CY, NOW)
     chat.join(4, "Cy", token=token)
+
+
+def test_rooms_that_are_not_entered_again_are_left_in_the_end(chat: Chat) -> None:
+    cy_comes_back_to_one_of_two_rooms(chat)
     assert chat.error(4, SendMessage("x", "dev")).code == "not_joined"
     left = UserLeft("dev", "Cy", NOW + 60)
     assert heard(chat.rooms.expire(NOW + 60)) == {BOB: [left]}
@@ -762,11 +767,7 @@ def test_rooms_that_are_not_entered_again_are_left_in_the_end(chat: Chat) -> Non
 
 
 def test_a_room_may_be_left_before_it_is_entered_again(chat: Chat) -> None:
-    token = chat.join(CY, "Cy")
-    chat(CY, Join("Cy", "dev"))
-    chat(BOB, Join("Bob", "dev"))
-    chat.rooms.lost(CY, NOW)
-    chat.join(4, "Cy", token=token)
+    cy_comes_back_to_one_of_two_rooms(chat)
     left = UserLeft("dev", "Cy", NOW)
     assert chat(4, Leave("dev")) == {4: [left], BOB: [left]}
 
