@@ -25,7 +25,11 @@ setup(
     package_data={cfg["lib_path"]: ["py.typed"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split()},
+    extras_require={
+        name.removesuffix("_requirements"): packages.split()
+        for name, packages in cfg.items()
+        if name.endswith("_requirements")
+    },
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         # Lets nbdev's documentation turn `EventDrivenTCPServer` into a link.
