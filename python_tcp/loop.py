@@ -110,10 +110,8 @@ class Waker:
 
     def drain(self) -> None:
         """Take the byte out again; look at the work after this, and none is missed."""
-        try:
+        with suppress(BlockingIOError):
             self.sock.recv(64)
-        except BlockingIOError:
-            pass
         self._awake = False
 
     def close(self) -> None:
@@ -182,6 +180,7 @@ class EventLoop:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.now = clock()  # the time of this tick, in seconds of `clock`
+        self.on_tick: Callable[[float], object] = lambda seconds: None  # after each
         self._clock = clock
         self._selector = selectors.DefaultSelector()
         self._keys: dict[int, SelectorKey] = {}  # what is watched, by descriptor
@@ -237,11 +236,13 @@ class EventLoop:
             _run_all(hooks)
         flushes, self._flushes = self._flushes, []
         _run_all(flushes)
+        self.on_tick(self._clock() - self._woke)
 
     def _poll(self, longest: float | None) -> None:
         """Serve the sockets that are ready; of a crowd, wait a moment for the rest."""
         ready = self._selector.select(longest)
         self._serve(ready)
+        self._woke = self.now  # before those who are waited for
         if (count := len(ready)) == 1 and ready[0][0].fileobj is self._calls.sock:
             return  # a call from another thread says nothing about a crowd
         if count < self._expected:
@@ -262,8 +263,7 @@ class EventLoop:
         end = self.now + self.PATIENCE
         while len(served) < self._expected and (left := end - self._clock()) > 0:
             ready = self._selector.select(left)
-            late = [each for each in ready if each[0].fd not in served]
-            if not late:
+            if not (late := [each for each in ready if each[0].fd not in served]):
                 break
             self._serve(late)
             served.update(key.fd for key, _ in late)

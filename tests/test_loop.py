@@ -641,3 +641,14 @@ def test_a_keepalive_that_is_closed_does_nothing_more(world, when):
     line.alive.close()
     line.alive.close()
     assert line.at(100, 1000) == before
+
+
+def test_a_loop_tells_how_long_a_tick_took_without_the_waiting_before_it():
+    with_time = Clock()
+    loop, took = EventLoop(clock=with_time), []
+    loop.on_tick = took.append
+    loop.call_later(0, partial(setattr, with_time, "now", 1000.25))
+    loop.tick()
+    loop.tick(longest=0.05)  # waits, and does nothing
+    loop.close()
+    assert took == [0.25, 0.0]
