@@ -10,9 +10,10 @@ __all__ = ['PROTOCOL_VERSION', 'DEFAULT_PORT', 'MAX_LINE', 'MAX_EVENT', 'MAX_PAG
            'Goodbye', 'goodbye', 'Limits']
 
 # %% ../nbs/11_commands.ipynb #8dfd4b95
-from typing import Annotated
+from typing import Annotated, Self
 
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
 # %% ../nbs/11_commands.ipynb #cc152030
 PROTOCOL_VERSION = 1
@@ -320,3 +321,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     history_bytes: _NotNegative = 67_108_864  # of all rooms, in memory
     history_days: _Seconds = 0.0  # kept in a file; 0: for ever
     data_bytes: _NotNegative = 1_073_741_824  # of the file: the oldest go; 0: no limit
+
+    def take_over(self, other: Self) -> None:
+        """Become like another one: all that share this one go by that from now on."""
+        for name in self.__struct_fields__:
+            force_setattr(self, name, getattr(other, name))
