@@ -44,6 +44,10 @@ class PendingWrite:
         for stream in self.apart.values():  # hardly anybody
             stream.send(data)
 
+    def total(self) -> int:
+        """Bytes for all who get it."""
+        return self.size * (len(self.streams) + len(self.apart))
+
     def set_apart(self, number: int) -> None:
         """Queue all of it for this stream now, and what is added as soon as it comes."""
         stream = self.streams.pop(number, None)
@@ -74,6 +78,7 @@ class Broadcaster:
         self._writes: dict[int, PendingWrite] = {}  # by the identity of `to`
         self._pending: dict[int, PendingWrite] = {}  # by receiver: each has one at most
         self._everybody: Receivers | None = None  # the keys of `streams`
+        self.bytes_sent = 0
 
     def receivers(
         self, to: Iterable[int] | None, exclude: Collection[int], keep: bool
@@ -124,6 +129,7 @@ class Broadcaster:
         del self._writes[id(write.to)]
         for number in itertools.chain(write.streams, write.apart):
             del self._pending[number]
+        self.bytes_sent += write.total()
         write.queue()
 
     def _write_all(self) -> None:
@@ -131,6 +137,7 @@ class Broadcaster:
         self._writes.clear()
         self._pending.clear()
         for write in writes:
+            self.bytes_sent += write.total()
             write.write()
 
 # %% ../nbs/08_broadcaster.ipynb #650ed45a
@@ -207,6 +214,7 @@ class ClientTable:
         self._idle_timers: dict[int, IdleTimer] = {}
         self._ids = itertools.count(1)  # none is given twice
         self._waiting: set[int] = set()  # those that must read before we do
+        self._received = self._sent = 0  # bytes; what was broadcast is not among them
         self._thread: ServerThread
         self.broadcaster: Broadcaster
         self.mailbox: Mailbox
@@ -248,6 +256,7 @@ class ClientTable:
 
     def _data(self, stream: Stream, data: bytes) -> None:
         server, number = self._server, stream.connection_id
+        self._received += len(data)
         if self._idle_timeout is not None:
             self._idle_timers[number].reset()
         server.on_data(number, data)
@@ -255,6 +264,16 @@ class ClientTable:
             reply = server.message_handler(number, data)
             if reply:
                 self.answer(number, reply)
+
+    def send(self, stream: Stream, data: bytes) -> bool:
+        """Queue this for one client, after what was broadcast to it."""
+        self.broadcaster.settle(stream.connection_id)
+        self._sent += len(data)
+        return stream.send(data)
+
+    def traffic(self) -> tuple[int, int]:
+        """Bytes that were received, and bytes that were queued to be sent, ever."""
+        return self._received, self._sent + self.broadcaster.bytes_sent
 
     def answer(self, number: int, data: bytes) -> None:
         """Send; and if the client has not read what it was sent before, read no more of
@@ -277,6 +296,7 @@ class ClientTable:
     def _last_words(self, number: int, reason: str) -> bytes | None:
         words = self._server.farewell(number, reason)
         self.broadcaster.settle(number)
+        self._sent += len(words or b"")
         return words
 
     def _ended(self, stream: Stream) -> None:

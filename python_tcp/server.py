@@ -224,7 +224,7 @@ class EventDrivenTCPServer:
             self, max_connections, idle_timeout, buffer_size=buffer_size,
             max_output=max_output, output_timeout=output_timeout,
         )  # fmt: skip
-        self.connections = clients.connections
+        self.connections, self.traffic = clients.connections, clients.traffic
         self._thread = ServerThread(
             type(self).__name__, host, port, backlog, accepted=clients.accepted,
             close_all=clients.close_all, has_room=clients.has_room, opened=self._opened,
@@ -313,8 +313,7 @@ class EventDrivenTCPServer:
             call = partial(self.send, connection_id, data)
             post = self._clients.mailbox.post
             return post(connection_id, len(data), stream.queued, call)
-        self._clients.broadcaster.settle(connection_id)
-        return stream.send(data)
+        return self._clients.send(stream, data)
 
     def broadcast(
         self, data: bytes,

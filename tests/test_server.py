@@ -1428,3 +1428,31 @@ def test_1000_connections_that_trickle_and_never_join_are_gone_by_the_deadline_a
         assert server.users == ["ann"]
         user.say("ping")
         assert user.read()["type"] == "pong"
+
+
+def test_it_counts_the_bytes_of_its_clients_by_what_they_really_get(started):
+    server = EventDrivenTCPServer()
+    server.on_data = lambda number, data: None
+    server.farewell = lambda number, reason: b"goodbye"
+    started(server)
+    clients = [dial(server.port) for _ in range(3)]
+    wait_until(lambda: len(server.connections) == 3)
+    numbers = list(server.connections)
+
+    def speak() -> None:
+        server.broadcast(b"to all ")
+        server.send(numbers[0], b"alone ")  # between two broadcasts: set apart
+        server.broadcast(b"again ")
+        server.broadcast(b"x" * 300_000, to=tuple(numbers[1:]))
+
+    clients[0].sendall(b"12345")
+    server.loop.call_threadsafe(speak)
+    server.send(numbers[2], b"from another thread")
+    wait_until(lambda: server.traffic() == (5, 3 * 13 + 6 + 600_000 + 19))
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    got = [len(read_all(client)) for client in clients]
+    stopping.join(LIMIT)
+    assert server.traffic() == (5, sum(got))
+    for client in clients:
+        client.close()
