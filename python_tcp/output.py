@@ -120,7 +120,13 @@ class IdleTimer:
 class Transport(Protocol):
     """What a stream needs of a socket. Each may raise as a non-blocking socket does."""
 
-    def recv(self, size: int, /) -> bytes: ...
+    @property
+    def crossed(self) -> bool:
+        """Does reading wait for room to write, or writing for something to read?"""
+
+    def recv(self, size: int, /) -> bytes:
+        """What has come, about `size` bytes. None is left that the kernel can't show."""
+
     def send(self, data: bytes | memoryview, /) -> int: ...
     def interest(self, wanted: int) -> int:
         """What to watch the socket for, where the stream wants to read or write."""
@@ -135,6 +141,7 @@ class PlainTransport:
     """A socket as it is. `recv` and `send` are its own, so they cost no extra call."""
 
     __slots__ = ("_sock", "recv", "send")
+    crossed = False
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -243,23 +250,26 @@ class Output:
         """After a write that was not the usual one: look at what is left."""
         was_blocked, self.blocked = self.blocked, self.buffer.size > 0
         self._must_settle = False
-        if self.blocked != was_blocked:
-            self._stalled.start() if self.blocked else self._stalled.stop()
         if self._finishing and not self.blocked:
             self._finish_our_half()
-        elif self._refusing and not self._finishing and not self.overflowed:
+        if self.blocked != was_blocked:
+            self._stalled.start() if self.blocked else self._stalled.stop()
+        if self._refusing and not self._finishing and not self.overflowed:
             self.buffer.truncate()  # a part of it may be sent; the rest is never read
             self.overflowed = True
-        elif self.blocked == was_blocked:
+        elif self.blocked == was_blocked and not self.all_sent:
             return
         self._changed()
 
     def _finish_our_half(self) -> None:
-        self._finishing, self.all_sent = False, True
         try:
             self._transport.shutdown()
+        except BlockingIOError:  # it has last words of its own, and no room for them
+            self.blocked = True
+            return
         except OSError:  # the peer is gone already; reading will tell
             pass
+        self._finishing, self.all_sent = False, True
 
     def _make_room(self, most: int) -> bool:
         """Write before the end of the tick. May more than `most` bytes wait now?"""

@@ -136,11 +136,13 @@ class _Input:
 
     def watch(self) -> None:
         """Tell the loop what we want to know now."""
-        if self._stream is not None:
-            wanted = 0 if self._paused or self.finished else EVENT_READ
-            wanted |= EVENT_WRITE if self._output.blocked else 0
-            events, stream = self._transport.interest(wanted), self._stream
+        if (stream := self._stream) is not None:
+            events = self._transport.interest(self._wanted())
             stream.loop.watch(stream.sock, events, self._ready)
+
+    def _wanted(self) -> int:
+        wanted = 0 if self._paused or self.finished else EVENT_READ
+        return wanted | (EVENT_WRITE if self._output.blocked else 0)
 
     def close(self) -> None:
         """Watch no more, and let go of the stream."""
@@ -149,8 +151,12 @@ class _Input:
             self._stream, self._on_data = None, _ignore
 
     def _ready(self, events: int) -> None:
+        if crossed := self._transport.crossed:  # it may be what the other one waits for
+            events = self._wanted()
         if events & EVENT_WRITE:
             self._output.write_on()
+            if crossed or self._transport.crossed:
+                self.watch()
         if not events & EVENT_READ or (stream := self._stream) is None:
             return
         try:
@@ -159,6 +165,8 @@ class _Input:
             return self.watch()  # a transport may want something else
         except OSError as error:
             return stream.abort(f"connection lost: {error.strerror}")
+        if crossed:
+            self.watch()
         if not data:
             self.finished = True
             self.watch()
