@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# All tests run beside each other, a worker for each processor. A few are quicker without.
+WORKERS := -n logical --maxprocesses 4 --dist worksteal
 BOOK := settings.ini _quarto.yml $(wildcard nbs/_quarto.yml nbs/*.css nbs/*.ipynb nbs/images/* python_tcp/*.py tools/*.py)
 
-.PHONY: help run test book site bench figures export readme clean
+.PHONY: help run test quick book site bench figures export readme clean
 
 help:
 	@echo "make run     serve the book on http://127.0.0.1:8080 and a chat on 127.0.0.1:8000"
 	@echo "make test    run all tests; make test ARGS='-k framing' for some"
+	@echo "make quick   run the tests that take less than a second, in half a minute"
 	@echo "make book    open the notebooks in JupyterLab"
 	@echo "make site    build the tutorial site into _docs/"
 	@echo "make bench   measure the chat; ARGS='--help' lists what can be measured"
@@ -20,7 +23,10 @@ run: _docs/index.html
 	@exec $(BIN)/python tools/run.py $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),$(WORKERS))
+
+quick: $(READY)
+	$(BIN)/python -m pytest $(WORKERS) -m 'not slow and not alone' $(ARGS)
 
 book: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=nbs

@@ -5,11 +5,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from turns import Turns, only_one
 
 ROOT = Path(__file__).resolve().parent.parent
 MADE_BY_TOOLS = shutil.ignore_patterns(
@@ -30,6 +33,51 @@ MADE_BY_TOOLS = shutil.ignore_patterns(
 settings.register_profile("no clock", deadline=None)  # a slow machine is no bug
 settings.load_profile("no clock")
 
+# --- several workers (`pytest -n 2`): what they share is a folder --------------------------------
+
+SHARED = pytest.StashKey[Path]()
+TURNS = pytest.StashKey[Turns]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        config.stash[SHARED] = Path(config.workerinput["shared"])
+        config.stash[TURNS] = turns = Turns(config.stash[SHARED])
+        config.add_cleanup(turns.close)
+    else:
+        folder = tempfile.TemporaryDirectory(prefix="python_tcp-tests-")
+        config.stash[SHARED] = Path(folder.name)
+        config.add_cleanup(folder.cleanup)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    node.workerinput["shared"] = str(node.config.stash[SHARED])
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Workers begin with what takes long, so that they end together; what is alone comes last."""
+    if TURNS in config.stash:
+        items.sort(
+            key=lambda item: (
+                item.get_closest_marker("alone") is not None,
+                item.get_closest_marker("slow") is None,
+            )
+        )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    if TURNS not in item.config.stash:
+        return (yield)
+    with item.config.stash[TURNS].turn(item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+# --- fixtures ------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
@@ -49,9 +97,20 @@ def hang_ups_are_heard() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of a site built where there is no Quarto, and what the build complained of."""
-    folder = tmp_path_factory.mktemp("site")
+def build(request: pytest.FixtureRequest) -> tuple[Path, str]:
+    """The folder of a site built where there is no Quarto, and what the build complained of.
+
+    All workers look at the same one.
+    """
+    shared = request.config.stash[SHARED]
+    folder, complaints = shared / "site", shared / "complaints"
+    with only_one(shared):
+        if not complaints.exists():
+            complaints.write_text(built_into(folder), encoding="utf-8")
+    return folder, complaints.read_text(encoding="utf-8")
+
+
+def built_into(folder: Path) -> str:
     path = os.pathsep.join(
         part
         for part in os.environ["PATH"].split(os.pathsep)
@@ -63,7 +122,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    return folder, done.stderr
+    return done.stderr
