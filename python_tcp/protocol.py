@@ -277,37 +277,42 @@ def other_protocol(first: bytes) -> str | None:
     return None if found is None else found.lastgroup
 
 
+def _is_blank(frame: bytes | FrameTooLong) -> bool:
+    return isinstance(frame, bytes) and frame.isspace()
+
+
 def _too_long(frame: FrameTooLong) -> Error:
     return Error("too_long", f"a line may have {frame.limit} bytes")
 
 # %% ../nbs/12_protocol.ipynb #e0b6a9b8
 class JSONLines:
     """The `Dialect` of this protocol: each line is one JSON object. Blank lines are ignored,
-    and a byte order mark before the first one.
+    and a byte order mark before the first one that is not blank.
     """
 
-    __slots__ = ("_framer", "_begun")  # a server has many of them
+    __slots__ = ("_framer", "_first")  # a server has many of them
     FEW = 16  # lines: more are decoded one by one, when somebody looks at them
 
     def __init__(self, limit: int = MAX_LINE) -> None:
-        self._framer, self._begun = LineFramer(limit), False
+        self._framer = LineFramer(limit)
+        self._first: bytes | None = b""  # how the first line begins, until it is there
 
     def receive(self, data: bytes) -> Iterable[Command | Error]:
         frames = self._framer.feed(data)
-        if not self._begun:
-            first = frames[0] if frames else data
-            if isinstance(first, bytes):
-                if (name := other_protocol(first)) is not None:
-                    return [Error("wrong_protocol", name)]
-                if frames:
-                    frames[0] = first.removeprefix(b"\xef\xbb\xbf")
-            self._begun = bool(frames)
+        if self._first is not None:
+            self._first = (self._first + data).lstrip()[:16]
+            if (name := other_protocol(self._first)) is not None:
+                return [Error("wrong_protocol", name)]
+        lines = [each for each in frames if each and not _is_blank(each)]
+        if self._first is not None and lines:
+            self._first = None
+            if isinstance(first := lines[0], bytes):
+                lines[0] = first.removeprefix(b"\xef\xbb\xbf")
         decoded = (
-            _too_long(frame) if isinstance(frame, FrameTooLong) else decode(frame)
-            for frame in frames
-            if isinstance(frame, FrameTooLong) or (frame and not frame.isspace())
+            _too_long(line) if isinstance(line, FrameTooLong) else decode(line)
+            for line in lines
         )
-        return decoded if len(frames) > self.FEW else list(decoded)
+        return decoded if len(lines) > self.FEW else list(decoded)
 
     encode = staticmethod(encode)
 

@@ -27,6 +27,7 @@ each_transcript = pytest.mark.parametrize(
 OPERATIONAL = {
     "not_saved",
     "no_history",
+    "server_error",
     "server_full",
     "slow_consumer",
     "server_closing",

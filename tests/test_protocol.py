@@ -796,3 +796,39 @@ def test_each_other_protocol_is_answered_as_its_programs_expect() -> None:
         b"SSH-"
     )  # RFC 4253, section 4.2: other lines first
     assert all(OTHERS[name].endswith(b"\r\n") for name in ("http", "smtp", "ssh"))
+
+
+BLANK = [b"\r\n", b"\n \t\n", b" ", b"\r\n" * 5000]
+GREETINGS = {"http": b"POST / HTTP/1.1\r\n", "tls": b"\x16\x03\x01\2\0", "ssh": b"SSH-2.0-x\r\n", "smtp": b"EHLO me\r\n"}  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [1, 3, 100_000])
+@pytest.mark.parametrize("blank", BLANK, ids=["crlf", "blanks", "space", "many"])
+@pytest.mark.parametrize("name", GREETINGS)
+def test_another_protocol_is_known_after_blank_lines_and_in_pieces(
+    name: str, blank: bytes, step: int
+) -> None:
+    """RFC 9112, section 2.2: an empty line may stand before a request."""
+    dialect, data = JSONLines(), blank + GREETINGS[name]
+    parts = [data[start : start + step] for start in range(0, len(data), step)]
+    heard = next(filter(None, (list(dialect.receive(part)) for part in parts)))
+    assert heard == [Error("wrong_protocol", name)]
+
+
+def test_only_the_first_words_tell_another_protocol() -> None:
+    """A chunk may begin anywhere in a line, and a later line may be anything."""
+    said, dialect = b'{"type":"message","content":"GET / HTTP/1.1"}\n', JSONLines()
+    place = said.index(b"GET")
+    heard = [dialect.receive(part) for part in (said[:place], said[place:])]
+    assert heard == [[], [SendMessage("GET / HTTP/1.1")]]
+    assert [each.code for each in dialect.receive(b"EHLO me\n")] == ["bad_json"]
+
+
+@pytest.mark.parametrize("blank", [b"", *BLANK[:2]])
+def test_a_mark_may_stand_before_the_first_line_that_is_not_blank(blank: bytes) -> None:
+    said = b'{"type":"message","content":"hi"}\n'
+    assert JSONLines().receive(blank + b"\xef\xbb\xbf" + said) == [SendMessage("hi")]
+    dialect = JSONLines()
+    assert dialect.receive(said) == [SendMessage("hi")]
+    [error] = dialect.receive(b"\xef\xbb\xbf" + said)
+    assert error.code == "bad_json", "only there"
