@@ -6,11 +6,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from python_tcp.admission import Budgets, Turns, network_of
+from python_tcp.admission import Budgets, network_of
 from python_tcp.chat_fanout import ChatConnection
 from python_tcp.delivery import TokenBucket
 from python_tcp.loop import EventLoop
 from python_tcp.protocol import JSONLines, Limits
+from python_tcp.turns import Turns
 
 
 class Server:

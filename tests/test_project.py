@@ -29,10 +29,19 @@ FLOORS = [
     ["delivery", "datafile", "filewriter", "filereader", "history", "proxy", "trace"],
     ["output", "stream", "acceptor", "broadcaster", "server", "client"],
     ["room_views", "chat_session", "chat_view", "chat_controller"],
-    ["chat_fanout", "presence", "admission", "chat_server"],
+    ["chat_fanout", "presence", "admission", "turns", "chat_server"],
     ["chat_link", "reconnector", "chat_client"],
     ["screen", "console", "terminal", "line_client"],
     ["chat_app", "demo"],
+    [
+        "lab_peer",
+        "lab",
+        "lab_program",
+        "lab_echo",
+        "lab_frames",
+        "lab_report",
+        "lab_app",
+    ],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
 NO_NETWORK = [
