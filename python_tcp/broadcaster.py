@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 from .acceptor import Address, ServerThread
 from .loop import Callback, EventLoop
-from .output import IdleTimer, WriteBuffer
-from .stream import Stream, StreamState
+from .output import IdleTimer, Layer, Transport, WriteBuffer
+from .stream import Layers, Stream, StreamState
 
 # %% ../nbs/08_broadcaster.ipynb #b1a60f46
 log = logging.getLogger("python_tcp.broadcaster")
@@ -153,6 +153,7 @@ class ServerCallbacks(Protocol):
     def on_data(self, connection_id: int, data: bytes) -> None: ...
     def on_eof(self, connection_id: int) -> None: ...
     def on_disconnect(self, connection_id: int) -> None: ...
+    def on_dropped(self, address: Address, reason: str) -> None: ...
     def farewell(self, connection_id: int, reason: str) -> bytes | None: ...
     def send(self, connection_id: int, data: bytes) -> bool: ...
 
@@ -200,9 +201,11 @@ class ClientTable:
         server: ServerCallbacks,
         max_connections: int | None,
         idle_timeout: float | None,
+        layers: Iterable[Layer] = (),
         **stream_options: Any,
     ) -> None:
         self._server = server
+        self._layers = Layers(layers, self.admit, self._dropped)
         self._options = stream_options | {  # made once: each bound method has 64 bytes
             "on_data": self._data, "on_end": self._ended, "on_closed": self._closed,
             "on_eof": self._eof, "on_drain": self._drained,
@@ -222,27 +225,37 @@ class ClientTable:
     def open(self, thread: ServerThread) -> None:
         """Be ready for the clients that `thread` accepts."""
         self._thread = thread
+        self._layers.open(thread.loop)
         self.broadcaster = Broadcaster(thread.loop, self.connections)
         most = self._options.get("max_output", 1_048_576)
         self.mailbox = Mailbox(thread.loop, most)
 
     def has_room(self) -> bool:
-        """Is there room for one more? Whoever only waits for its peer's end gives way."""
+        """Is there room for one more? Who waits for its peer's end, or in a layer, goes."""
         most = self._max_connections
-        if most is None or len(self._streams) < most:
+        if most is None or len(self._streams) + len(self._layers) < most:
             return True
         for stream in self._closing.values():
             if stream.stream_state is StreamState.LINGERING:
                 stream.abort("no room")
                 return True
+        if self._layers.give_way():
+            return True
         if self._closing:  # they will have sent their last words in a moment
             self._thread.loop.call_later(self.MOMENT, self._thread.resume_accepting)
         return False
 
     def accepted(self, sock: socket.socket, address: Address) -> None:
+        self._layers.accepted(sock, address)
+
+    def admit(
+        self, sock: socket.socket, address: Address, transport: Transport | None = None
+    ) -> None:
+        """It has passed all layers, and is a client."""
         loop, number = self._thread.loop, next(self._ids)
-        farewell = partial(self._last_words, number)
-        stream = Stream(loop, sock, address, number, farewell=farewell, **self._options)
+        how: dict[str, Any] = {"farewell": partial(self._last_words, number)}
+        how |= {"transport": transport} | self._options
+        stream = Stream(loop, sock, address, number, **how)
         self._streams[number] = self.connections[number] = stream
         self.broadcaster.changed()
         if self._idle_timeout is not None:
@@ -250,6 +263,10 @@ class ClientTable:
             self._idle_timers[number] = timer
             timer.start()
         stream.tell(self._connected)
+
+    def _dropped(self, address: Address, reason: str) -> None:
+        self._server.on_dropped(address, reason)
+        self._thread.resume_accepting()
 
     def _connected(self, stream: Stream) -> None:
         self._server.on_connect(stream.connection_id, stream.remote_address)
@@ -322,6 +339,7 @@ class ClientTable:
     def close_all(self, timeout: float) -> None:
         """Tell everybody; what is queued has `timeout` seconds to be sent."""
         self._thread.loop.call_later(timeout, self._abort_all)
+        self._layers.close()
         for stream in list(self._streams.values()):
             stream.finish("server_closing")
         if not self._streams:

@@ -21,6 +21,7 @@ from .broadcaster import ClientTable, Handler
 from .core import DEFAULT_BACKLOG, DEFAULT_BUFFER_SIZE, LOCALHOST
 from .core import SocketState, TCPConnection
 from .loop import FAILURES, EventLoop, as_bytes
+from .output import Layer
 
 # %% ../nbs/09_server.ipynb #f423e0b3
 _all_ = ["Handler"]
@@ -83,9 +84,7 @@ class ThreadConnection(TCPConnection):
             self.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close it, but not with input unread: that would be a RST, and a RST can destroy
-        what the peer was sent before.
-        """
+        """Close it, but not with input unread: a RST can destroy what the peer was sent."""
         end = time.monotonic() + self.LINGER
         with suppress(OSError):  # reset, or nothing came for so long
             self.sock.shutdown(socket.SHUT_WR)
@@ -208,7 +207,7 @@ class EventDrivenTCPServer:
     Callbacks are assigned or overridden. They run on the loop's thread, and must not wait.
     Limits: `max_connections`, `max_output` bytes that wait for one client,
     `output_timeout` seconds in which nothing could be sent to it, `idle_timeout` seconds
-    without a word from it. None: no limit.
+    without a word from it. None: no limit. New connections pass the `layers` first.
     """
 
     def __init__(
@@ -216,12 +215,13 @@ class EventDrivenTCPServer:
         backlog: int = DEFAULT_BACKLOG, buffer_size: int = DEFAULT_BUFFER_SIZE, *,
         max_connections: int | None = None, max_output: int = 1_048_576,
         output_timeout: float = 10.0, idle_timeout: float | None = None,
+        layers: Iterable[Layer] = (),
     ) -> None:  # fmt: skip
         self.host, self.port = host, port  # port 0: from `start` on, the real one
         self.loop: EventLoop  # from `start` on
         self.message_handler: Handler | None = None
         self._clients = clients = ClientTable(
-            self, max_connections, idle_timeout, buffer_size=buffer_size,
+            self, max_connections, idle_timeout, layers, buffer_size=buffer_size,
             max_output=max_output, output_timeout=output_timeout,
         )  # fmt: skip
         self.connections, self.traffic = clients.connections, clients.traffic
@@ -245,6 +245,9 @@ class EventDrivenTCPServer:
 
     def on_disconnect(self, connection_id: int) -> None:
         """A client has gone: `connections[connection_id].close_reason` says why."""
+
+    def on_dropped(self, address: Address, reason: str) -> None:
+        """A connection ended in a layer: it was never a client."""
 
     def farewell(self, connection_id: int, reason: str) -> bytes | None:
         """The last bytes for a connection that ends, in the protocol's language."""
