@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from turns import Turns, only_one
+from workers import Turns, only_one
 
 ROOT = Path(__file__).resolve().parent.parent
 MADE_BY_TOOLS = shutil.ignore_patterns(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from turns import Turns, flock, only_one
+from workers import Turns, flock, only_one
 from waiting import LIMIT, wait_until
 
 TESTS = Path(__file__).parent
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.skipif(flock is None, reason="no flock here")
 
 
 @pytest.fixture
-def workers(tmp_path: Path) -> Iterator[list[Turns]]:
+def three(tmp_path: Path) -> Iterator[list[Turns]]:
     """Three that share a folder."""
     with ExitStack() as stack:
-        workers = [Turns(tmp_path) for _ in range(3)]
-        for worker in workers:
+        three = [Turns(tmp_path) for _ in range(3)]
+        for worker in three:
             stack.callback(worker.close)
-        yield workers
+        yield three
 
 
 class At:
@@ -44,21 +44,21 @@ class At:
         self._thread.join(LIMIT)
 
 
-def test_ordinary_tests_run_beside_each_other(workers: list[Turns]) -> None:
-    them = [At(worker) for worker in workers]
+def test_ordinary_tests_run_beside_each_other(three: list[Turns]) -> None:
+    them = [At(worker) for worker in three]
     wait_until(lambda: all(each.busy for each in them))
     for each in them:
         each.finish()
 
 
 def test_one_that_is_alone_waits_for_the_others_and_they_wait_for_it(
-    workers: list[Turns],
+    three: list[Turns],
 ) -> None:
-    first = At(workers[0])
+    first = At(three[0])
     wait_until(lambda: first.busy)
-    alone = At(workers[1], alone=True)
-    wait_until(lambda: is_locked(workers[1]._door))
-    late = At(workers[2])
+    alone = At(three[1], alone=True)
+    wait_until(lambda: is_locked(three[1]._door))
+    late = At(three[2])
     assert not alone.busy and not late.busy
     first.finish()
     wait_until(lambda: alone.busy)
@@ -75,11 +75,11 @@ def is_locked(file: object) -> bool:
     return done.returncode != 0
 
 
-def test_a_test_that_fails_gives_its_turn_back(workers: list[Turns]) -> None:
+def test_a_test_that_fails_gives_its_turn_back(three: list[Turns]) -> None:
     for alone in (True, False):
-        with pytest.raises(ZeroDivisionError), workers[0].turn(alone):
+        with pytest.raises(ZeroDivisionError), three[0].turn(alone):
             1 / 0
-    with workers[1].turn(alone=True):
+    with three[1].turn(alone=True):
         pass
 
 
@@ -135,7 +135,7 @@ def test_slow():
 def test_a_run_with_two_workers_keeps_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("conftest.py", "turns.py"):
+    for name in ("conftest.py", "workers.py"):
         (tmp_path / name).write_bytes((TESTS / name).read_bytes())
     (tmp_path / "pytest.ini").write_bytes(b"[pytest]\nmarkers =\n    slow\n    alone\n")
     (tmp_path / "test_it.py").write_text(SUITE)
