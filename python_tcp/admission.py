@@ -209,6 +209,7 @@ def end_reason(stream: Stream) -> str:
     """Why it has ended. The log hears of it, if it is news."""
     reason, address = stream.close_reason or "", str(stream.remote_address[0])
     if reason not in _NO_NEWS:
-        fields = {"event": "lost", "address": address, "reason": reason}
+        fields: dict[str, object] = {"event": "lost", "connection": stream.connection_id}
+        fields |= {"address": address, "reason": reason}
         log.info("lost %s: %s", address, reason, extra={"fields": fields})
     return reason

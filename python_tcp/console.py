@@ -8,109 +8,172 @@ __all__ = ['log', 'LOG_FORMATS', 'LogWriter', 'memory_bound', 'available_memory'
 # %% ../nbs/37_console.ipynb #dffc561b
 import json
 import logging
-import math
 import os
 import queue
 import sys
 import threading
 import time
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
+from .admission import network_of
 from .chat_server import ChatServer
+from .delivery import TokenBucket
 from .protocol import MAX_LINE, Event, Limits, Message, UserLeft, Welcome
-from .text import sanitize
+from .text import LONGEST_TEXT, sanitize
 
 # %% ../nbs/37_console.ipynb #12172ad6
 log = logging.getLogger("python_tcp.console")
 
 # %% ../nbs/37_console.ipynb #3d6d791e
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What a record says to programs, beside its text."""
+    fields: dict[str, Any] = getattr(record, "fields", {})
+    return fields
+
+
 class _LineFormatter(logging.Formatter):
-    """A line for people."""
+    """A line for people. If a text has more lines than one, the others are indented: what
+    stands at the beginning of a line is ours.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-        level = record.levelname.lower() + ": "
-        text = sanitize(record.getMessage())
-        return f"{when} {level if record.levelno > logging.INFO else ''}{text}"
+        level = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
+        text = sanitize(record.getMessage()).replace("\n", "\n    ")
+        number = _fields(record).get("connection")
+        where = "" if number is None else f" (connection {number})"
+        return f"{when} {level}{text}{where}"
 
 
 class _JSONFormatter(logging.Formatter):
     """A line for programs: one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        level, text = record.levelname.lower(), record.getMessage()
+        level, text = record.levelname.lower(), record.getMessage()[:LONGEST_TEXT]
         fields = {"time": round(record.created, 3), "level": level, "message": text}
-        return json.dumps(fields | getattr(record, "fields", {}))
+        return json.dumps(fields | _fields(record))
 
 
 LOG_FORMATS = {"line": _LineFormatter, "json": _JSONFormatter}
 
+# %% ../nbs/37_console.ipynb #fdbea69c
+def _template(record: logging.LogRecord) -> str:
+    """Its text, before names and numbers were put into it."""
+    return str(getattr(record, "template", record.msg))
+
+
+def _kind_of_event(record: logging.LogRecord) -> Hashable:
+    return record.levelno, _fields(record).get("event", _template(record))
+
+
+def _kind_and_network(record: logging.LogRecord) -> Hashable:
+    address = str(_fields(record).get("address", ""))
+    return _kind_of_event(record), network_of(address)
+
 # %% ../nbs/37_console.ipynb #fa35eb65
-class _Repeats:
-    """Passes records on, `MOST` of a kind in `SECONDS`, and says how many more there were."""
+class _Kind:
+    """Records of one kind: `most` are passed on, and then one in `seconds`."""
 
-    MOST, SECONDS = 50, 10.0
-    KINDS = 1000  # so many are remembered
-
-    def __init__(self) -> None:
-        self._counts: dict[tuple[Any, ...], int] = {}  # by kind; the oldest comes first
-        self._since: dict[tuple[Any, ...], float] = {}
-        self._last: dict[tuple[Any, ...], logging.LogRecord] = {}
+    def __init__(self, most: int, seconds: float, now: float) -> None:
+        self._most, self._rate = most, 1 / seconds
+        self._bucket = TokenBucket(most, now)
+        self._more, self._since = 0, now  # counted, and since when
+        self._last: logging.LogRecord | None = None  # of those
+        self.last_at = now  # when the last one came
 
     def passed(self, record: logging.LogRecord, now: float) -> list[logging.LogRecord]:
-        """What is to be written now; `now` is in seconds of any clock."""
-        fields = getattr(record, "fields", {})
-        address = fields.get("address")
-        what = fields["event"] if address else record.getMessage()
-        kind = (record.levelno, what, address)
-        out = self._ended(now)
-        if kind not in self._counts:
-            self._counts[kind], self._since[kind] = 0, now
-        self._counts[kind] += 1
-        self._last[kind] = record
-        return [*out, record] if self._counts[kind] <= self.MOST else out
+        """What is to be written now: the record, or how many there were, or nothing."""
+        self.last_at = now
+        may = self._bucket.wait(self._most, self._rate, now) == 0
+        if may and not self._more:
+            return [record]
+        if not self._more:
+            self._since = now
+        self._more += 1
+        self._last = logging.makeLogRecord(
+            {**record.__dict__, "msg": record.getMessage(), "args": None}
+            | {"exc_info": None, "template": _template(record)}  # or its frames stay alive
+        )
+        return self.rest() if may else []
 
     def rest(self) -> list[logging.LogRecord]:
         """What was counted and not said yet."""
-        return self._ended(math.inf)
+        if self._last is None:
+            return []
+        seconds, last = self.last_at - self._since, self._last.__dict__
+        text = f"{self._more} times more in {seconds:.0f} s: {self._last.msg}"
+        self._more, self._last = 0, None
+        return [logging.makeLogRecord(last | {"msg": text})]
 
-    def _ended(self, now: float) -> list[logging.LogRecord]:
-        said = []
-        while self._since:
-            kind, since = next(iter(self._since.items()))
-            if since + self.SECONDS > now and len(self._since) < self.KINDS:
+# %% ../nbs/37_console.ipynb #36f7da3c
+class _Repeats:
+    """Passes records on: of each kind `most`, and then one in `seconds`."""
+
+    KINDS = 1000  # so many are remembered
+
+    def __init__(
+        self, kind_of: Callable[[logging.LogRecord], Hashable], most: int, seconds: float
+    ) -> None:
+        self._kind_of, self._most, self._seconds = kind_of, most, seconds
+        self._kinds: dict[Hashable, _Kind] = {}  # who was heard of last comes last
+
+    def passed(self, record: logging.LogRecord, now: float) -> list[logging.LogRecord]:
+        """What is to be written now; `now` is in seconds of any clock."""
+        out, key = self._forget(now), self._kind_of(record)
+        kind = self._kinds.pop(key, None) or _Kind(self._most, self._seconds, now)
+        self._kinds[key] = kind
+        return out + kind.passed(record, now)
+
+    def rest(self) -> list[logging.LogRecord]:
+        """What was counted and not said yet, of all kinds."""
+        return [each for kind in self._kinds.values() for each in kind.rest()]
+
+    def _forget(self, now: float) -> list[logging.LogRecord]:
+        """Of the kinds that were quiet for long, only what is left to say."""
+        out: list[logging.LogRecord] = []
+        while self._kinds:
+            key, oldest = next(iter(self._kinds.items()))
+            full = oldest.last_at + self._most * self._seconds <= now  # its bucket
+            if not full and len(self._kinds) < self.KINDS:
                 break
-            del self._since[kind]
-            more, last = self._counts.pop(kind) - self.MOST, self._last.pop(kind)
-            if more > 0:
-                text = f"{more} times more in {self.SECONDS:.0f} s: {last.getMessage()}"
-                fields = last.__dict__ | {"msg": text, "args": None}
-                said.append(logging.makeLogRecord(fields))
-        return said
+            out += self._kinds.pop(key).rest()
+        return out
 
 # %% ../nbs/37_console.ipynb #74e4b2c7
 class _DroppingHandler(QueueHandler):
-    """Puts records into its queue, but never more than `MOST`."""
+    """Puts records into its queue: not too many of a kind, and never more than `MOST`."""
 
     MOST = 1000
 
     def __init__(self, waiting: "queue.Queue[Any]") -> None:
         super().__init__(waiting)
-        self._waiting, self._repeats = waiting, _Repeats()
+        self._waiting = waiting
+        self._of_network = _Repeats(_kind_and_network, 50, 2.0)
+        self._of_all = _Repeats(_kind_of_event, 500, 0.5)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._put(self._of_network.passed(record, time.monotonic()))
+        except Exception:  # as in logging: a record with the wrong arguments, for example
+            self.handleError(record)
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        self._put(self._repeats.passed(record, time.monotonic()))
+        if self._waiting.qsize() < self.MOST:  # lines are lost, not people
+            super().enqueue(record)
 
     def finish(self) -> None:
         """Nothing more will come."""
-        self._put(self._repeats.rest())
+        self._put(self._of_network.rest())
+        for record in self._of_all.rest():
+            super().emit(record)
 
     def _put(self, records: list[logging.LogRecord]) -> None:
         for record in records:
-            if self._waiting.qsize() < self.MOST:  # lines are lost, not people
-                super().enqueue(record)
+            for each in self._of_all.passed(record, time.monotonic()):
+                super().emit(each)
 
 
 class _Output(logging.StreamHandler[Any]):
@@ -186,12 +249,14 @@ def available_memory() -> int | None:
 class ServerConsole:
     """What `chat_server` tells: who comes and goes, and figures when Enter is pressed."""
 
+    NOWHERE = None, "unknown"
+
     def __init__(self, server: ChatServer) -> None:
         self.messages = 0
         self._server = server
         self._since = time.monotonic()
         self._last: Event | None = None
-        self._addresses: dict[str, str] = {}  # of those who are here, by name
+        self._here: dict[str, tuple[int | None, str]] = {}  # by name: number, address
         server.on_event = self.happened
 
     def started(self, host: str, port: int) -> None:
@@ -219,18 +284,18 @@ class ServerConsole:
             case Message():
                 self.messages += 1
             case Welcome(username=who, room=room):
-                self._addresses[who] = self._server.address_of(who) or "unknown"
+                self._here[who] = self._server.connection_of(who) or self.NOWHERE
                 self._note("joined", event="join", username=who, room=room)
             case UserLeft(username=who, room=room) if event != self._last:
                 self._last = event  # those who stay get an event of their own
                 self._note("left", event="leave", username=who, room=room)
 
     def _note(self, what: str, *, event: str, username: str, room: str) -> None:
-        address = self._addresses.get(username, "unknown")
-        if event == "leave" and self._server.address_of(username) is None:
-            self._addresses.pop(username, None)
-        text = f"{username} {what} {room}, from {address}"
-        _tell(text, event=event, username=username, room=room, address=address)
+        number, address = self._here.get(username, self.NOWHERE)
+        if event == "leave" and self._server.connection_of(username) is None:
+            self._here.pop(username, None)
+        text, who = f"{username} {what} {room}, from {address}", {"username": username}
+        _tell(text, event=event, **who, room=room, address=address, connection=number)
 
     def figures(self) -> dict[str, int]:
         """How much there is."""
