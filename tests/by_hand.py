@@ -28,6 +28,7 @@ class HandLoop:
         self.now = 1000.0
         self.timers: list[HandTimer] = []
         self.hooks: list[Callable[[], object]] = []
+        self.flushes: list[Callable[[], object]] = []
         self.calls: list[Callable[[], object]] = []
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> HandTimer:
@@ -36,6 +37,9 @@ class HandLoop:
 
     def at_end_of_tick(self, hook: Callable[[], object]) -> None:
         self.hooks.append(hook)
+
+    def flush_later(self, flush: Callable[[], object]) -> None:
+        self.flushes.append(flush)
 
     def call_threadsafe(self, callback: Callable[[], object]) -> None:
         self.calls.append(callback)
@@ -53,6 +57,9 @@ class HandLoop:
                 timer.callback()
         while self.hooks:
             self.hooks.pop(0)()
+        flushes, self.flushes = self.flushes, []
+        for flush in flushes:
+            flush()
 
 
 class HandStream:

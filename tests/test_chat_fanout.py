@@ -5,15 +5,17 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from by_hand import Chat, HandServer, LateStore
 from waiting import LIMIT, wait_until
 
-from python_tcp.chat_fanout import ChatConnection, EventSender, HistoryCleaner
+from python_tcp.chat_fanout import ChatConnection, EventSender
 from python_tcp.chat_server import ChatServer
-from python_tcp.history import SQLiteStore
+from python_tcp.filewriter import CommitDelay
+from python_tcp.history import HistoryCleaner, SQLiteStore
 from python_tcp.members import Delivery
 from python_tcp.messages import StoreError
 from python_tcp.protocol import Command, Error, Event, GetHistory, Goodbye, History
@@ -171,6 +173,7 @@ def test_however_late_and_however_often_it_fails_everybody_hears_the_same(
                 chat.store.complete("oops" if rng.random() < 0.3 else None)
             case 4:
                 chat.loop.tick()
+                chat.loop.tick(0.1)  # a crowd is not waited for any longer
                 if number > 60 and not chat.store.waiting:
                     break
     kept = [(each.seq, each.content) for each in chat.store.messages]
@@ -209,6 +212,54 @@ def test_a_failing_store_is_logged_once_and_its_recovery_too(
         "history: disk full", "history: it works again",
     ]  # fmt: skip
     assert {record.name for record in caplog.records} == {"python_tcp.chat_server"}
+
+
+def test_two_halves_of_a_crowd_become_one(late: Chat) -> None:
+    """Who has just been told answers soon: their answers and what was held meanwhile share a commit."""
+    first = [SendMessage(f"{number}") for number in range(10)]
+    late(ANN, *first)
+    late(BOB, *first)  # while that commit is under way
+    late.store.complete()
+    late.loop.tick()
+    assert late.store.waiting == [], "it waits for Ann's answers"
+    late(ANN, *first[:9])
+    assert late.store.waiting == []
+    late(ANN, first[9])
+    [(messages, _)] = late.store.waiting
+    assert messages == 30
+    settle(late)
+
+
+def test_and_a_crowd_that_goes_is_not_waited_for_long(late: Chat) -> None:
+    late(ANN, *[SendMessage(f"{number}") for number in range(10)])
+    late(BOB, SendMessage("the last one", id=1))
+    late.store.complete()
+    late.loop.tick()
+    assert late.store.waiting == []
+    late.loop.tick(CommitDelay.SECONDS * 1.1)
+    assert len(late.store.waiting) == 1
+    settle(late)
+    assert texts(late.hear()[ANN])[-1] == "the last one"
+
+
+def test_two_who_talk_do_not_wait_for_each_other(late: Chat) -> None:
+    late(ANN, SendMessage("one", id=1))
+    late.store.complete()
+    late.loop.tick()
+    late(BOB, SendMessage("two", id=1))
+    assert len(late.store.waiting) == 1
+    settle(late)
+
+
+def test_how_long_commits_take_is_told_and_why_one_failed(late: Chat) -> None:
+    told: list[tuple[float, StoreError | None]] = []
+    late.queue.on_commit = lambda seconds, error: told.append((seconds, error))
+    for error in (None, "disk full"):
+        late(ANN, SendMessage("x"))
+        late.store.complete(error)
+    settle(late)
+    assert [str(error) for _, error in told[:2]] == ["None", "disk full"]
+    assert all(0.0 <= seconds < LIMIT for seconds, _ in told)
 
 
 def test_what_is_released_can_not_be_overtaken_from_inside() -> None:
@@ -544,7 +595,7 @@ def test_old_messages_are_forgotten_a_part_at_a_time(
     for seq in range(1, 2501):
         store.append(Message("lobby", seq, "old", "x", 1.0), "session", None)
     store.commit(lambda error: None)
-    HistoryCleaner(store, 1.0, chat.loop, chat.queue).clean()
+    HistoryCleaner(store, 1.0, chat.loop, partial(chat.queue.hold, [])).clean()
     left = []
     with caplog.at_level("INFO"):
         for _ in range(5):
@@ -567,7 +618,7 @@ def test_a_clock_that_is_set_forward_makes_nothing_old(
     chat, now = Chat(store := SQLiteStore(tmp_path / "chat.db")), time.time()
     store.append(Message("lobby", 1, "ann", "x", now - 3600), "session", None)
     store.commit(lambda error: None)
-    cleaner = HistoryCleaner(store, 1.0, chat.loop, chat.queue)
+    cleaner = HistoryCleaner(store, 1.0, chat.loop, partial(chat.queue.hold, []))
     monkeypatch.setattr(time, "time", lambda: now + 40 * 86_400)
     cleaner.clean()
     for _ in range(3):
@@ -586,7 +637,7 @@ def test_who_forgets_goes_on_when_a_commit_has_failed(tmp_path: Path) -> None:
         raise StoreError("a bad moment")
 
     store.change(fail)
-    HistoryCleaner(store, 1.0, chat.loop, chat.queue).clean()
+    HistoryCleaner(store, 1.0, chat.loop, partial(chat.queue.hold, [])).clean()
     chat.loop.tick(0.1)
     assert store.bounds("lobby") == (1, 1) and store.forgetting
     for _ in range(3):
