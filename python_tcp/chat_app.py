@@ -11,11 +11,11 @@ import argparse
 import logging
 import signal
 import sys
-import time
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_args
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 import msgspec
 
@@ -27,6 +27,8 @@ from .console import log as console_log
 from .core import LOCALHOST
 from .datafile import Durability, StoreFileError
 from .line_client import ending_on_signals, fail, print_line, run_chat_client
+from .operations import HangUps, Reloader
+from .operations import log as operations_log
 from .protocol import DEFAULT_PORT, Limits
 from .terminal import on_a_terminal, run_chat_terminal
 
@@ -55,21 +57,24 @@ def _announce(server: ChatServer) -> None:
 # %% ../nbs/39_chat_app.ipynb #59066b15
 def run_chat_server(
     host: str = LOCALHOST, port: int = DEFAULT_PORT, *,
-    on_start: Callable[[ChatServer], object] | None = None, **options: Any,
+    on_start: Callable[[ChatServer], object] | None = None,
+    on_hang_up: Callable[[], object] | None = None, **options: Any,
 ) -> int:  # fmt: skip
     """Run a chat server until Ctrl-C or SIGTERM. Returns the exit status.
 
     `on_start(server)` is called when the port is open; without it, a line says so.
+    `on_hang_up()` is called for SIGHUP; without it, that ends the server, too.
     The other options, such as `data` and `limits`, are those of `ChatServer`.
     """
     server = ChatServer(host, port, **options)
-    with ending_on_signals():
+    with ending_on_signals(), HangUps(wanted=on_hang_up is not None) as hang_ups:
         try:
             _allow_many_files()
             server.start()
             (on_start or _announce)(server)
-            while server.running:
-                time.sleep(1)  # not longer: a signal just before it does not end it
+            while server.running:  # not longer: a signal just before it does not end it
+                if hang_ups.wait(1) and on_hang_up is not None:
+                    on_hang_up()
         except OSError as error:
             why = error.strerror or error
             return fail("chat_server", f"can't listen on {host} port {port}: {why}")
@@ -95,7 +100,7 @@ def _allow_many_files() -> None:
         pass
 
 # %% ../nbs/39_chat_app.ipynb #c5397081
-class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What a configuration file may hold. `limits` is a table."""
 
     host: str = LOCALHOST
@@ -103,6 +108,8 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     data: str | None = None
     history: str | None = None  # as `data` was called before
     durability: Durability = "power"
+    quiet: bool = False
+    log_format: Literal["line", "json"] = "line"
     limits: Limits = Limits()
 
 # %% ../nbs/39_chat_app.ipynb #68c3ef21
@@ -124,6 +131,8 @@ def _server_parser() -> argparse.ArgumentParser:
     """The arguments of `chat_server`. What is not given is None."""
     parser = _Parser(prog="chat_server", description="Run a chat server.")
     add = parser.add_argument
+    config = "read what is not given here from this TOML file, and again on SIGHUP"
+    add("--config", metavar="FILE", help=config)
     every = f"the address to listen on ({LOCALHOST}; 0.0.0.0: every one of IPv4)"
     add("--host", help=every)
     choice = f"the port to listen on ({DEFAULT_PORT}; 0 lets the system choose)"
@@ -132,44 +141,71 @@ def _server_parser() -> argparse.ArgumentParser:
     add("--data", "--history", metavar="FILE", help=kept)
     survives = "messages survive a loss of power, or only the end of this process"
     add("--durability", choices=get_args(Durability), help=survives + " (power)")
-    config = "read host, port, data, durability and [limits] from this TOML file"
-    add("--config", metavar="FILE", help=config)
-    add("--quiet", action="store_true", help="say nothing but what goes wrong")
-    formats = "%(default)s, or json: one object a line"
-    add("--log-format", choices=LOG_FORMATS, default="line", help=formats)
+    quiet = "say nothing but what goes wrong"
+    add("--quiet", action="store_true", default=None, help=quiet)
+    formats = "line, or json: one object a line (line)"
+    add("--log-format", choices=LOG_FORMATS, help=formats)
     return parser
 
 # %% ../nbs/39_chat_app.ipynb #470cf993
-def _server_config(
-    parser: argparse.ArgumentParser, given: argparse.Namespace
-) -> Config:
-    """What the arguments say, then what the file says. A mistake ends the program."""
-    try:
-        config = read_config(given.config) if given.config else Config()
-    except ValueError as error:
-        parser.error(str(error))
-    names = ("host", "port", "data", "durability")
-    said = {name: getattr(given, name) for name in names}
+def _server_config(given: argparse.Namespace) -> Config:
+    """What the arguments say, then what the file says. Raises `ValueError`."""
+    config = read_config(given.config) if given.config else Config()
+    said = {name: getattr(given, name, None) for name in Config.__struct_fields__}
     said = {name: value for name, value in said.items() if value is not None}
     return msgspec.structs.replace(config, **said)
+
+# %% ../nbs/39_chat_app.ipynb #c18f82ec
+def _set_quiet(quiet: bool) -> None:
+    for log in (console_log, server_log, operations_log):
+        log.setLevel(logging.WARNING if quiet else logging.INFO)
+
+# %% ../nbs/39_chat_app.ipynb #8c3981a9
+_FIXED = {
+    "connections", "output_bytes", "output_timeout", "data_bytes",
+    "history_messages", "history_bytes", "history_days",
+}  # fmt: skip
+_LIVE = {f"limits.{name}" for name in set(Limits.__struct_fields__) - _FIXED}
+
+
+class _Operator:
+    """What `chat_server` does with its server: watches it, and gives it new settings."""
+
+    def __init__(self, config: Config, read: Callable[[], Config]) -> None:
+        self._reloader = Reloader(config, _LIVE | {"quiet"}, read, self._apply)
+        self._server: ChatServer
+        _set_quiet(config.quiet)
+
+    def started(self, server: ChatServer) -> None:
+        self._server = server
+        ServerConsole(server).started(server.host, server.port)
+
+    def hung_up(self) -> None:
+        """Read the settings again."""
+        self._reloader.reload()
+
+    def _apply(self, config: Config) -> None:
+        self._server.set_limits(config.limits)
+        _set_quiet(config.quiet)
 
 # %% ../nbs/39_chat_app.ipynb #cbeabd71
 def start_server(argv: list[str] | None = None) -> int:
     """The command `chat_server`."""
     parser = _server_parser()
     given = parser.parse_args(argv)
-    config = _server_config(parser, given)
+    try:
+        config = _server_config(given)
+    except ValueError as error:
+        parser.error(str(error))
     if hasattr(signal, "SIGTTIN"):
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-    for log in (console_log, server_log):
-        log.setLevel(logging.WARNING if given.quiet else logging.INFO)
-    with LogWriter(LOG_FORMATS[given.log_format]()):
+    with LogWriter(LOG_FORMATS[config.log_format]()):
+        operator = _Operator(config, partial(_server_config, given))
         return run_chat_server(
             config.host, config.port, data=config.data or config.history,
             durability=config.durability, limits=config.limits,
-            on_start=lambda server: ServerConsole(server).started(
-                server.host, server.port
-            ),
+            on_start=operator.started,
+            on_hang_up=operator.hung_up if given.config else None,
         )  # fmt: skip
 
 # %% ../nbs/39_chat_app.ipynb #2c61644a

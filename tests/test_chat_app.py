@@ -5,7 +5,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from io import StringIO
 
 import pytest
@@ -15,6 +14,7 @@ from python_tcp import chat_app, chat_client, chat_server, line_client, protocol
 from python_tcp.chat_app import run_chat_server, start_client
 from python_tcp.chat_client import ChatClient
 from python_tcp.chat_server import ChatServer
+from python_tcp.operations import HangUps
 from python_tcp.terminal import run_chat_terminal
 
 
@@ -76,7 +76,7 @@ def test_the_server_says_where_it_listens(
     found = [(each, socket.SOCK_STREAM, 6, "", where) for each, where in families]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: found)
     monkeypatch.setattr(
-        time, "sleep", lambda seconds: signal.raise_signal(signal.SIGINT)
+        HangUps, "wait", lambda self, seconds: signal.raise_signal(signal.SIGINT)
     )
     assert run_chat_server("localhost", 0) == 0
     line = capsys.readouterr().out

@@ -1,0 +1,279 @@
+"""A running server gets new settings: by the real command, with the real signal, while people chat."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+from helpers import LIMIT, LineClient, Program
+from waiting import wait_until
+
+from python_tcp import chat_app
+from python_tcp.chat_app import Config
+from python_tcp.operations import HangUps, Reloader, changed_settings, with_settings
+from python_tcp.protocol import Limits
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP on Windows"
+)
+
+
+class Served:
+    """A `chat_server` with a configuration file."""
+
+    def __init__(self, folder: Path, program: Program) -> None:
+        self.file, self.program = folder / "chat.toml", program
+        wait_until(lambda: program.lines)
+        self.port = int(re.search(r":(\d+);", program.lines[0])[1])
+
+    def hang_up(self, text: str, said: str) -> str:
+        """Write the file, send SIGHUP, and wait for a new line that has `said` in it."""
+        lines, errors = len(self.program.lines), len(self.program.errors)
+        self.file.write_text(text)
+        self.program.process.send_signal(signal.SIGHUP)
+
+        def found() -> str:
+            new = self.program.lines[lines:] + self.program.errors[errors:]
+            return next((line for line in new if said in line), "")
+
+        return str(wait_until(found))
+
+    def limits(self, name: str) -> dict:
+        """The limits that somebody hears who joins now."""
+        with LineClient(self.port) as client:
+            client.say("join", username=name)
+            return client.read()["limits"]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    (file := tmp_path / "chat.toml").write_text("port = 0\n")
+    with Program("start_server", "--config", file) as program:
+        yield Served(tmp_path, program)
+
+
+def test_new_limits_are_in_force_and_nobody_is_lost(served: Served) -> None:
+    with LineClient(served.port) as ann:
+        ann.join("ann")
+        served.hang_up(
+            "port = 0\n[limits]\nrooms_per_client = 1\nflood_rate = 7\n",
+            "limits.rooms_per_client is 1 now",
+        )
+        ann.say("join", room="dev")  # who is here goes by them, too
+        assert ann.read()["type"] == "error"
+        ann.say("message", content="still here")
+        assert ann.read_until("message")["content"] == "still here"
+        assert served.limits("bob").items() >= {"rooms": 1, "flood_rate": 7.0}.items()
+    assert served.program.end(signal.SIGTERM) == (0, [])
+
+
+def test_an_own_flood_limit_is_in_force_for_who_is_here(served: Served) -> None:
+    with LineClient(served.port) as ann:
+        ann.join("ann")
+        served.hang_up(
+            "port = 0\n[limits]\nflood_burst = 1\nflood_rate = 0.01\n", "flood_burst"
+        )
+        for content in "ab":
+            ann.say("message", content=content)
+        assert ann.read_until("error")["code"] == "rate_limited"
+
+
+def test_a_mistake_keeps_everything_as_it_was_and_is_one_line(served: Served) -> None:
+    before = served.limits("ann")
+    text = "port = 0\n[limits]\nrooms_per_client = 1\nflood_rate = -7\n"
+    line = served.hang_up(text, "error")
+    assert "all stays as it was" in line and str(served.file) in line
+    assert "limits.flood_rate" in line
+    served.file.unlink()
+    served.program.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "No such file" in served.program.errors[-1])
+    assert served.limits("bob") == before
+    served.hang_up(
+        "port = 0\n[limits]\nrooms_per_client = 1\n", "rooms_per_client is 1"
+    )
+    status, errors = served.program.end(signal.SIGTERM)
+    assert status == 0 and len(errors) == 2
+
+
+def test_what_needs_a_restart_is_said_each_time_and_stays(served: Served) -> None:
+    for _ in range(2):
+        line = served.hang_up("port = 7\n[limits]\ndata_bytes = 5\n", "port = 7")
+        assert "warning: port = 7 needs a restart, and is 0 until then" in line
+    assert served.limits("ann")
+    lines = served.program.errors
+    wait_until(
+        lambda: sum("limits.data_bytes = 5 needs" in line for line in lines) == 2
+    )
+    served.hang_up("port = 0\n", "nothing has changed")
+
+
+def test_quiet_is_taken_over(served: Served) -> None:
+    served.hang_up("port = 0\nquiet = true\n[limits]\nconnections = 5\n", "restart")
+    assert served.limits("ann")
+    line = served.hang_up("port = 0\nquiet = false\n", "quiet is False now")
+    assert "settings read again" in line
+    assert not any("ann joined" in line for line in served.program.lines)
+    assert served.limits("bob")
+    wait_until(lambda: any("bob joined" in line for line in served.program.lines))
+
+
+def test_an_argument_still_goes_before_the_file(tmp_path: Path) -> None:
+    (file := tmp_path / "chat.toml").write_text("")
+    with Program("start_server", "--config", file, "--port", 0, "--quiet") as program:
+        wait_until(lambda: signal_is_handled(program.process.pid))
+        file.write_text("port = 9\nquiet = false\ndurability = 'process'\n")
+        program.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: program.errors)
+        assert program.end(signal.SIGTERM)[0] == 0
+        (line,) = program.errors
+        assert "durability = 'process' needs a restart" in line
+        assert program.lines == []
+
+
+def signal_is_handled(process: int, number: int = signal.SIGHUP) -> bool:
+    """Has it a handler for the signal, and with that a server that runs?"""
+    (mask,) = re.findall(
+        r"^SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text(), re.M
+    )
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_under_nohup_it_reads_again(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup(1) does
+    try:
+        (file := tmp_path / "chat.toml").write_text("port = 0\n")
+        with Program("start_server", "--config", file) as program:
+            served = Served(tmp_path, program)
+            wait_until(lambda: signal_is_handled(program.process.pid))
+            served.hang_up("port = 0\n[limits]\nbad_lines = 3\n", "bad_lines is 3 now")
+            assert program.end(signal.SIGTERM) == (0, [])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_ups_are_heard")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_while_it_could_read_again(
+    served: Served, number: signal.Signals
+) -> None:
+    with LineClient(served.port) as ann:
+        ann.join("ann")
+        served.program.process.send_signal(signal.SIGHUP)
+        assert served.program.end(number) == (0, [])
+        assert ann.read_all()[-1]["code"] == "server_closing"
+
+
+IN_A_TERMINAL = """
+import os, sys
+os.login_tty(int(sys.argv[1]))
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[2], *sys.argv[3:]])
+"""
+SERVER = (
+    "import sys; from python_tcp.chat_app import start_server as main; sys.exit(main())"
+)
+
+
+class Terminal:
+    """A pseudo-terminal with a program in it, of which it is the controlling terminal."""
+
+    def __init__(self, *command: object) -> None:
+        self._ours, theirs = pty.openpty()
+        os.set_blocking(self._ours, False)
+        self._shown = bytearray()
+        arguments = [sys.executable, "-c", IN_A_TERMINAL, theirs, *command]
+        self.process = subprocess.Popen(list(map(str, arguments)), pass_fds=[theirs])
+        os.close(theirs)
+
+    def expect(self, pattern: str) -> re.Match:
+        """Wait until this was shown."""
+        return wait_until(lambda: re.search(pattern, self._read()))
+
+    def _read(self) -> str:
+        with suppress(BlockingIOError):
+            self._shown += os.read(self._ours, 4096)
+        return self._shown.decode()
+
+    def close(self) -> None:
+        """As its window is closed."""
+        os.close(self._ours)
+
+
+@pytest.mark.usefixtures("hang_ups_are_heard")
+def test_a_closed_terminal_ends_it_but_kill_hup_in_it_does_not(tmp_path: Path) -> None:
+    (file := tmp_path / "chat.toml").write_text("port = 0\n")
+    terminal = Terminal(SERVER, "--config", file)
+    try:
+        port = int(terminal.expect(r":(\d+);")[1])
+        terminal.expect("at most")
+        terminal.process.send_signal(signal.SIGHUP)
+        terminal.expect("nothing has changed")
+        with LineClient(port) as ann:
+            ann.join("ann")
+            terminal.close()
+            assert terminal.process.wait(LIMIT) == 0
+            assert ann.read_all()[-1]["code"] == "server_closing"
+    finally:
+        terminal.process.kill()
+        terminal.process.wait()
+
+
+# --- the parts ---------------------------------------------------------------------------------------------------
+
+
+def test_only_the_main_thread_hears_hang_ups() -> None:
+    before, heard = signal.getsignal(signal.SIGHUP), []
+
+    def elsewhere() -> None:
+        with HangUps() as hang_ups:
+            heard.append((signal.getsignal(signal.SIGHUP), hang_ups.wait(0)))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join(LIMIT)
+    assert heard == [(before, False)]
+
+
+def test_a_handler_that_was_there_before_is_there_afterwards() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with HangUps():
+            assert signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_every_setting_is_either_live_or_needs_a_restart_and_can_be_told() -> None:
+    """Each field that there is now or comes later: it can be compared and taken over."""
+    old, new = Config(), Config(port=1, limits=Limits(connections=1, flood_rate=2.0))
+    changed = changed_settings(old, new)
+    assert changed == {
+        "port": (8000, 1),
+        "limits.connections": (1000, 1),
+        "limits.flood_rate": (5.0, 2.0),
+    }
+    assert with_settings(old, new, changed) == new
+    assert {f"limits.{name}" for name in chat_app._FIXED}.isdisjoint(chat_app._LIVE)
+    names = {f"limits.{name}" for name in Limits.__struct_fields__}
+    assert chat_app._LIVE | {f"limits.{name}" for name in chat_app._FIXED} == names
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    x: int = 0
+
+
+def test_what_can_not_be_applied_is_not_recorded() -> None:
+    def refuse(settings: Point) -> None:
+        raise OSError("no such certificate")
+
+    reloader = Reloader(Point(), {"x"}, lambda: Point(x=1), refuse)
+    assert not reloader.reload() and reloader.settings == Point()
