@@ -93,10 +93,9 @@ class _Kind:
         if not self._more:
             self._since = now
         self._more += 1
-        self._last = logging.makeLogRecord(
-            {**record.__dict__, "msg": record.getMessage(), "args": None}
-            | {"exc_info": None, "template": _template(record)}  # or its frames stay alive
-        )
+        text = {"msg": record.getMessage(), "args": None, "template": _template(record)}
+        no_frames = {"exc_info": None}  # or all that they hold would stay alive
+        self._last = logging.makeLogRecord(record.__dict__ | text | no_frames)
         return self.rest() if may else []
 
     def rest(self) -> list[logging.LogRecord]:
@@ -115,8 +114,9 @@ class _Repeats:
     KINDS = 1000  # so many are remembered
 
     def __init__(
-        self, kind_of: Callable[[logging.LogRecord], Hashable], most: int, seconds: float
-    ) -> None:
+        self, kind_of: Callable[[logging.LogRecord], Hashable],
+        most: int, seconds: float,
+    ) -> None:  # fmt: skip
         self._kind_of, self._most, self._seconds = kind_of, most, seconds
         self._kinds: dict[Hashable, _Kind] = {}  # who was heard of last comes last
 
@@ -157,7 +157,7 @@ class _DroppingHandler(QueueHandler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._put(self._of_network.passed(record, time.monotonic()))
-        except Exception:  # as in logging: a record with the wrong arguments, for example
+        except Exception:  # such as arguments that don't fit; logging does it so
             self.handleError(record)
 
     def enqueue(self, record: logging.LogRecord) -> None:
