@@ -17,8 +17,10 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
+from .broadcaster import Mailbox
 from .core import DEFAULT_BUFFER_SIZE, SocketState, bare_host, kernel_state
 from .loop import FAILURES, EventLoop, as_bytes
+from .output import ClientLayer, Transport
 from .stream import Stream
 
 # %% ../nbs/10_client.ipynb #7ca6f143
@@ -234,14 +236,14 @@ class EventDrivenTCPClient:
     def __init__(
         self, buffer_size: int = DEFAULT_BUFFER_SIZE,
         *, timeout: float = 5.0, max_output: int = 16_777_216,
+        tls: ClientLayer | None = None,
     ) -> None:  # fmt: skip
         self.buffer_size, self.timeout = buffer_size, timeout
-        self.max_output = max_output
+        self.max_output, self._tls = max_output, tls
         self.loop: EventLoop  # of this connection; from `connect` on
         self._stream: Stream | None = None  # of this connection, or the last one
         self._thread: threading.Thread | None = None
-        self._posted = 0  # bytes on their way to the loop's thread
-        self._lock = threading.Lock()  # of `_posted`
+        self._mailbox: Mailbox | None = None  # set after `_stream`, and of the same
 
     def on_connect(self, host: str, port: int) -> None:
         """The connection is open."""
@@ -283,8 +285,13 @@ class EventDrivenTCPClient:
         return True
 
     def _open(self, host: str, port: int) -> None:
+        end = time.monotonic() + self.timeout
         with ExitStack() as undo:  # done when something fails
             sock = open_connection(host, port, self.timeout)
+            transport: Transport | None = None
+            if self._tls is not None:
+                left = max(0.001, end - time.monotonic())
+                sock, transport = self._tls.connect(sock, host, port, left)
             undo.callback(sock.close)
             loop = self.loop = EventLoop()
             undo.callback(loop.close)
@@ -293,10 +300,10 @@ class EventDrivenTCPClient:
                 on_data=lambda stream, data: self.on_data(data), on_end=self._ended,
                 on_closed=lambda stream: stream.loop.stop(),
                 buffer_size=self.buffer_size, max_output=sys.maxsize,  # see `send`
+                transport=transport,
             )  # fmt: skip
             undo.callback(setattr, self, "_stream", self._stream)
-            with self._lock:
-                self._stream, self._posted = stream, 0
+            self._stream, self._mailbox = stream, Mailbox(loop, self.max_output)
             loop.call_threadsafe(lambda: self.on_connect(host, port))  # before any data
             self._thread = loop.start_thread(f"EventDrivenTCPClient {host}:{port}")
             undo.pop_all()
@@ -317,19 +324,10 @@ class EventDrivenTCPClient:
             return False
         if stream.loop.runs_here():
             return stream.queued <= self.max_output and stream.send(data)
-        with self._lock:
-            if stream is not self._stream:  # another thread has connected anew
-                return False
-            if stream.queued + self._posted > self.max_output:
-                return False
-            self._posted += len(data)
-        return stream.loop.call_threadsafe(partial(self._send_posted, stream, data))
-
-    def _send_posted(self, stream: Stream, data: bytes) -> None:
-        with self._lock:
-            if stream is self._stream:  # else `_posted` is that of another
-                self._posted -= len(data)
-        stream.send(data)
+        mailbox, call = self._mailbox, partial(stream.send, data)
+        if mailbox is None or stream is not self._stream:  # one more `connect`
+            return False
+        return mailbox.post(0, len(data), stream.queued, call)
 
     def close(self, timeout: float | None = None) -> None:
         """Send what is queued, then close, in `timeout` seconds. A callback won't wait."""

@@ -28,7 +28,7 @@ FLOORS = [
     ["echo", "broadcast", "loop", "members", "messages", "places", "rooms"],
     ["delivery", "datafile", "filewriter", "filereader", "history", "proxy", "trace"],
     ["output", "stream", "acceptor", "broadcaster", "server", "client"],
-    ["security"],
+    ["security", "handshakes"],
     ["room_views", "chat_session", "chat_view", "chat_controller"],
     ["chat_fanout", "presence", "admission", "turns", "chat_server"],
     ["chat_link", "reconnector", "chat_client", "trust"],
