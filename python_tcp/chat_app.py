@@ -31,6 +31,7 @@ from .operations import HangUps, Reloader
 from .operations import log as operations_log
 from .protocol import DEFAULT_PORT, Limits
 from .terminal import on_a_terminal, run_chat_terminal
+from .trust import ServerTrust, clear_text_warning
 
 # %% ../nbs/39_chat_app.ipynb #9e679ac9
 # the names of the first edition
@@ -225,15 +226,36 @@ def _client_parser() -> argparse.ArgumentParser:
     )
     add("--username", help="the name to join with")
     add("--room", default="lobby", help="the room to join (%(default)s)")
+    add("--tls", action="store_true", help="encrypt, and make sure who the server is")
+    vouches = "as --tls, with the authorities in this file, and no others"
+    add("--tls-ca", metavar="FILE", help=vouches)
+    pin = "as --tls, for the server with this certificate; chat_server says it"
+    add("--tls-pin", metavar="SHA256", help=pin)
     return parser
+
+# %% ../nbs/39_chat_app.ipynb #a2d39001
+def _trust(
+    parser: argparse.ArgumentParser, given: argparse.Namespace
+) -> ServerTrust | None:
+    """Whom the person trusts; None without TLS. A mistake ends the program."""
+    if not given.tls and given.tls_ca is None and given.tls_pin is None:
+        if (warning := clear_text_warning(given.host, "--tls")) is not None:
+            print(f"{parser.prog}: {warning}", file=sys.stderr)
+        return None
+    try:
+        ca, pin = given.tls_ca, given.tls_pin
+        return ServerTrust(given.host, given.port, ca=ca, pin=pin)
+    except ValueError as error:
+        parser.error(str(error))
 
 # %% ../nbs/39_chat_app.ipynb #8e772d1c
 def start_client(argv: list[str] | None = None) -> int:
     """The command `chat_client`: on a terminal with all comfort, else line by line."""
     parser = _client_parser()
     given = parser.parse_args(argv)
+    place = given.host, given.port, given.username, given.room
     if on_a_terminal():
-        return run_chat_terminal(given.host, given.port, given.username, given.room)
+        return run_chat_terminal(*place, trust=_trust(parser, given))
     if given.username is None and not (sys.stdin and sys.stdin.isatty()):
         parser.error("--username is missing")
     for stream in (sys.stdin, sys.stdout):
@@ -241,4 +263,4 @@ def start_client(argv: list[str] | None = None) -> int:
             stream, "reconfigure"
         ):  # bytes that are no text are no reason to end
             stream.reconfigure(errors="replace")
-    return run_chat_client(given.host, given.port, given.username, given.room)
+    return run_chat_client(*place, trust=_trust(parser, given))

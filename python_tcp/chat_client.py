@@ -23,6 +23,7 @@ from .protocol import DEFAULT_PORT, MAX_LINE, Command, Error, GetHistory
 from .protocol import Goodbye, Join, Leave, ListRooms, ListUsers
 from .protocol import SendMessage, SetStatus, Whisper, encode
 from .reconnector import CallbackDispatcher, Reconnector
+from .security import ClientTLS
 
 # %% ../nbs/34_chat_client.ipynb #77ede707
 def _why_not(command: Command) -> Error | None:
@@ -97,7 +98,7 @@ class Conversation:
         with self._changed:
             if trouble is not None:
                 self.session.end()
-                self.fail("not_connected", trouble)
+                self._failed.note(self._the_end or trouble)
             elif self.ended:  # it was open, and the server has closed it
                 self.fail("not_connected", "not connected")
             return not self.ended
@@ -208,16 +209,18 @@ class ChatClient:
     Methods answer False where they could not, and `error` says why; with `strict` they raise
     `ChatError`. Times are in seconds: `timeout` for an answer, `patience` for coming back
     (0: it does not try), `ping_after` of silence and then `ping_timeout` for a sign of life
-    from the server. All methods may be called from any thread, and from the callbacks; there
-    they do not wait. At the end of a `with`, and of the program, it leaves.
+    from the server. With `tls` the connection is encrypted, and the server is checked. All
+    methods may be called from any thread, and from the callbacks; there they do not wait. At
+    the end of a `with`, and of the program, it leaves.
     """
 
     def __init__(
         self, username: str, *, timeout: float = 5.0, patience: float = math.inf,
         ping_after: float = 30.0, ping_timeout: float = 20.0, strict: bool = False,
+        tls: ClientTLS | None = None,
     ) -> None:  # fmt: skip
         self.timeout, self.patience, self.strict = timeout, patience, strict
-        self._make_link = partial(ChatLink, timeout, ping_after, ping_timeout)
+        self._make_link = partial(ChatLink, timeout, ping_after, ping_timeout, tls)
         self._dispatcher, self._replacing = CallbackDispatcher(), threading.Lock()
         self._talk = self._new_conversation(ClientSession(username))
         self._talk.session.end()  # nothing has begun yet
@@ -282,10 +285,7 @@ class ChatClient:
         return self._checked(talk.open(host, port))
 
     def join(self, room: str = "lobby") -> bool:
-        """Enter a room, and talk there from now on.
-
-        False if the server refuses, or does not answer in time.
-        """
+        """Enter a room, and talk there. False if that is refused, or not answered in time."""
         return self._checked(self._talk.join(room.lower(), self.timeout))
 
     def leave(self, room: str | None = None, timeout: float | None = None) -> bool:

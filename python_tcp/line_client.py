@@ -22,7 +22,8 @@ from .chat_session import ClientEvent
 from .chat_view import Line, Mistake, Typed, parse
 from .core import LOCALHOST
 from .protocol import DEFAULT_PORT, Error, Goodbye
-from .reconnector import until_free
+from .reconnector import Distrusted, until_free
+from .trust import ServerTrust, TrustPrompt
 
 # %% ../nbs/38_line_client.ipynb #5c3af5f1
 def print_line(line: str) -> None:
@@ -162,30 +163,60 @@ def ending_on_signals() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
 
+# %% ../nbs/38_line_client.ipynb #a2d38002
+def _ask(prompt: str, lines: list[str], then: Callable[[str], object]) -> None:
+    print(*lines, sep="\n")
+    try:
+        answer = input(prompt)
+    except (EOFError, KeyboardInterrupt):
+        print()
+        answer = "no"
+    then(answer.strip())
+
+
+def _face(name: str, trust: ServerTrust | None) -> _LineFace:
+    return _LineFace(ChatClient(name, patience=60.0, tls=trust.tls if trust else None))
+
+
+def _enter(face: _LineFace, host: str, port: int, room: str) -> Error | None:
+    attempt = partial(face.enter, host, port, room)
+    return until_free(attempt, lambda told: print_line(f"! {told}"))
+
+
+def _refusal(trust: ServerTrust | None, why: Error) -> str | None:
+    """What to end with after `why`; None if the person trusts this server now."""
+    if trust is None or not isinstance(why, Distrusted):
+        return why.content
+    question, ends = trust.question(why.code, why.content), list[str]()
+    if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
+        question = question._replace(lines=[])  # nobody to ask
+    end = lambda status, last_words: ends.append(last_words)  # noqa: E731
+    TrustPrompt(trust, _ask, lambda: None, end).show(question)
+    return ends[0] if ends else None
+
 # %% ../nbs/38_line_client.ipynb #6dea0421
 def run_chat_client(
     host: str = LOCALHOST,
     port: int = DEFAULT_PORT,
     username: str | None = None,
     room: str = "lobby",
+    trust: ServerTrust | None = None,
 ) -> int:
-    """Chat on standard input and output until the input or the connection ends.
-
-    Without a `username` it asks for one. Returns the exit status.
+    """Chat on standard input and output until the input or the connection ends: by TLS,
+    if there is a `trust`. Without a `username` it asks for one. Returns the exit status.
     """
     with ending_on_signals():
         try:
             name = input("Your name: ").strip() if username is None else username
         except (EOFError, KeyboardInterrupt):
             return 0
-        client = ChatClient(name, patience=60.0)
-        face = _LineFace(client)
+        face = _face(name, trust)
         try:
-            attempt = partial(face.enter, host, port, room)
-            why = until_free(attempt, lambda told: print_line(f"! {told}"))
-            if why is not None:
+            while (why := _enter(face, host, port, room)) is not None:
                 face.leave(timeout=1)
-                return fail("chat_client", why.content)
+                if (refusal := _refusal(trust, why)) is not None:
+                    return fail("chat_client", refusal)
+                face = _face(name, trust)
             threading.Thread(target=_read_lines, args=[face.inbox], daemon=True).start()
             return face.converse()
         except KeyboardInterrupt:

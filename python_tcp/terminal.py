@@ -24,9 +24,10 @@ from .chat_session import ClientEvent, Disconnected
 from .chat_view import Line, Mistake, Typed, notice, parse
 from .core import LOCALHOST
 from .protocol import DEFAULT_PORT, Error, Goodbye
-from .reconnector import until_free
+from .reconnector import Distrusted, until_free
 from .screen import InputLine, LineBatch, Screen, application
 from .text import bar, one_row
+from .trust import ServerTrust, TrustPrompt
 
 if TYPE_CHECKING:  # loaded when it is needed, not for `chat_client --help`
     from prompt_toolkit.key_binding import KeyBindings
@@ -42,8 +43,7 @@ class CallQueue:
 
     def __init__(self, post: Callable[..., object]) -> None:
         self._post = post
-        self._calls: queue.SimpleQueue[tuple[Callable[..., Any], ...] | None]
-        self._calls = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Any] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="CallQueue", daemon=True).start()
 
     def do(self, call: Callable[[], Any], then: Callable[..., object]) -> None:
@@ -75,7 +75,7 @@ class Login:
 
     def __init__(self, app: Any, name: str) -> None:
         self._app: TerminalApp = app  # which is defined further down
-        self.client = ChatClient(name)
+        self.client = ChatClient(name, tls=app.trust.tls if app.trust else None)
         self.chat = ChatController(self.client, self._do)
         self._given_up = self._leaving = self._counting = False
         self._places = threading.Semaphore(self.MOST_EVENTS)
@@ -115,6 +115,11 @@ class Login:
             self._app.show([])
         elif error.code in ("name_taken", "bad_name"):
             self._give_up(error.content)
+        elif isinstance(error, Distrusted) and (trust := self._app.trust) is not None:
+            go_on = partial(self._app.enter, self.client.username)
+            prompt = TrustPrompt(trust, self._app.ask, go_on, self._app.end)
+            look = partial(trust.question, error.code, error.content)
+            self._app.calls.do(look, prompt.show)
         else:
             self._app.end(1, one_row(error.content))
 
@@ -153,7 +158,8 @@ class Login:
         """This name can't be had."""
         self._given_up = True
         self._app.calls.do(lambda: self.client.leave(timeout=1), lambda _: None)
-        self._app.ask_again(why, self.chat.view.room)
+        enter = partial(self._app.enter, room=self.chat.view.room)
+        self._app.ask("Another name: ", [why], enter)
 
     def _do(self, call: Callable[[], Error | None]) -> None:
         self._app.calls.do(call, self._done)
@@ -169,10 +175,9 @@ def _keys(face: "TerminalApp") -> KeyBindings:
 
     keys, buffer = KeyBindings(), face.input.buffer
     empty = Condition(lambda: not buffer.text)
-    keys.add("enter")(lambda event: face.entered())
-    keys.add("c-j")(lambda event: face.entered())
-    keys.add("escape", "enter")(lambda event: buffer.insert_text("\n"))
-    keys.add("escape", "c-j")(lambda event: buffer.insert_text("\n"))
+    for key in ("enter", "c-j"):
+        keys.add(key)(lambda event: face.entered())
+        keys.add("escape", key)(lambda event: buffer.insert_text("\n"))
     keys.add("tab")(lambda event: face.input.complete())
     keys.add("c-c")(lambda event: face.leave())
     keys.add("<sigint>")(lambda event: face.leave())
@@ -182,16 +187,11 @@ def _keys(face: "TerminalApp") -> KeyBindings:
     return keys
 
 # %% ../nbs/36_terminal.ipynb #8cfa139a
-def _terminal_gone() -> tuple[type[BaseException], ...]:
-    """What is raised when the terminal has been closed."""
-    if os.name != "posix":
-        return EOFError, OSError
+_TERMINAL_GONE: tuple[type[BaseException], ...] = (EOFError, OSError)
+if os.name == "posix":
     import termios
 
-    return EOFError, OSError, termios.error
-
-
-_TERMINAL_GONE = _terminal_gone()
+    _TERMINAL_GONE += (termios.error,)
 
 # %% ../nbs/36_terminal.ipynb #986888d6
 def _say_last(status: int, last_words: str, unsent: int) -> None:
@@ -211,14 +211,13 @@ def _say_last(status: int, last_words: str, unsent: int) -> None:
 
 # %% ../nbs/36_terminal.ipynb #2f55e668
 class TerminalApp:
-    """A chat client on a terminal. `run` returns the exit status.
-
-    All of it runs on the main thread, but for `post`, which any thread may call.
+    """A chat client on a terminal. `run` returns the exit status. All of it runs on the main
+    thread, but for `post`, which any thread may call.
     """
 
     def __init__(
         self, host: str, port: int, username: str | None, room: str,
-        colours: bool = True,
+        colours: bool = True, trust: ServerTrust | None = None,
     ) -> None:  # fmt: skip
         self.host, self.port, self._username, self._room = host, port, username, room
         self.input = InputLine(lambda: self.app.output.get_size().columns)
@@ -227,6 +226,7 @@ class TerminalApp:
         self.calls = CallQueue(self.post)
         self._batch = LineBatch(self.screen)
         self._login: Login | None = None
+        self.trust, self._answered = trust, self.enter  # `ask` sets what is called
         self._status, self._last_words = 0, ""
 
     def run(self) -> int:
@@ -256,7 +256,7 @@ class TerminalApp:
         text = self.input.take()
         if self._login is None:
             if text.strip():
-                self._enter(text.strip())
+                self._answered(text.strip())
             return
         match parse(text):
             case Mistake(why):
@@ -269,11 +269,17 @@ class TerminalApp:
                 self.show(self._login.chat.typed(typed, time.time()))
                 self._login.count()
 
-    def ask_again(self, why: str, room: str) -> None:
-        """The name can't be had. Ask for another, and keep the room."""
-        self._login, self._room = None, room or self._room
-        self.input.ask("Another name: ")
-        self.show([notice(why, "!!")])
+    def ask(self, prompt: str, lines: list[str], then: Callable[..., None]) -> None:
+        """Ask the person something; the answer goes to `then`."""
+        self._login, self._answered = None, then
+        self.input.ask(prompt)
+        self.show([notice(line, "!!") for line in lines])
+
+    def enter(self, name: str, room: str = "") -> None:
+        """Try to be in the chat under this name. Without a room: where it was before."""
+        self._login, self._room = Login(self, name), room or self._room
+        self.input.talk(self._login.chat)
+        self._login.start(self.host, self.port, self._room)
 
     def leave(self) -> None:
         """End with a goodbye. The second time, end at once."""
@@ -313,14 +319,9 @@ class TerminalApp:
         for number in (signal.SIGTERM, signal.SIGHUP):
             self._loop.add_signal_handler(number, self.end)
         if self._username is None:
-            self.input.ask("Your name: ")
+            self.ask("Your name: ", [], self.enter)
         else:
-            self._enter(self._username)
-
-    def _enter(self, name: str) -> None:
-        self._login = Login(self, name)
-        self.input.talk(self._login.chat)
-        self._login.start(self.host, self.port, self._room)
+            self.enter(self._username)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         what = context.get("exception") or context["message"]
@@ -339,10 +340,11 @@ def on_a_terminal() -> bool:
 
 def run_chat_terminal(
     host: str = LOCALHOST, port: int = DEFAULT_PORT,
-    username: str | None = None, room: str = "lobby",
+    username: str | None = None, room: str = "lobby", trust: ServerTrust | None = None,
 ) -> int:  # fmt: skip
-    """Chat on this terminal. Returns the exit status."""
+    """Chat on this terminal, by TLS if there is a `trust`. Returns the exit status."""
     if not on_a_terminal():  # a notebook, a pipe
         print("chat_client: this is no terminal: use run_chat_client", file=sys.stderr)
         return 1
-    return TerminalApp(host, port, username, room, not os.environ.get("NO_COLOR")).run()
+    colours = not os.environ.get("NO_COLOR")
+    return TerminalApp(host, port, username, room, colours, trust).run()

@@ -226,7 +226,9 @@ def test_one_link_after_the_other(
             )
             assert session.state is SessionState.JOINED and keeper.connected
     assert told[-1] == session.goodbye == Goodbye("left", "Goodbye!", False)
-    assert not keeper.connected and keeper.open(*server.address) == "we have left"
+    assert (
+        not keeper.connected and keeper.open(*server.address).content == "we have left"
+    )
 
 
 def test_without_patience_the_first_loss_is_the_end(server: Server) -> None:
@@ -256,7 +258,7 @@ def test_nobody_there_is_a_reason_and_no_exception() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
     with going_on() as (keeper, session, told):
-        assert "refused" in keeper.open(*address)
+        assert "refused" in keeper.open(*address).content
         assert not keeper.connected and not keeper.send(Join("ann"))
         session.end()
         keeper.stop()

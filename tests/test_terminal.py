@@ -63,7 +63,7 @@ class FakeApp:
         self.shown: list[str] = []
         self.ended: list[tuple[int, str]] = []
         self.asked: list[tuple[str, str]] = []
-        self.calls = self
+        self.calls, self.trust = self, None
         self.made: list[Callable] = []
 
     def do(self, call: Callable, then: Callable) -> None:
@@ -75,8 +75,11 @@ class FakeApp:
     def end(self, status: int = 0, last_words: str = "") -> None:
         self.ended.append((status, last_words))
 
-    def ask_again(self, why: str, room: str) -> None:
-        self.asked.append((why, room))
+    def ask(self, prompt: str, lines: list[str], then: Callable) -> None:
+        self.asked.append((prompt, lines))
+
+    def enter(self, name: str, room: str = "") -> None:
+        raise AssertionError("nobody has answered")
 
 
 @pytest.fixture
@@ -105,7 +108,7 @@ def test_a_name_that_can_not_be_had_is_asked_for_again(
     app: FakeApp, login: Login, code: str
 ) -> None:
     login._connected(Error(code, "no"))
-    assert app.asked == [("no", "")] and app.ended == []
+    assert app.asked == [("Another name: ", ["no"])] and app.ended == []
     login._arrived(WELCOME)  # too late
     login._done(Error("x", "y"))
     login._connected(None)
@@ -117,7 +120,7 @@ def test_a_name_that_is_taken_while_the_connection_is_lost(
 ) -> None:
     login._arrived(WELCOME)
     login._arrived(Goodbye("name_taken", "ann is taken", False))
-    assert app.asked == [("ann is taken", "")] and app.ended == []
+    assert app.asked == [("Another name: ", ["ann is taken"])] and app.ended == []
 
 
 @pytest.mark.parametrize(
