@@ -590,7 +590,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
     monkeypatch.setattr(
         chat_app,
         "run_chat_server",
-        lambda host, port, on_start, **options: (
+        lambda host, port, on_start, on_hang_up, **options: (
             calls.append({"host": host, "port": port, **options}) or 0
         ),
     )
