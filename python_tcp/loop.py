@@ -9,21 +9,19 @@ __all__ = ['Callback', 'OnReady', 'FAILURES', 'Timer', 'TimerQueue', 'Waker', 'a
 import heapq
 import itertools
 import logging
-import selectors
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from selectors import EVENT_READ, SelectorKey
+from selectors import EVENT_READ, DefaultSelector, SelectorKey
 
 # %% ../nbs/04_loop.ipynb #9b70268c
 _log = logging.getLogger("python_tcp.loop")
 Callback = Callable[[], object]
 OnReady = Callable[[int], object]  # gets the events for which its socket is ready
-# What a callback may fail with. `sys.exit` in one would silently end the loop's thread.
-FAILURES = (Exception, SystemExit)
+FAILURES = (Exception, SystemExit)  # of a callback; `sys.exit` would end the thread
 
 # %% ../nbs/04_loop.ipynb #b6ede85e
 def _run_all(callbacks: Iterable[Callback]) -> None:
@@ -56,8 +54,7 @@ class TimerQueue:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
-        self._order = itertools.count()
-        self._waiting: set[Timer] = set()
+        self._order, self._waiting = itertools.count(), set[Timer]()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -132,9 +129,6 @@ class _ThreadCalls:
         self._waker, self._ended = Waker(), False
         self.sock = self._waker.sock
 
-    def __len__(self) -> int:
-        return len(self._calls)
-
     def add(self, callback: Callback) -> bool:
         """From any thread. False if it will not be called any more."""
         self._calls.append(callback)
@@ -182,12 +176,11 @@ class EventLoop:
         self.now = clock()  # the time of this tick, in seconds of `clock`
         self.on_tick: Callable[[float], object] = lambda seconds: None  # after each
         self._clock = clock
-        self._selector = selectors.DefaultSelector()
+        self._selector = DefaultSelector()
         self._keys: dict[int, SelectorKey] = {}  # what is watched, by descriptor
         self._expected = 0  # as many were ready in the last tick, if a crowd
         self._timers = TimerQueue()
-        self._hooks: list[Callback] = []
-        self._flushes: list[Callback] = []
+        self._hooks, self._flushes = list[Callback](), list[Callback]()
         self._calls, self._running = _ThreadCalls(), True
         self._thread_id: int | None = None  # of the thread in `run`
         self.watch(self._calls.sock, EVENT_READ, self._calls.run)
@@ -340,11 +333,18 @@ class KeepAlive:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self) -> None:
-        left = self._heard_at + self._ping_after - self._loop.now
-        self._asked = left <= 0
-        if self._asked:
+    def ask(self, silence: float) -> float | None:
+        """Ask, if it was silent for so long. Returns when it is dead if it stays silent."""
+        if self._timer is None or self._loop.now - self._heard_at < silence:
+            return None
+        if not self._asked:
+            self._timer.cancel()
             self._timer = self._loop.call_later(self._ping_timeout, self._on_dead)
+            self._asked = True
             self._ping()
-        else:
+        return self._timer.when
+
+    def _look(self) -> None:
+        if self.ask(self._ping_after) is None:
+            left = self._heard_at + self._ping_after - self._loop.now
             self._timer = self._loop.call_later(left, self._look)

@@ -585,11 +585,11 @@ def test_closing_again_keeps_no_calls(meet: Callable[..., Person]) -> None:
     ann = meet("ann")
     ann.leave()
     loop = ann._talk.reconnector._link._client.loop
-    before = len(loop._calls)
+    before = len(loop._calls._calls)
     for _ in range(10):
         ann.leave()
         ann._talk.reconnector._link.abort("x")
-    assert len(loop._calls) == before
+    assert len(loop._calls._calls) == before
 
 
 PROGRAM = """

@@ -652,3 +652,25 @@ def test_a_loop_tells_how_long_a_tick_took_without_the_waiting_before_it():
     loop.tick(longest=0.05)  # waits, and does nothing
     loop.close()
     assert took == [0.25, 0.0]
+
+
+def test_who_wants_to_know_earlier_asks_once_and_hears_when_it_is_dead(world):
+    line = Line(world)
+    line.at(3)
+    assert line.alive.ask(5) is None, "it was heard three seconds ago"
+    line.at(7)
+    assert line.alive.ask(5) == 1017 and line.alive.ask(5) == 1017
+    assert line.at(16.9) == [("ping", 7)]
+    assert line.at(17, 100) == [("ping", 7), ("dead", 17)]
+
+
+def test_one_that_answers_when_it_is_asked_earlier_is_alive(world):
+    line = Line(world)
+    line.at(7)
+    line.alive.ask(5)
+    line.at(9)
+    line.alive.heard()
+    assert line.alive.ask(5) is None
+    assert line.at(38.9) == [("ping", 7)]
+    assert line.at(39) == [("ping", 7), ("ping", 39)]
+    assert line.alive.ask(5) == 1049, "when the loop has asked"
