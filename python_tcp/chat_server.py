@@ -28,6 +28,7 @@ from .history import HistoryCleaner, SQLiteStore
 from .loop import FAILURES
 from .members import Delivery
 from .messages import MemoryStore, StoreError
+from .output import Layer
 from .presence import AbsenceTimer, PresenceCollector
 from .protocol import Dialect, Event, JSONLines, Limits
 from .rooms import Rooms
@@ -50,12 +51,15 @@ def _watch(callback: Callable[[Event], object], deliveries: list[Delivery]) -> N
 BACKLOG = 1024  # connections that the kernel keeps for us
 
 
-def _make_server(host: str, port: int, limits: Limits) -> EventDrivenTCPServer:
+def _make_server(
+    host: str, port: int, limits: Limits, layers: list[Layer]
+) -> EventDrivenTCPServer:
     """It takes a few connections more than may come in, to tell them that it is full."""
     return EventDrivenTCPServer(
         host, port, BACKLOG,
         max_connections=limits.connections + AdmissionControl.TURNED_AWAY,
         max_output=limits.output_bytes, output_timeout=limits.output_timeout,
+        layers=layers,
     )  # fmt: skip
 
 
@@ -168,12 +172,14 @@ class ChatServer:
     `limits` says how much it takes. `data` (also `history`) is a file for what must
     survive, by `durability` a loss of "power" or only the death of the "process"; without
     one, the last messages are kept in memory. `dialect()` makes a connection's language.
+    `tls` is a `ServerTLS`, where nobody may listen in.
     """
 
     def __init__(
         self, host: str = LOCALHOST, port: int = 0, *, limits: Limits = Limits(),
         data: str | Path | None = None, history: str | Path | None = None,
         durability: Durability = "power", dialect: Callable[[], Dialect] = JSONLines,
+        tls: Layer | None = None,
     ) -> None:  # fmt: skip
         self.limits = limits = copy(limits)  # all parts share it
         self.durability, self._dialect = durability, dialect
@@ -181,7 +187,8 @@ class ChatServer:
         self.on_event: Callable[[Event], object] | None = None  # hears of each
         self.hooks = Hooks()
         self._store: SQLiteStore | None = None  # while a data file is open
-        self.engine = self._server = server = _make_server(host, port, limits)
+        layers = [] if tls is None else [tls]
+        self.engine = self._server = server = _make_server(host, port, limits, layers)
         server.on_start, server.on_stop = self._started, self._stopped
         server.farewell = self._last_words
         self._admission = AdmissionControl(server, limits)

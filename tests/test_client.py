@@ -643,7 +643,7 @@ def test_send_is_false_when_the_loop_ends_meanwhile(listener, closing):
 
         def __exit__(self, *exc_info: object) -> None: ...
 
-    client._lock = Meanwhile()
+    client._mailbox._lock = Meanwhile()
     assert client.send(b"x") is False
     peer.close()
 
