@@ -173,7 +173,8 @@ class Handshakes:
         if not why and isinstance(sock, ssl.SSLSocket):
             self._passed(sock, address, TLSTransport(sock))
             return
-        _log.info("no TLS with %s: %s", address[0], why)
+        fields = {"event": "refused", "address": str(address[0]), "reason": why}
+        _log.info("no TLS with %s: %s", address[0], why, extra={"fields": fields})
         self._dropped(address, why)
 
 # %% ../nbs/50_handshakes.ipynb #58c60a09

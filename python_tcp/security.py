@@ -10,6 +10,7 @@ __all__ = ['TLSError', 'tls_error', 'server_context', 'client_context', 'TLSTran
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from selectors import EVENT_READ, EVENT_WRITE
@@ -190,6 +191,7 @@ class TLSTransport:
 
     def shutdown(self) -> None:
         """Send `close_notify`, and then the end of the stream."""
+        self._look_back()
         try:
             self._sock.unwrap()
         except ssl.SSLWantWriteError:
@@ -200,9 +202,13 @@ class TLSTransport:
         socket.socket.shutdown(self._sock, socket.SHUT_WR)
 
     def close(self) -> None:
-        if self._closing is not None:
-            self._closing(self._sock)
+        self._look_back()
         self._sock.close()
+
+    def _look_back(self) -> None:
+        closing, self._closing = self._closing, None
+        if closing is not None:
+            closing(self._sock)
 
 # %% ../nbs/40_security.ipynb #ee4cac19
 def fingerprint(certificate: bytes) -> str:
@@ -219,6 +225,7 @@ class ClientTLS:
         self, context: ssl.SSLContext | None = None, pin: bytes | None = None
     ) -> None:
         self.pin = pin
+        self._sessions: dict[str, ssl.SSLSession] = {}  # of the last server
         self.context = client_context() if context is None else context
         if context is None and pin is not None:
             self.context.check_hostname = False
@@ -234,15 +241,21 @@ class ClientTLS:
         try:
             sock.settimeout(timeout)
             tls = self.context.wrap_socket(
-                sock, server_hostname=bare_host(host), suppress_ragged_eofs=False
-            )
+                sock, server_hostname=bare_host(host), suppress_ragged_eofs=False,
+                session=self._sessions.get(who),
+            )  # fmt: skip
         except (OSError, ValueError) as error:
             sock.close()
             raise tls_error(error, who) from error
         if self.pin is not None and sha256(_certificate(tls)).digest() != self.pin:
             tls.close()
             raise TLSError(_CHANGED.format(who), "changed_pin")
-        return tls, TLSTransport(tls)
+        return tls, TLSTransport(tls, partial(self._remember, who))
+
+    def _remember(self, who: str, sock: ssl.SSLSocket) -> None:
+        """A server's ticket makes the next handshake with it short (RFC 8446, 2.2)."""
+        if (session := sock.session) is not None and session.has_ticket:
+            self._sessions = {who: session}
 
 
 _CHANGED = (

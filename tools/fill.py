@@ -23,6 +23,7 @@ PARTS = {
     23: "III A chat: the server",
     27: "III A chat: the client",
     35: "III A chat: terminal and commands",
+    40: "IV Out in the world",
 }
 
 MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
