@@ -260,7 +260,8 @@ class ChatServer:
         """
         if self._store is not None:
             self._store.change(change)
-            self._life.deliveries.hold([])
+            if not self._life.deliveries.commit():
+                self._life.deliveries.then(lambda: None)  # if one was under way: the next
 
     def _started(self) -> None:
         loop, limits = self._server.loop, self.limits

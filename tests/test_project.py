@@ -33,6 +33,7 @@ FLOORS = [
     ["chat_fanout", "presence", "admission", "turns", "chat_server"],
     ["chat_link", "reconnector", "chat_client", "trust"],
     ["screen", "console", "terminal", "line_client"],
+    ["metrics", "service"],
     ["operations", "backup", "chat_app", "demo"],
     [
         "lab_peer",
@@ -40,6 +41,9 @@ FLOORS = [
         "lab_program",
         "lab_echo",
         "lab_frames",
+        "lab_room",
+        "lab_nick",
+        "lab_chat",
         "lab_report",
         "lab_app",
     ],
