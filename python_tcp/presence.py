@@ -73,6 +73,9 @@ class PresenceCollector:
         """Send all of them, now or in a moment."""
         ready: list[Delivery] = []
         for delivery in deliveries:
+            if type(delivery.event) is Message and not self._batches:
+                ready.append(delivery)  # as most
+                continue
             if isinstance(delivery.event, _PRESENCE) and len(delivery.to) >= self.LARGE:
                 ready += self._collect(delivery.event, delivery.to)
                 continue

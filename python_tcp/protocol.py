@@ -259,15 +259,18 @@ class Dialect(Protocol):
         """
 
 # %% ../nbs/12_protocol.ipynb #9e736a6a
+_NOT_BELIEVED = "This server believes no PROXY header from your address."
 OTHERS = {  # for each protocol, what its programs understand
     "http": b"HTTP/1.1 400 This is a chat server\r\nConnection: close\r\n\r\n",
     "tls": b"\x15\x03\x01\x00\x02\x02\x28",
     "ssh": b"This is a chat server.\r\n",
     "smtp": b"554 This is a chat server\r\n",
+    "proxy": encode(Goodbye("wrong_protocol", _NOT_BELIEVED, reconnect=False)),
 }
 _FIRST_WORDS = re.compile(
     rb"(?P<http>(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|TRACE|PRI) )"
     rb"|(?P<tls>\x16\x03)|(?P<ssh>SSH-\d)|(?P<smtp>(?i:EHLO|HELO)\b)"
+    rb"|(?P<proxy>PROXY |\x00\r\n)"  # version 2 begins with blank lines
 )
 
 
@@ -277,11 +280,9 @@ def other_protocol(first: bytes) -> str | None:
     return None if found is None else found.lastgroup
 
 
-def _is_blank(frame: bytes | FrameTooLong) -> bool:
-    return isinstance(frame, bytes) and frame.isspace()
-
-
-def _too_long(frame: FrameTooLong) -> Error:
+def _command_in(frame: bytes | FrameTooLong) -> Command | Error:
+    if isinstance(frame, bytes):
+        return decode(frame)
     return Error("too_long", f"a line may have {frame.limit} bytes")
 
 # %% ../nbs/12_protocol.ipynb #e0b6a9b8
@@ -303,16 +304,14 @@ class JSONLines:
             self._first = (self._first + data).lstrip()[:16]
             if (name := other_protocol(self._first)) is not None:
                 return [Error("wrong_protocol", name)]
-        lines = [each for each in frames if each and not _is_blank(each)]
+        lines = [each for each in frames if not isinstance(each, bytes) or each.strip()]
         if self._first is not None and lines:
             self._first = None
             if isinstance(first := lines[0], bytes):
                 lines[0] = first.removeprefix(b"\xef\xbb\xbf")
-        decoded = (
-            _too_long(line) if isinstance(line, FrameTooLong) else decode(line)
-            for line in lines
-        )
-        return decoded if len(lines) > self.FEW else list(decoded)
+        if len(lines) > self.FEW:
+            return map(_command_in, lines)
+        return [_command_in(line) for line in lines]
 
     encode = staticmethod(encode)
 

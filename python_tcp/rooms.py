@@ -162,7 +162,8 @@ class Messaging:
         id = command.id
         if id is not None and id in user.session.ids:
             return self._ok_again(user, id)
-        self._check_order(user, command.follows)
+        if command.follows is not None:
+            self._check_order(user, command.follows)
         room = user.room_named(command.room)
         message = room.say(user.name, command.content, now)
         said = _delivery((room.clients, message))

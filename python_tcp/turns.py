@@ -17,6 +17,7 @@ from .admission import AdmissionControl
 from .chat_fanout import ChatConnection, Commands, DeliveryQueue
 from .loop import EventLoop
 from .members import Delivery
+from .messages import with_answer
 from .protocol import Command, Dialect, Error, GetHistory, Goodbye
 from .protocol import Join, ListRooms, ListUsers
 from .rooms import Rooms
@@ -84,6 +85,26 @@ def _decoded(dialect: Dialect, data: bytes) -> Commands:
     """What these bytes say, when somebody looks at it."""
     yield from dialect.receive(data)
 
+# %% ../nbs/25_turns.ipynb #0e325e7c
+_SOON = 2.0  # seconds, in which somebody who is there has answered a ping
+
+
+def _ask_holder(
+    answer: list[Delivery], command: Command, rooms: Rooms, admission: AdmissionControl
+) -> None:
+    """Where a name is taken: is its holder still there? If that is not known yet, the
+    answer says when to try again.
+    """
+    error = answer[0].event if len(answer) == 1 else None
+    if not isinstance(error, Error) or not isinstance(command, Join):
+        return
+    holder = rooms.by_name.get(command.username.lower())
+    if error.code != "name_taken" or holder is None or not holder.present:
+        return
+    if (left := admission.time_left(holder.client)) is not None:
+        error.content += f", unless nothing is heard from there for {left:.0f} s"
+        error.retry_after = max(0.1, min(_SOON, left))
+
 # %% ../nbs/25_turns.ipynb #c0ffee05
 class CommandHandler:
     """Has the rules carry out what a connection says, if it may say so much.
@@ -106,7 +127,7 @@ class CommandHandler:
 
     def receive(self, connection: ChatConnection, data: bytes) -> None:
         """Bytes came. What may wait is not even cut into lines before its turn."""
-        may_wait = connection.loud or len(data) > self.SMALL
+        may_wait = len(data) > self.SMALL or connection.loud
         if may_wait and self._turns.are_over():
             self._turns.put_off(connection, _decoded(connection.dialect, data))
         else:
@@ -126,10 +147,11 @@ class CommandHandler:
             kind, refused = type(command), []
             is_long = kind in _LONG_ANSWERS
             is_over = count and (count >= self.LINES or perf_counter() > end)
-            may_wait = is_long or connection.loud
+            is_watched = connection.bucket or connection.bad_lines
+            may_wait = is_long or is_watched and connection.loud
             if is_over or may_wait and self._turns.are_over():
                 return self._turns.put_off(connection, chain([command], rest))
-            if kind is Error or connection.bucket or connection.bad_lines:
+            if is_watched or kind is Error:
                 refused = self._admission.refuse(connection, command)
             count += 4 if refused else 1
             if refused or isinstance(command, Error):
@@ -159,16 +181,18 @@ class CommandHandler:
         def done(deliveries: list[Delivery]) -> None:
             nonlocal answered
             answered = True
-            self._admission.charge(connection, deliveries)
             self._hold(connection, deliveries)
             if later:
                 self._go_on(connection)
 
-        self._rooms.store.consult(
-            lambda: self._rooms.handle(client, command, self.now(), token),
-            done,
-            wanted=lambda: not connection.ended,
-        )
+        def rule() -> list[Delivery]:
+            answer = self._rooms.handle(client, command, self.now(), token)
+            self._admission.charge(connection, answer)
+            _ask_holder(answer, command, self._rooms, self._admission)
+            return answer
+
+        safe = with_answer(rule, client, command)
+        self._rooms.store.consult(safe, done, lambda: not connection.ended)
         if later := not answered:
             connection.put_off(rest)
         return answered
