@@ -49,10 +49,9 @@ class ChatConnection:
         self, server: EventDrivenTCPServer, client: int, dialect: Dialect, limits: Limits
     ) -> None:  # fmt: skip
         self.client, self.dialect, self._server = client, dialect, server
-        loop, burst = server.loop, limits.flood_burst
-        times = limits.ping_after, limits.ping_timeout
+        loop, times = server.loop, (limits.ping_after, limits.ping_timeout)
         self.keep_alive = KeepAlive(loop, *times, self._ping, self._give_up)
-        self.bucket = TokenBucket(burst, loop.now) if burst else None
+        self.bucket: TokenBucket | None = None  # says as much as it likes
         self.bad_lines = 0  # in a row
         self.ended = False
         self._later: Commands = ()  # they are decoded when they are looked at
@@ -64,8 +63,8 @@ class ChatConnection:
     def _give_up(self) -> None:
         self._server.close(self.client, "idle")
 
-    def charge(self, bucket: TokenBucket | None) -> None:
-        """From now on, what it says is paid from this bucket."""
+    def pay_from(self, bucket: TokenBucket) -> None:
+        """From now on, what it says is paid from this bucket, which others may have had."""
         self.bucket = bucket
 
     def count(self, is_bad: bool) -> None:
@@ -120,7 +119,7 @@ class DeliveryQueue:
         self._under_way: list[Delivery] | None = None  # a commit is about these
         self._mark = 0  # and about all that was said before this
         self._then: list[Callable[[], object]] = []  # when all of `_held` is released
-        self._is_due = False
+        self._is_wanted = self._is_due = False  # a commit; at the end of this tick
         self._is_late = False  # does the store complete commits later?
         self._delay, self._began = CommitDelay(loop, self._go_on), 0.0
         self._thread_id = 0  # of the loop's thread
@@ -131,15 +130,22 @@ class DeliveryQueue:
     def hold(self, deliveries: list[Delivery]) -> None:
         """Take deliveries, for the commit at the end of this tick."""
         self._held += deliveries
+        self._is_wanted = True
         if not self._is_due and not self._delay.holds_back(len(self._held)):
             self._is_due = True
-            self._loop.at_end_of_tick(self.commit)
+            self._loop.at_end_of_tick(self._end_tick)
+
+    def _end_tick(self) -> None:
+        self._is_due = False
+        if not self._delay.holds_back(len(self._held)):
+            self.commit()
 
     def commit(self) -> bool:
         """Have the store make sure of everything, now. True if all has been released."""
-        self._is_due, self._thread_id = False, threading.get_ident()
+        self._thread_id = threading.get_ident()
         if self._under_way is None:
             self._delay.end()
+            self._is_wanted = False
             self._under_way, self._held = self._held, []
             self._then_now, self._then = self._then, []
             self._mark, self._began = self._rooms.mark(), perf_counter()
@@ -176,7 +182,7 @@ class DeliveryQueue:
             self._rooms.committed(self._mark)
         else:  # then what was appended meanwhile is lost, too
             released = self._rooms.take_back(released + self._held, error)
-            self._held = []
+            self._held, self._is_wanted = [], bool(self._then)
         if error or self._trouble:
             self._note(self._rooms.trouble)
         try:
@@ -190,7 +196,7 @@ class DeliveryQueue:
             self._go_on()
 
     def _go_on(self) -> None:
-        if self._held or self._then:
+        if self._is_wanted:
             self.hold([])
 
     def _note(self, trouble: str | None) -> None:

@@ -242,6 +242,18 @@ def test_and_a_crowd_that_goes_is_not_waited_for_long(late: Chat) -> None:
     assert texts(late.hear()[ANN])[-1] == "the last one"
 
 
+def test_a_commit_without_deliveries_is_only_put_off(late: Chat) -> None:
+    late(ANN, *[SendMessage(f"{number}") for number in range(10)])
+    late.queue.hold([])  # for a change of the store's own
+    late.store.complete()
+    late.queue.hold([])
+    late.loop.tick()
+    assert late.store.waiting == []
+    late.loop.tick(CommitDelay.SECONDS * 1.1)
+    assert len(late.store.waiting) == 1
+    settle(late)
+
+
 def test_two_who_talk_do_not_wait_for_each_other(late: Chat) -> None:
     late(ANN, SendMessage("one", id=1))
     late.store.complete()
