@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['APPLICATION_ID', 'FILE_VERSION', 'Durability', 'WAL_BYTES', 'StoreFileError', 'file_version', 'check_file',
-           'end_well', 'printable_path', 'open_file', 'FilePlace']
+           'file_uri', 'end_well', 'printable_path', 'open_file', 'FilePlace']
 
 # %% ../nbs/18_datafile.ipynb #e0870de6
 import os
@@ -84,7 +84,8 @@ def _check_tables(db: sqlite3.Connection, version: int) -> None:
         raise sqlite3.DataError("its rows have no number left")
 
 # %% ../nbs/18_datafile.ipynb #e866c30e
-def _uri(path: Path, mode: str) -> str:
+def file_uri(path: Path, mode: str) -> str:
+    """What `sqlite3.connect(..., uri=True)` opens in this mode: "ro", "rw"."""
     return f"file:{quote_from_bytes(os.fsencode(path))}?mode={mode}"
 
 
@@ -92,7 +93,7 @@ def _check_content(path: Path, version: int) -> None:
     """Have SQLite look through the file for damage, without changing it."""
     mode = "ro" if Path(f"{path}-wal").exists() else "ro&immutable=1"
     try:
-        db = sqlite3.connect(_uri(path, mode), uri=True)
+        db = sqlite3.connect(file_uri(path, mode), uri=True)
         try:
             found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             _check_tables(db, version)
