@@ -101,6 +101,7 @@ def _goodbye(code: str) -> list[Error | Goodbye]:
 class AdmissionControl:
     """Who may come in, and how much each may ask."""
 
+    FRESH = 5.0  # seconds: who was heard since then is there
     TURNED_AWAY = 16  # connections at a time that only hear that the server is full
 
     def __init__(self, server: EventDrivenTCPServer, limits: Limits) -> None:
@@ -125,7 +126,7 @@ class AdmissionControl:
         self._inside[client] = connection, network
         self._sizes[network] += 1
         if limits.flood_burst:
-            connection.charge(self._budgets.take(network, loop.now))
+            connection.pay_from(self._budgets.take(network, loop.now))
         too_late = partial(server.close, client, "idle")
         timer = loop.call_later(limits.join_timeout, too_late)
         self._not_joined.setdefault(network, {})[client] = timer
@@ -161,6 +162,14 @@ class AdmissionControl:
             if connection.bucket is not None:
                 now = self._server.loop.now
                 self._budgets.give_back(network, connection.bucket, now)
+
+    def time_left(self, client: int) -> float | None:
+        """Ask it whether it is there, if it was silent. In how many seconds is it given up?
+        None: it was heard a moment ago.
+        """
+        connection, _ = self._inside[client]
+        dead_at = connection.keep_alive.ask(self.FRESH)
+        return None if dead_at is None else dead_at - self._server.loop.now
 
     def charge(self, connection: ChatConnection, answer: list[Delivery]) -> None:
         """Some answers cost more than their question. It has this one, and pays after it."""

@@ -7,6 +7,7 @@ __all__ = ['session_key', 'Session', 'Delivery', 'CommandError', 'Room', 'User',
 
 # %% ../nbs/13_members.ipynb #d9b12192
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -234,17 +235,20 @@ class SessionTable:
         self.by_name: dict[str, User] = {}  # by name, in lower case
         self.held: dict[User, Hold] = {}  # what ends first comes first
 
-    def holder(self, name: str, token: str | None, now: float) -> User | None:
+    def holder(
+        self, name: str, token: str | None, now: float, longest: float = math.inf
+    ) -> User | None:
         """Who has this name, if it may be taken over: `token` is that of its session.
 
-        Raises `CommandError` if it may not.
+        Raises `CommandError` if it may not; nobody is to wait longer than `longest`
+        seconds: a clock may be set back.
         """
         user = self.by_name.get(name.lower())
         if user is None or session_key(token or "") == user.session.key:
             return user
         if user.present:
             raise CommandError("name_taken", f"{user.name} is taken")
-        wait = max(0.1, round(self.held[user].until - now, 3))
+        wait = max(0.1, min(longest, round(self.held[user].until - now, 3)))
         wrong = f"{user.name} is kept for its owner, for {wait:.0f} s at most"
         raise CommandError("name_taken", wrong, wait)
 

@@ -14,8 +14,8 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from .members import Delivery, Room, User
-from .protocol import MAX_EVENT, MAX_PAGE, Error, History, Message
-from .protocol import MessageId, Ok, Welcome, encode
+from .protocol import MAX_EVENT, MAX_PAGE, Command, Error, History
+from .protocol import Message, MessageId, Ok, Welcome, encode
 
 # %% ../nbs/14_messages.ipynb #6eb6a30d
 class StoreError(Exception):
@@ -28,7 +28,7 @@ Told = Callable[[list[Delivery]], object]
 log = logging.getLogger("python_tcp.messages")
 
 
-def with_answer(rule: Rule, client: int, id: MessageId | None) -> Rule:
+def with_answer(rule: Rule, client: int, command: Command) -> Rule:
     """The rule, which ends with an answer for the client even where it has a bug."""
 
     def safe() -> list[Delivery]:
@@ -37,7 +37,8 @@ def with_answer(rule: Rule, client: int, id: MessageId | None) -> Rule:
         except Exception:
             log.exception("a rule has failed")
             wrong = "something went wrong in the server"
-            return [Delivery((client,), Error("server_error", wrong, id))]
+            error = Error("server_error", wrong, getattr(command, "id", None))
+            return [Delivery((client,), error)]
 
     return safe
 

@@ -43,18 +43,17 @@ class Membership:
     ) -> list[Delivery]:
         """Take a name, if need be from one's own ghost. What can fail comes first."""
         name, token = command.username, command.token
-        holder = self._sessions.holder(name, token, now)
+        window = self._limits.resume_window
+        holder = self._sessions.holder(name, token, now, window)
         session = self._sessions.open(token, new_token, self._places.ids)
         room = self._places.find(command.room)
         missed = self._archive.since(room, command.since)
         told: list[Delivery] = []
         if holder is not None and holder.present:
-            told = self.lost(holder.client, now)
-            told.append(farewell(holder.client, "replaced"))
+            told = [*self.lost(holder.client, now), farewell(holder.client, "replaced")]
         before = holder if holder in self.held else self._sessions.absent(session)
         if before is not None and before.name == name:
-            until = now + self._limits.resume_window
-            user, hold = self._sessions.resume(before, client, until)
+            user, hold = self._sessions.resume(before, client, now + window)
             waited = [Delivery((client,), event) for event, _, _ in hold.whispers]
             return [*told, *self._enter(user, room, missed, now), *waited]
         if before is not None:  # the same person has chosen another name

@@ -110,14 +110,21 @@ def test_a_connection_is_loud_after_a_bad_line_or_a_refusal(server: Server) -> N
     assert connection.loud
     connection.count(is_bad=False)
     assert not connection.loud
-    bucket = connection.bucket
+    bucket = TokenBucket(20, 0.0)
+    connection.pay_from(bucket)
     while not bucket.wait(20, 5.0, 0.0):
         pass
     assert connection.loud
     assert not bucket.wait(20, 5.0, 10.0)
     assert not connection.loud
-    connection.charge(None)
-    assert not connection.loud
+    connection.close()
+
+
+def test_a_connection_has_no_bucket_but_the_one_that_admission_gives_it(
+    server: Server,
+) -> None:
+    connection = connect(server, 1)
+    assert connection.bucket is None and not connection.loud
     connection.close()
 
 

@@ -85,16 +85,12 @@ def test_what_is_left_out_is_said_once(
         f"UPDATE messages SET seq = {HIGHEST} WHERE seq = 5",
     )
     with ChatServer(data=path) as server, LineClient(server.port) as bob:
-        assert caplog.messages == [
-            "history: messages left out for their numbers: 1"
-        ]
+        assert caplog.messages == ["history: messages left out for their numbers: 1"]
         bob.say("join", username="bob", since=0)
         bob.read_until("history")
         bob.say("history")
         bob.read_until("history")
-    assert caplog.messages[1:] == [
-        "history: message 2 of lobby is damaged: left out"
-    ]
+    assert caplog.messages[1:] == ["history: message 2 of lobby is damaged: left out"]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +166,8 @@ def test_a_rule_that_fails_is_answered_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """Whatever it fails with, and when: before or after something was read."""
-    page, fails = Archive.page, [ZeroDivisionError("after"), ZeroDivisionError("before")]
+    page = Archive.page
+    fails = [ZeroDivisionError("after"), ZeroDivisionError("before")]
 
     def broken(*args: object, **kwargs: object) -> object:
         if len(fails) == 2:

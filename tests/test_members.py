@@ -184,3 +184,15 @@ def test_a_token_that_nobody_knows_opens_a_session_of_the_servers_own(
     assert table.open(TOKEN, "unused", lambda key: {}) is table.users[1].session
     known = table.open(OTHER, "unused", lambda key: {7: 1})
     assert (known.token, known.ids) == (OTHER, {7: 1})
+
+
+@pytest.mark.parametrize("change", [0.0, -3600.0, -1e9])
+def test_nobody_is_told_to_wait_longer_than_a_name_is_held(change: float) -> None:
+    """The clock may be set back meanwhile."""
+    table, now = SessionTable(9), 2e9
+    table.add(user := User(1, "ann", Session("a-token-of-ann-1")))
+    table.lose(user, now + 60.0)
+    with pytest.raises(CommandError) as caught:
+        table.holder("ann", None, now + change, 60.0)
+    assert caught.value.retry_after == 60.0
+    assert caught.value.content.endswith(", for 60 s at most")
