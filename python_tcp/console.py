@@ -33,7 +33,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields: dict[str, Any] = getattr(record, "fields", {})
     return fields
 
-
+# %% ../nbs/37_console.ipynb #a975df7a
 class _LineFormatter(logging.Formatter):
     """A line for people. If a text has more lines than one, the others are indented: what
     stands at the beginning of a line is ours.
@@ -175,7 +175,7 @@ class _DroppingHandler(QueueHandler):
             for each in self._of_all.passed(record, time.monotonic()):
                 super().emit(each)
 
-
+# %% ../nbs/37_console.ipynb #d6b3cbfc
 class _Output(logging.StreamHandler[Any]):
     """Writes what is at least of `level`, and below `limit`, to a stream that may be gone."""
 

@@ -6,7 +6,7 @@
 __all__ = ['Answer', 'Page', 'Histogram', 'Metric', 'exposition', 'process_metrics', 'ChatMetrics', 'look_at_request',
            'http_response', 'LocalPages', 'MetricsPage']
 
-# %% ../nbs/44_metrics.ipynb #f69aabfc
+# %% ../nbs/44_metrics.ipynb #3bbc541c
 import errno
 import os
 import re
@@ -31,7 +31,7 @@ from .messages import StoreError
 from .protocol import Error, Message
 from .stream import Stream
 
-# %% ../nbs/44_metrics.ipynb #d7263c91
+# %% ../nbs/44_metrics.ipynb #36d92628
 class Histogram:
     """How long something takes: how often it was within each of the `BOUNDS` (seconds)."""
 
@@ -45,7 +45,7 @@ class Histogram:
         self.counts[bisect_left(self.BOUNDS, seconds)] += 1
         self.total += seconds
 
-# %% ../nbs/44_metrics.ipynb #a7ec9431
+# %% ../nbs/44_metrics.ipynb #a6fb01b2
 class Metric(NamedTuple):
     """A figure with a name; a mapping has one for each value of the `label`."""
 
@@ -55,7 +55,7 @@ class Metric(NamedTuple):
     value: float | Mapping[str, float] | Histogram
     label: str = ""
 
-# %% ../nbs/44_metrics.ipynb #253f9cf7
+# %% ../nbs/44_metrics.ipynb #ac12470e
 def _escape(text: str) -> str:
     return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
@@ -76,7 +76,7 @@ def _samples(metric: Metric) -> Iterator[str]:
     else:
         yield f"{name} {value}"
 
-# %% ../nbs/44_metrics.ipynb #86780d42
+# %% ../nbs/44_metrics.ipynb #ec87597f
 def exposition(metrics: list[Metric]) -> str:
     """The metrics as text, for Prometheus and its relatives.
 
@@ -89,7 +89,7 @@ def exposition(metrics: list[Metric]) -> str:
         lines += _samples(metric)
     return "\n".join(lines) + "\n"
 
-# %% ../nbs/44_metrics.ipynb #2acfc7bf
+# %% ../nbs/44_metrics.ipynb #f8936e5d
 def process_metrics() -> list[Metric]:
     """What the system says of this process; less where it says less."""
     used, cpu = time.process_time(), "CPU time of all threads"
@@ -103,7 +103,7 @@ def process_metrics() -> list[Metric]:
         ]
     return found
 
-# %% ../nbs/44_metrics.ipynb #72ab8648
+# %% ../nbs/44_metrics.ipynb #658179b0
 class ChatMetrics:
     """Counts what a running chat `server` does. To be asked on the server's thread."""
 
@@ -171,7 +171,7 @@ class ChatMetrics:
             Metric("chat_slow_consumers", "gauge", slow, len(waiting)),
         ]
 
-# %% ../nbs/44_metrics.ipynb #1f2bf683
+# %% ../nbs/44_metrics.ipynb #0228d1f4
 _LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.I)
 
 
@@ -194,7 +194,7 @@ def look_at_request(head: bytes) -> tuple[int, str]:
         return 405, "only GET and HEAD are served here"
     return 200, path.partition("?")[0]
 
-# %% ../nbs/44_metrics.ipynb #69d352a7
+# %% ../nbs/44_metrics.ipynb #99442d23
 def http_response(status: int, text: str, with_body: bool = True) -> bytes:
     """An answer after which the connection is closed."""
     body = text.encode()
@@ -208,11 +208,11 @@ def http_response(status: int, text: str, with_body: bool = True) -> bytes:
     ]
     return "\r\n".join([*head, "", ""]).encode() + (body if with_body else b"")
 
-# %% ../nbs/44_metrics.ipynb #c56d7b57
+# %% ../nbs/44_metrics.ipynb #325f0841
 Answer = Callable[[int, str], object]  # with a status of HTTP, and a text
 Page = Callable[[Answer], object]  # calls it, at once or later
 
-
+# %% ../nbs/44_metrics.ipynb #5eb5b47f
 class _Visit:
     """One connection: a request, and the answer of the page that is asked for. When it is
     closed, `over(visit)` is called; that is after `SECONDS` at the latest.
@@ -259,7 +259,7 @@ class _Visit:
         self._timer.cancel()
         self._over(self)
 
-# %% ../nbs/44_metrics.ipynb #1e158f2b
+# %% ../nbs/44_metrics.ipynb #23994d81
 def _local_listeners(port: int) -> list[socket]:
     """Sockets on the two addresses of this machine that nobody else can reach."""
     for attempt in range(10):
@@ -275,7 +275,7 @@ def _local_listeners(port: int) -> list[socket]:
                 raise
     raise AssertionError("it has returned or raised")
 
-# %% ../nbs/44_metrics.ipynb #cdea1b0c
+# %% ../nbs/44_metrics.ipynb #8452860c
 class LocalPages:
     """Serves `pages` (by path) on a running `loop`, to programs of this machine only."""
 
@@ -325,7 +325,7 @@ class LocalPages:
     def _over(self, visit: _Visit) -> None:
         self._visits.pop(visit, None)
 
-# %% ../nbs/44_metrics.ipynb #f8073ec0
+# %% ../nbs/44_metrics.ipynb #2b0525c4
 class MetricsPage:
     """The page `/metrics` of a running chat `server`: an `exposition` of its figures."""
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['notify', 'watchdog_interval', 'Service', 'HealthPage', 'open_monitor']
 
-# %% ../nbs/45_service.ipynb #e5ab6800
+# %% ../nbs/45_service.ipynb #79b041fd
 import os
 import socket
 import time
@@ -16,7 +16,7 @@ from .chat_server import ChatServer
 from .messages import StoreError
 from .metrics import Answer, LocalPages, MetricsPage, Page
 
-# %% ../nbs/45_service.ipynb #2eca3741
+# %% ../nbs/45_service.ipynb #188bcd64
 def notify(*lines: str) -> bool:
     """Tell the service manager, if there is one, each of these: "READY=1". Never waits, and
     never raises. False if nobody was told.
@@ -37,7 +37,7 @@ def notify(*lines: str) -> bool:
     except (OSError, ValueError):  # gone; does not read; or no address
         return False
 
-# %% ../nbs/45_service.ipynb #f8bbb482
+# %% ../nbs/45_service.ipynb #533c2bf1
 def watchdog_interval(environ: Mapping[str, str] = os.environ) -> float | None:
     """Seconds between two signs of life: half of what the service manager allows. None: it
     does not want any.
@@ -51,7 +51,7 @@ def watchdog_interval(environ: Mapping[str, str] = os.environ) -> float | None:
         return None
     return int(allowed) / 2_000_000 or None
 
-# %% ../nbs/45_service.ipynb #029f10d3
+# %% ../nbs/45_service.ipynb #e8e1643e
 class Service:
     """Tells the service manager how a running chat `server` is. Without a manager it does
     nothing. The signs of life come from the server's loop: when that hangs, they end.
@@ -91,7 +91,7 @@ class Service:
         numbers = f"{len(people)} people, {len(rooms)} rooms, {all_of_us} connections"
         return f"STATUS={numbers}"
 
-# %% ../nbs/45_service.ipynb #9290fa08
+# %% ../nbs/45_service.ipynb #012bf2da
 class HealthPage:
     """The page `/health` of a running chat `server`: 200, or 503 and what is wrong.
 
@@ -148,7 +148,7 @@ class HealthPage:
         for answer in waiting:
             answer(503 if trouble else 200, f"{trouble or 'ok'}\n")
 
-# %% ../nbs/45_service.ipynb #81b8fc8c
+# %% ../nbs/45_service.ipynb #2386aa97
 def open_monitor(server: ChatServer, port: int) -> LocalPages:
     """Serve `/metrics` and `/health` of a running chat server to this machine. To be
     stopped before the server is. Raises `OSError`.
