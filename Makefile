@@ -4,6 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # All tests run beside each other, a worker for each processor. A few are quicker without.
 WORKERS := -n logical --maxprocesses 4 --dist worksteal
+# Compiled code is kept, also where the system says not to: pytest compiles all tests.
+export PYTHONDONTWRITEBYTECODE :=
 BOOK := settings.ini _quarto.yml $(wildcard nbs/_quarto.yml nbs/*.css nbs/*.ipynb nbs/images/* python_tcp/*.py tools/*.py)
 
 .PHONY: help run test quick book site bench figures export readme clean

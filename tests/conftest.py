@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import gc
 import os
 import shutil
 import signal
@@ -66,6 +67,12 @@ def pytest_collection_modifyitems(
                 item.get_closest_marker("slow") is None,
             )
         )
+
+
+def pytest_collection_finish() -> None:
+    """What is here by now stays here: the `gc.collect()` of a test looks at what came later."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
