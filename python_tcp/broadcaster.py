@@ -239,19 +239,19 @@ class ClientTable:
             if stream.stream_state is StreamState.LINGERING:
                 stream.abort("no room")
                 return True
-        if self._layers.give_way():
-            return True
         if self._closing:  # they will have sent their last words in a moment
             self._thread.loop.call_later(self.MOMENT, self._thread.resume_accepting)
-        return False
+        return len(self._layers) > 0  # one of those goes, when somebody comes
 
     def accepted(self, sock: socket.socket, address: Address) -> None:
+        most = self._max_connections
+        if most is not None and len(self._streams) + len(self._layers) >= most:
+            self._layers.give_way()
         self._layers.accepted(sock, address)
 
     def admit(
         self, sock: socket.socket, address: Address, transport: Transport | None = None
     ) -> None:
-        """It has passed all layers, and is a client."""
         loop, number = self._thread.loop, next(self._ids)
         how: dict[str, Any] = {"farewell": partial(self._last_words, number)}
         how |= {"transport": transport} | self._options
