@@ -179,12 +179,11 @@ def _keyboard() -> Input:
 
         def read_keys(self) -> list[Any]:
             keys, self._last = super().read_keys(), time.monotonic()
-            if self.vt100_parser._in_bracketed_paste:
-                asyncio.get_running_loop().call_later(self.PASTE, self._end, self._last)
+            asyncio.get_running_loop().call_later(self.PASTE, self._end, self._last)
             return keys
 
         def _end(self, last: float) -> None:
-            if last == self._last:  # nothing has come since
+            if last == self._last:  # nothing has come since; the mark may mean nothing
                 self.vt100_parser.feed("\x1b[201~")
                 self._ready()
 

@@ -1,5 +1,6 @@
 """`chat_client` on a real pseudo-terminal, with the screen emulated: what a person sees, at every moment."""
 
+import ast
 import re
 import signal
 import socket
@@ -591,3 +592,14 @@ def test_the_first_prompt_is_there_in_less_than_0_4_seconds(server: ChatServer) 
             return taken
 
     assert statistics.median(seconds() for _ in range(5)) < 0.4
+
+
+def test_nothing_private_of_the_library_is_used() -> None:
+    """A new version may drop it."""
+    for module in ("screen", "terminal"):
+        path = Path(__file__).parent.parent / "python_tcp" / f"{module}.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr):
+                owner = getattr(node.value, "id", "")
+                fine = owner == "self" or node.attr == "_replace"  # of a named tuple
+                assert fine, f"{path}:{node.lineno}: {node.attr}"
