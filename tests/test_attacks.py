@@ -42,7 +42,10 @@ with ChatServer(limits=limits, data=data) as server:
 SLOWEST = 0.5  # seconds; so much for the 99th percentile on a loaded machine
 SECONDS = 2.0  # of each attack
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="counts on epoll")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform == "win32", reason="counts on epoll"),
+]
 
 
 @contextmanager

@@ -36,10 +36,13 @@ FLAGS = (
 ).split()
 SECONDS = 20
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER),
-    reason="no Chromium with its chromedriver here: apt-get install chromium chromium-driver",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER),
+        reason="no Chromium with its chromedriver here: apt-get install chromium chromium-driver",
+    ),
+]
 
 
 class Quiet(SimpleHTTPRequestHandler):

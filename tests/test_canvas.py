@@ -12,6 +12,7 @@ from python_tcp.canvas import arrow, box, columns, image, line, printable, words
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=300)), st.integers(1, 60))
 def test_anything_is_shown_as_one_line_that_can_be_seen(
     content: bytes | str, most: int

@@ -95,6 +95,7 @@ def one_line(errors: str | bytes | list[str], *parts: str) -> bool:
 # --- three people and a server -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_people_chat_whisper_are_killed_and_are_told_of_the_end(
     tmp_path: Path,
 ) -> None:
@@ -235,6 +236,7 @@ def test_a_signal_ends_the_client_even_if_the_server_is_stuck(when: str) -> None
             assert ann.end(signal.SIGINT) == (0, []) and time.monotonic() - start < 4.5
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_is_said_in_a_line_and_the_client_comes_back_when_it_is_there_again() -> (
     None
 ):
@@ -297,6 +299,7 @@ def test_an_empty_input_joins_and_leaves(run: Callable) -> None:
     )
 
 
+@pytest.mark.slow
 def test_five_thousand_lines_from_a_pipe_arrive_in_order(run: Callable) -> None:
     lines = [f"line {number}" for number in range(5000)]
     assert output(run("\n".join(lines)))[2:-1] == [f"ann: {line}" for line in lines]
@@ -454,6 +457,7 @@ def test_a_name_that_is_not_allowed_is_one_line(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("port", ["x", "-1", "65536", "1.5", "", "9" * 5000, "²"])
 def test_a_port_that_is_none_is_a_wrong_use(run: Callable, port: str) -> None:
     finished = run("", "--username", "ann", "--", "127.0.0.1", port)
@@ -500,6 +504,7 @@ def test_a_port_in_use_is_one_line(server: ChatServer) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_full_server_is_one_line() -> None:
     with (
         ChatServer(limits=Limits(connections=1)) as server,
@@ -839,6 +844,7 @@ def test_a_history_that_can_not_be_there_is_one_line(tmp_path: Path, path: str) 
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.slow
 def test_a_history_that_another_server_uses_is_one_line_and_that_server_goes_on(
     tmp_path: Path,
 ) -> None:

@@ -417,6 +417,7 @@ STEPS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @example([("bob, settled", 1), ("restart", False), ("bob", 4)], 1000, FREE)
 @example([("bob, settled", 1), ("restart", False), ("bob", 5)], 3, FREE)
@@ -498,6 +499,7 @@ oddities = st.sampled_from([
 ])  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     st.lists(

@@ -751,6 +751,7 @@ def test_100_connects_and_closes_leave_nothing_behind(echo):
 # Order and volume
 
 
+@pytest.mark.slow
 @every_client
 @pytest.mark.parametrize(
     "server",

@@ -46,6 +46,7 @@ def test_the_demo_prints_what_each_of_them_saw_and_ends(
     ).decode(encoding)
 
 
+@pytest.mark.slow
 def test_the_conversation_is_the_same_each_time() -> None:
     with ChatServer() as server:
         for _ in range(20):

@@ -312,6 +312,7 @@ def test_no_arrow_runs_through_a_word(table: dict) -> None:
     assert_no_words_are_crossed(image(StateDiagram(table)))
 
 
+@pytest.mark.slow
 @given(TABLES)
 def test_any_table_can_be_drawn_and_all_of_it_is_there(table: dict) -> None:
     diagram = StateDiagram(table)

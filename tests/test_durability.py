@@ -181,6 +181,7 @@ class Machine:
             (folder / name).write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_trace(), reason="no strace here")
 @pytest.mark.parametrize("durability", ["power", "process"])
 def test_loss_of_power_at_100_random_moments(tmp_path: Path, durability: str) -> None:
@@ -394,6 +395,7 @@ def test_while_the_disk_works_the_loop_goes_on_and_says_nothing_too_early(
     assert disk.threads == {"FileWriter"}
 
 
+@pytest.mark.alone
 def test_with_50_ms_a_sync_the_loop_is_never_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

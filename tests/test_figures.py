@@ -101,6 +101,7 @@ def test_older_exercises_are_counted(figures: ModuleType) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_every_chapter_has_its_line() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "tools" / "figures.py"],

@@ -690,6 +690,7 @@ def fuzz(server: ChatServer, honest: Honest, data: bytes, cut: int, end: str) ->
     honest.ping()
 
 
+@pytest.mark.slow
 def test_10_000_times_anything(
     server: ChatServer, honest: Honest, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -778,6 +779,7 @@ def test_no_character_that_steers_a_terminal_ever_leaves_the_server(
                 ), (event, text)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     st.sampled_from(FIELDS),

@@ -313,6 +313,7 @@ for seq in range(first, 10**9):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9")
 def test_after_kill_9_all_that_was_committed_is_there_and_nothing_by_half(
     path: Path,
@@ -902,6 +903,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     return (folder / str(number) for number in itertools.count())
 
 
+@pytest.mark.slow
 @given(STEPS)
 @settings(max_examples=60)
 def test_the_file_and_the_memory_behave_the_same(

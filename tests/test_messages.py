@@ -99,6 +99,7 @@ def test_one_long_message_takes_the_place_of_many_short_ones() -> None:
     assert [seqs(store, room) for room in "abc"] == [[], [4, 5], [1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rooms", [1, 3000])
 @pytest.mark.parametrize("letter", ["x", "ü", "漢", "\U0001f44b"])
 @pytest.mark.parametrize("length", [1, 100, 2000])

@@ -17,6 +17,8 @@ from nbclient import NotebookClient
 from nbdev.clean import clean_nb
 from nbformat.v4 import new_code_cell, new_notebook
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
 SECONDS_PER_CELL, SECONDS_PER_ROUND, ROUNDS, CEILING = 20, 20, 2, 90

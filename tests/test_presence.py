@@ -231,3 +231,31 @@ def test_the_moment_ends_by_itself() -> None:
         loop.tick(1.0)
     assert sent == [(CROWD, JOINED)]
     loop.close()
+
+
+def test_who_stays_hears_of_a_thousand_that_do_not_come_back(tmp_path: Path) -> None:
+    """All in one tick they would be more than a line of 8 Mbit/s, and `output_bytes`, take."""
+    rooms = [f"{number}".ljust(64, "r") for number in range(20)]
+    names = [f"{number}".ljust(32, "u") for number in range(1000)]
+    store = SQLiteStore(tmp_path / "chat.db")
+    places = [SavedPlace(name, f"key of {name}", "online", rooms) for name in names]
+    SavedPlaces(store, tmp_path / "chat.db").write_anew(places)
+    store.commit(lambda error: None)
+    store.close()
+    limits = Limits(resume_window=2.0, flood_burst=0)
+    with (
+        ChatServer(data=tmp_path / "chat.db", limits=limits) as server,
+        socket.socket() as sock,
+    ):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
+        sock.settimeout(LIMIT)
+        sock.connect(("127.0.0.1", server.port))
+        for room in rooms:
+            sock.sendall(encode(Join("ann", room)))
+        heard = bytearray()
+        while heard.count(b'"type":"leave"') < len(rooms) * len(names):
+            data = sock.recv(32_768)
+            assert data, f"thrown out after {len(heard)} bytes"
+            heard += data
+            time.sleep(len(data) / 1e6)  # a line of 8 Mbit/s
+        assert server.users == ["ann"]

@@ -26,7 +26,7 @@ FLOORS = [
     ["core", "framing", "commands", "protocol", "text", "canvas", "diagram", "check"],
     ["certificates"],  # the server's own
     ["echo", "broadcast", "loop", "members", "messages", "places", "rooms"],
-    ["delivery", "datafile", "filewriter", "filereader", "history", "proxy", "trace"],
+    ["delivery", "networks", "proxy_protocol", "datafile", "filewriter", "filereader", "history", "proxy", "trace"],
     ["output", "stream", "acceptor", "broadcaster", "server", "client"],
     ["security", "handshakes"],
     ["room_views", "chat_session", "chat_view", "chat_controller"],
@@ -44,6 +44,8 @@ FLOORS = [
         "lab_room",
         "lab_nick",
         "lab_chat",
+        "lab_protocol",
+        "lab_fire",
         "lab_report",
         "lab_app",
     ],
@@ -103,10 +105,12 @@ def out_of_step(tree: Path) -> list[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_package_is_what_the_notebooks_export(tree: Path) -> None:
     assert out_of_step(tree) == [], "run: make export"
 
 
+@pytest.mark.slow
 def test_that_being_out_of_step_is_noticed(tree: Path) -> None:
     with (tree / "python_tcp" / "core.py").open("a") as module:
         module.write("\nedited_by_hand = True\n")
@@ -117,6 +121,7 @@ def test_that_being_out_of_step_is_noticed(tree: Path) -> None:
     assert out_of_step(tree) == ["00_core.ipynb", "core.py", "orphan.py"]
 
 
+@pytest.mark.slow
 def test_the_readme_is_the_index(tree: Path) -> None:
     command = [sys.executable, tree / "tools" / "readme.py", "--check"]
     assert subprocess.run(command).returncode == 0, "run: make readme"
@@ -124,6 +129,7 @@ def test_the_readme_is_the_index(tree: Path) -> None:
     assert subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 1
 
 
+@pytest.mark.slow
 def test_what_is_made_from_the_chapters_is_up_to_date(tree: Path) -> None:
     """The map, the table for teachers and the links of the glossary; and a new chapter comes in by itself."""
     command = [sys.executable, tree / "tools" / "fill.py"]
@@ -166,6 +172,7 @@ def glossary() -> list[tuple[str, str, str | None]]:
     return entries
 
 
+@pytest.mark.slow
 def test_the_glossary_links_to_chapters_that_have_the_term() -> None:
     for term, others, notebook in glossary():
         said = [
@@ -391,6 +398,7 @@ def test_a_public_name_means_one_thing() -> None:
             assert meaning.setdefault(name, thing) is thing, f"{name} in {path.stem}"
 
 
+@pytest.mark.slow
 def test_types_are_checked_strictly() -> None:
     assert (ROOT / "python_tcp" / "py.typed").exists()
     command = [sys.executable, "-m", "mypy", "--strict"]

@@ -480,6 +480,7 @@ NEAR_MISSES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(NEAR_MISSES, st.booleans())
 def test_json_that_is_nearly_right_gives_a_command_or_an_error(
     fields: dict, ascii_only: bool

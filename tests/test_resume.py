@@ -186,6 +186,7 @@ def joined(person: Person) -> list[str]:
     return [event.username for event in person.told(UserJoined)]
 
 
+@pytest.mark.slow
 def test_kill_9_at_50_random_moments_while_20_clients_send(
     tmp_path: Path, reserved_port: int, crowd: Crowd
 ) -> None:
@@ -301,6 +302,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 def test_all_come_back_after_a_restart_within_ten_seconds(
     tmp_path: Path, reserved_port: int
 ) -> None:
@@ -344,6 +346,7 @@ def test_all_come_back_after_a_restart_within_ten_seconds(
 # --- 1000 cuts ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_thousand_cuts_at_random_places(crowd: Crowd) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)
@@ -938,6 +941,7 @@ def test_a_conversation_that_never_began_is_not_taken_up_again(crowd: Crowd) -> 
     ] and not ann.told(Disconnected)
 
 
+@pytest.mark.slow
 def test_two_hundred_lines_from_a_pipe_against_flood_control(
     tmp_path: Path, crowd: Crowd
 ) -> None:
@@ -986,6 +990,7 @@ def test_a_client_that_is_cut_while_it_is_held_back_by_flood_control_loses_nothi
         crowd.close()
 
 
+@pytest.mark.slow
 def test_the_end_of_the_input_is_no_leaving_before_all_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

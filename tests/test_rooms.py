@@ -2436,7 +2436,7 @@ class ChatMachine(RuleBasedStateMachine):
         )
 
 
-TestAnyConversation = ChatMachine.TestCase
+TestAnyConversation = pytest.mark.slow(ChatMachine.TestCase)
 TestAnyConversation.settings = settings(
     max_examples=200,
     stateful_step_count=60,

@@ -1343,6 +1343,7 @@ linux_only = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @linux_only
 def test_out_of_descriptors_the_server_stays_calm_serves_its_clients_and_takes_a_place_that_gets_free(
     server_process,
@@ -1385,6 +1386,7 @@ def test_out_of_descriptors_a_thread_server_takes_a_place_that_gets_free(
         assert len(log.read_text().splitlines()) <= 5
 
 
+@pytest.mark.slow
 @linux_only
 def test_an_idle_server_with_1000_connections_uses_no_cpu(server_process, many_files):
     port, pid, log = server_process(4096)
@@ -1395,6 +1397,7 @@ def test_an_idle_server_with_1000_connections_uses_no_cpu(server_process, many_f
     assert log.read_text() == ""
 
 
+@pytest.mark.slow
 def test_1000_connections_that_trickle_and_never_join_are_gone_by_the_deadline_and_keep_nobody_out(
     many_files,
 ):

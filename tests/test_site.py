@@ -15,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MODULES = {  # name -> its notebook

@@ -648,6 +648,7 @@ def test_the_last_words_arrive_although_we_have_not_read_all_that_the_peer_sent(
     assert len(world.data()) == got  # what came after the end is nobody's business
 
 
+@pytest.mark.slow
 def test_a_slow_peer_gets_the_last_words_as_long_as_it_goes_on_reading(world):
     """With input unread we must read on: a close would be a RST, which loses them."""
     stream, peer = world.add(

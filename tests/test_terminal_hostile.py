@@ -16,6 +16,8 @@ from screen import Emulator, Terminal, chat  # noqa: E402
 
 from python_tcp.text import GREY, PALETTE, RED  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 ESCAPES = {
     "move up": "\x1b[10A", "move home": "\x1b[H", "move to a column": "\x1b[1G", "back": "\x1b[99D", "erase the screen": "\x1b[2J\x1b[3J", "erase the row": "\x1b[2K",
     "insert rows": "\x1b[5L", "delete rows": "\x1b[5M", "scroll": "\x1b[5S", "scrolling region": "\x1b[1;5r", "save and restore": "\x1b7\x1b[H\x1b8",

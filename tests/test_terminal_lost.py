@@ -17,6 +17,8 @@ from screen import Terminal, chat  # noqa: E402
 from python_tcp.chat_server import ChatServer  # noqa: E402
 from python_tcp.protocol import Limits  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def server(port: int, history: Path) -> Iterator[Program]:

@@ -20,6 +20,8 @@ from screen import CLIENT, Emulator, Terminal, chat  # noqa: E402
 from python_tcp.chat_server import ChatServer  # noqa: E402
 from python_tcp.protocol import Limits  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
@@ -581,6 +583,7 @@ def test_a_terminal_that_can_do_nothing_gets_plain_lines(
         assert ann.end("/quit\n") == 0
 
 
+@pytest.mark.alone
 def test_the_first_prompt_is_there_in_less_than_0_4_seconds(server: ChatServer) -> None:
     def seconds() -> float:
         start = time.monotonic()

@@ -197,6 +197,7 @@ def test_four_megabytes_are_cut_and_wrapped_in_no_time(part: str) -> None:
     assert time.perf_counter() - start < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["x", "x ", "日", "日 ", "x" * 70 + " ", "\u200e"])
 def test_wrapping_takes_time_in_proportion_to_the_text(part: str) -> None:
     def seconds(size: int) -> float:

@@ -34,6 +34,7 @@ sys.exit(start_server())
 """
 
 
+@pytest.mark.slow
 @linux
 def test_after_a_minute_of_traffic_the_server_is_as_it_was() -> None:
     result = run(60, rate=3.0)
@@ -46,6 +47,7 @@ def test_after_a_minute_of_traffic_the_server_is_as_it_was() -> None:
     assert done["messages deleted"] > 0, "the file was full"
 
 
+@pytest.mark.slow
 @linux
 def test_what_leaks_is_found() -> None:
     found = run(6, rate=4.0, code=LEAKING).problems()

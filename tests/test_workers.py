@@ -132,6 +132,7 @@ def test_slow():
 """
 
 
+@pytest.mark.slow
 def test_a_run_with_two_workers_keeps_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
