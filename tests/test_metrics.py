@@ -113,7 +113,7 @@ def test_what_people_do_is_in_the_figures(tmp_path: Path) -> None:
         assert now["chat_messages_total"] == 5
         told = 3 * 2 + 1 + 5 * 2 + 2  # welcome and users, a join, messages, errors
         assert now["chat_deliveries_total"] == told
-        assert now["chat_errors_total['not_in_room']"] == 1
+        assert now["chat_errors_total['not_joined']"] == 1
         assert now["chat_errors_total['bad_json']"] == 1
         assert now["chat_disconnects_total['closed by peer']"] == 1
         assert now["chat_commit_seconds_count"] >= 8
