@@ -182,7 +182,7 @@ class Result:
 
 Target = Callable[[], AbstractContextManager[ServerUnderTest]]
 
-# %% ../nbs/61_lab.ipynb #30fecd09
+# %% ../nbs/61_lab.ipynb #416d0cd5
 def run_test(
     test: LabTest, target: Target, seed: int = 0, limit: float = 2.0
 ) -> Result:
@@ -194,7 +194,7 @@ def run_test(
             bench = Bench(server, f"{seed} {test.stage} {test.name}", limit)
             try:
                 test.function(bench)
-            except LabFailure as failure:
+            except (LabFailure, OSError) as failure:
                 output = server.last_lines()
                 raise _with_end(failure, server.how_it_ended()) from None
             finally:
@@ -209,8 +209,10 @@ def run_test(
     return Result(test, outcome, complaint, talk, tuple(output), seconds, fatal)
 
 
-def _with_end(failure: LabFailure, end: str) -> LabFailure:
+def _with_end(failure: LabFailure | OSError, end: str) -> LabFailure:
     """The complaint, and that the program has died meanwhile."""
+    if isinstance(failure, OSError):
+        failure = LabFailure(f"The connection broke: {failure.strerror or failure}.")
     return type(failure)(f"{failure} {end}" if end not in str(failure) else failure)
 
 # %% ../nbs/61_lab.ipynb #4d640604

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Kind', 'Exchange', 'LabFailure', 'LabSkip', 'LabPeer']
 
-# %% ../nbs/60_lab_peer.ipynb #cefb3682
+# %% ../nbs/60_lab_peer.ipynb #f42663bb
+import os.path
 import socket
 import struct
 import time
@@ -57,8 +58,9 @@ class LabFailure(Exception):
 class LabSkip(Exception):
     """This test can't be run here, and why."""
 
-# %% ../nbs/60_lab_peer.ipynb #441bfd03
+# %% ../nbs/60_lab_peer.ipynb #28ccb994
 _PAUSE = 0.03  # seconds between two pieces
+_BEHIND = 40  # bytes that are shown behind the first one that is wrong
 _MUCH = 16_000_000  # bytes: more than any answer has
 _STUCK = 0.2  # seconds without a byte that goes out: the program does not read
 _LINGER_0 = struct.pack("ii", 1, 0)
@@ -79,8 +81,8 @@ class LabPeer:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(limit)
 
-    def send(self, *pieces: bytes) -> None:
-        """Send the pieces, with a short pause between two of them."""
+    def send(self, *pieces: bytes, note: bool = True) -> None:
+        """Send the pieces, with a short pause between two of them. `note`: write them down."""
         for number, piece in enumerate(pieces):
             if number:
                 time.sleep(_PAUSE)
@@ -91,7 +93,8 @@ class LabPeer:
                 raise self._failure("the program does not read what is sent") from None
             except OSError:  # broken; what it said before that is read next
                 pass
-            self._note(Kind.SENT, piece)
+            if note:
+                self._note(Kind.SENT, piece)
 
     def expect(self, data: bytes, what: str, sending: bytes = b"") -> None:
         """Read as many bytes as `data` has, and compare. `sending` goes out meanwhile."""
@@ -104,21 +107,71 @@ class LabPeer:
         del self._unread[: len(data)]
         if got == data:
             return self._note(Kind.GOT, got)
+        # how much more has come by now is a matter of luck
+        got = got[: len(os.path.commonprefix([data, got])) + _BEHIND]
         self._note(Kind.GOT, got, shorten(data))
         raise self._failure(_difference(what, data, got, why))
 
-    def push(self, data: bytes) -> bytes:
-        """Send as much as goes without reading, and return the rest."""
-        self.sock.settimeout(_STUCK)
-        while data and (rest := _send_some(self.sock, data)) != data:
-            data = rest
+    def push(self, data: bytes, stuck: float = _STUCK) -> bytes:
+        """Send as much as goes without reading, and return the rest. `stuck`: seconds without
+        a byte that goes out.
+        """
+        self.sock.settimeout(stuck)
+        with suppress(ConnectionError):  # what it said before that is read next
+            while data and (rest := _send_some(self.sock, data)) != data:
+                data = rest
         self.sock.settimeout(self.limit)
         return data
+
+    def stream(self, data: bytes, *others: "LabPeer") -> None:
+        """Send, while this peer and the others read and forget all that comes. Not written
+        down: for long runs of the same.
+        """
+        last = self._last()
+        while data and time.monotonic() < last:
+            data = self.push(data, stuck=0.01)
+            for peer in (self, *others):
+                peer._forget()
+        if data:
+            self._note(Kind.SENT, data, "that the program reads it")
+            raise self._failure("the program does not read what is sent")
+
+    def _forget(self) -> None:
+        """Read what is there, and forget it."""
+        self.sock.settimeout(0.0)
+        with suppress(BlockingIOError, ConnectionError):
+            while self.sock.recv(262_144):
+                pass
+        self.sock.settimeout(self.limit)
 
     def exchange(self, data: bytes, expected: bytes, what: str) -> None:
         """Send without reading until no more goes; then send the rest and read."""
         self._note(Kind.SENT, data)
         self.expect(expected, what, self.push(data))
+
+    def expect_one_of(self, *answers: bytes) -> bytes:
+        """Read until one of these is complete, and return it. Where all is well, it is not
+        added to the conversation: for long runs of the same.
+        """
+        last, why = self._last(), ""
+        while not why:
+            for data in answers:
+                if self._unread.startswith(data):
+                    del self._unread[: len(data)]
+                    return data
+            if not any(data.startswith(self._unread) for data in answers):
+                break
+            _, why = self._read(last, b"")
+        self.expect(answers[0], "What comes next")
+        return answers[0]
+
+    def hear(self, data: bytes) -> None:
+        """Read until these bytes have come, whatever stands before them."""
+
+        def found(so_far: bytes) -> int:
+            return so_far.find(data) + len(data) if data in so_far else 0
+
+        self.read_until(found, f"something with {shorten(data)} in it")
 
     def read_until(self, found: Callable[[bytes], int], what: str) -> bytes:
         """Read until `found` says how many of the bytes so far are the answer (0: not yet)."""
@@ -216,11 +269,9 @@ def _send_some(sock: socket.socket, data: bytes) -> bytes:
     except TimeoutError:  # full: read first
         return data
 
-# %% ../nbs/60_lab_peer.ipynb #51688f9f
+# %% ../nbs/60_lab_peer.ipynb #b8b2e1e3
 def _difference(what: str, data: bytes, got: bytes, why: str) -> str:
-    same = 0
-    while same < min(len(data), len(got)) and data[same] == got[same]:
-        same += 1
+    same = len(os.path.commonprefix([data, got]))
     shown = shorten(got) if got else "nothing"
     text = f"{what}: expected {shorten(data)}, but got {shown}."
     if got and same == len(got):

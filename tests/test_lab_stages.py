@@ -1,0 +1,187 @@
+"""The stages of the lab: three independent good servers pass them, those that are not yet good fail at their own tests."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from python_tcp.broadcast import BroadcastServer
+from python_tcp.chat_server import ChatServer
+from python_tcp.echo import EchoServer
+from python_tcp.lab import RunningServer, run_stages
+from python_tcp.lab_app import STAGES, chosen_stages
+from python_tcp.lab_fire import fire_stage
+from python_tcp.lab_program import ProgramTarget
+from python_tcp.lab_protocol import TRANSCRIPTS, protocol_stage
+from python_tcp.protocol import Limits
+
+FOLDER = Path(__file__).resolve().parent / "lab"
+FIRE = FOLDER.parent.parent / "nbs" / "70_lab_fire.ipynb"
+NODE = shutil.which("node")
+WITHOUT_NODE = pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
+GOOD = {
+    "asyncio": [sys.executable, FOLDER / "good_asyncio.py"],
+    "socketserver": [sys.executable, FOLDER / "good_socketserver.py"],
+    "node": [NODE, FOLDER / "good_node.js"],
+}
+SERVERS = [
+    pytest.param(name, marks=WITHOUT_NODE if name == "node" else []) for name in GOOD
+]
+LIMIT = 10.0  # seconds for an answer: a loaded machine is no bug of the server
+
+
+def good(server: str, stage: str) -> ProgramTarget:
+    return ProgramTarget([*map(str, GOOD[server]), stage, "{port}"])
+
+
+def complaints(stage: str, target: ProgramTarget, limit: float = LIMIT) -> list[str]:
+    results = run_stages([STAGES[stage]], target, limit=limit)
+    assert results
+    return [
+        f"{result.test.name}: {result.complaint}"
+        for result in results
+        if result.outcome != "passed"
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(
+    "stage", ["echo", "lines", "length", "room", "nick", "commands", "connect"]
+)
+def test_a_good_server_passes(server: str, stage: str) -> None:
+    target = good(server, stage)
+    assert complaints(stage, target) == []
+    assert target.notes == []
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_another_seed_is_as_good(seed: int) -> None:
+    stages = [STAGES["lines"], STAGES["connect"]]
+    for stage in stages:
+        results = run_stages([stage], good("asyncio", stage.name), seed, LIMIT)
+        assert {result.complaint for result in results} == {""}
+
+
+# Each server that speaks another stage's language fails at what is different there.
+
+
+def test_an_echo_is_no_line_server() -> None:
+    failed = complaints("lines", good("asyncio", "echo"), 0.3)
+    assert len(failed) == len(STAGES["lines"].tests)
+
+
+def test_a_line_server_is_no_echo() -> None:
+    failed = complaints("echo", good("asyncio", "lines"), 0.3)
+    assert {line.partition(":")[0] for line in failed} >= {"word", "split", "binary"}
+
+
+# --- under fire ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(
+    "language", ["echo", "lines", "length", "room", "nick", "connect"]
+)
+def test_a_good_server_stands_the_fire(server: str, language: str) -> None:
+    results = run_stages([fire_stage(language)], good(server, language), limit=LIMIT)
+    assert {f"{it.test.name} {it.complaint}" for it in results} == {
+        f"{it.test.name} " for it in results
+    }
+
+
+def test_the_threads_of_the_tutorial_do_not_stand_it() -> None:
+    """The room with which chapter 03 began."""
+    [cell] = [
+        cell.source
+        for cell in nbformat.read(FIRE, as_version=4).cells
+        if cell.source.startswith("NAIVE = ")
+    ]
+    names: dict = {}
+    exec(cell.partition("stage = ")[0], names)
+    target = ProgramTarget([sys.executable, "-c", names["NAIVE"]])
+    results = run_stages([fire_stage("nick")], target, limit=0.5)
+    failed = {result.test.name for result in results if result.outcome == "failed"}
+    assert {"silent", "garbage", "sleeper"} <= failed
+
+
+def test_the_language_of_fire_is_that_of_the_stage_before() -> None:
+    assert [stage.name for stage in chosen_stages(["echo", "fire"], None)] == [
+        "echo",
+        "fire",
+    ]
+    with pytest.raises(ValueError, match="fire needs --language: echo, lines"):
+        chosen_stages(["fire", "echo"], None)
+
+
+# --- our own servers ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def ours(kind: type, **options: object) -> Iterator[RunningServer]:
+    with kind(**options) as server:
+        yield RunningServer(server.host, server.port)
+
+
+@pytest.mark.parametrize(
+    ("kind", "stages"),
+    [(EchoServer, ["echo", "fire"]), (BroadcastServer, ["room", "nick", "fire"])],
+)
+def test_our_servers_pass_at_their_rung(kind: type, stages: list[str]) -> None:
+    results = run_stages(chosen_stages(stages, None), lambda: ours(kind), limit=LIMIT)
+    assert {result.complaint for result in results} == {""}
+
+
+def test_the_room_of_chapter_3_has_no_commands() -> None:
+    """And it says "taken." with a full stop, which is another text."""
+    results = run_stages([STAGES["commands"]], lambda: ours(BroadcastServer), limit=0.3)
+    outcomes = {result.test.name: str(result.outcome) for result in results}
+    assert outcomes.pop("closing") == "skipped"  # the lab has not started it
+    assert set(outcomes.values()) == {"failed"}
+
+
+def test_our_chat_speaks_the_protocol() -> None:
+    results = run_stages([protocol_stage()], lambda: ours(ChatServer), limit=LIMIT)
+    outcomes = {result.test.name: str(result.outcome) for result in results}
+    assert len(outcomes) == len(list(TRANSCRIPTS.glob("*.txt")))
+    skipped = {name for name, outcome in outcomes.items() if outcome == "skipped"}
+    assert skipped == {"gone", "silence", "too-fast"}  # they need other limits
+    assert set(outcomes.values()) == {"passed", "skipped"}, results
+
+
+@pytest.mark.parametrize(
+    ("name", "limits"),
+    [
+        ("gone", Limits(resume_window=3.0)),
+        ("silence", Limits(ping_after=0.4, ping_timeout=0.4)),
+    ],
+)
+def test_with_the_limits_of_a_transcript_it_is_not_skipped(
+    name: str, limits: Limits
+) -> None:
+    stage = protocol_stage()
+    stage.tests = [test for test in stage.tests if test.name == name]
+    target = lambda: ours(ChatServer, limits=limits)
+    [result] = run_stages([stage], target, limit=LIMIT)
+    assert (result.outcome, result.complaint) == ("passed", "")
+
+
+def test_another_word_of_the_server_is_noticed(tmp_path: Path) -> None:
+    text = (TRANSCRIPTS / "talking.txt").read_text(encoding="utf-8")
+    lines = text.replace('"seq":2', '"seq":3', 1)
+    (tmp_path / "talking.txt").write_text(lines, encoding="utf-8")
+    [result] = run_stages([protocol_stage(tmp_path)], lambda: ours(ChatServer))
+    assert result.outcome == "failed" and '"seq": 3' in result.complaint
+
+
+def test_our_chat_stands_the_fire() -> None:
+    results = run_stages([fire_stage("protocol")], lambda: ours(ChatServer), 0, LIMIT)
+    outcomes = {result.test.name: result.complaint for result in results}
+    why = outcomes.pop("sleeper")
+    assert why == "flood control keeps everybody from saying so much"
+    assert set(outcomes.values()) == {""}
