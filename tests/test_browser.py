@@ -122,7 +122,11 @@ return {
 TOO_WIDE = """
 document.querySelectorAll('details').forEach(details => details.open = true);
 const room = arguments[0], text = document.querySelector('article') || document.body;
-const held = element => element && element !== text && (getComputedStyle(element).overflowX !== 'visible' || held(element.parentElement));
+const known = new Map([[null, false], [text, false]]);
+const held = element => {
+    if (!known.has(element)) known.set(element, getComputedStyle(element).overflowX !== 'visible' || held(element.parentElement));
+    return known.get(element);
+};
 const out = [...text.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > room + 1 && !held(e.parentElement));
 const page = Math.max(document.documentElement.scrollWidth, innerWidth);
 return [...(page > room ? [`the page: ${page}`] : []), ...out.map(e => `${e.tagName}.${e.className}`)];
@@ -134,10 +138,13 @@ const light = rgb => {
     const [r, g, b] = rgb.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 };
+const known = new Map([[null, [255, 255, 255]]]);
 const behind = element => {
-    if (!element) return [255, 255, 255];
-    const [r, g, b, a = 1] = numbers(getComputedStyle(element).backgroundColor);
-    return a > 0.5 ? [r, g, b] : behind(element.parentElement);
+    if (!known.has(element)) {
+        const [r, g, b, a = 1] = numbers(getComputedStyle(element).backgroundColor);
+        known.set(element, a > 0.5 ? [r, g, b] : behind(element.parentElement));
+    }
+    return known.get(element);
 };
 const found = new Set();
 for (const element of document.querySelectorAll('article p, article li, article pre, article pre span, article h1, article h2, article code, article td, article a, .sidebar-tree a')) {
@@ -156,10 +163,9 @@ def walk(
     browser: webdriver.Chrome, address: str, build: tuple[Path, str]
 ) -> dict[str, Visit]:
     """Every page, by its name: opened once, looked at in two widths, light and dark."""
-    visits = {}
+    visits, widths, schemes = {}, [360, 1400], ["light", "dark"]
     browser.get_log("browser")
     for page in sorted(build[0].glob("*.html")):
-        look(browser)
         browser.get(address + page.name)
         WebDriverWait(browser, SECONDS).until(
             lambda it: it.execute_script("return document.readyState") == "complete"
@@ -172,16 +178,20 @@ def walk(
             facts["loaded"],
             facts["pictures"],
         )
-        for scheme in ("light", "dark"):
-            for width in (360, 1400):
+        for width in widths:  # a change of it costs most
+            for scheme in schemes:
                 look(browser, width, scheme=scheme)
                 visit.too_wide += [
                     f"{scheme}, {width}: {found}"
                     for found in browser.execute_script(TOO_WIDE, width)
                 ]
-            visit.hard_to_read += [
-                f"{scheme}: {found}" for found in browser.execute_script(HARD_TO_READ)
-            ]
+                if width == max(widths):
+                    visit.hard_to_read += [
+                        f"{scheme}: {found}"
+                        for found in browser.execute_script(HARD_TO_READ)
+                    ]
+            schemes.reverse()
+        widths.reverse()  # the next page begins where this one ends
         visit.errors = [
             entry["message"]
             for entry in browser.get_log("browser")

@@ -1,5 +1,6 @@
 """Plain Markdown of a notebook, as a reader of the site sees it: for README.md, for the page beside each page, for llms.txt."""
 
+import functools
 import re
 
 import nbformat
@@ -15,6 +16,12 @@ KINDS = [
     "text/markdown",
     "text/plain",
 ]  # which of an output's forms is taken
+
+
+@functools.cache
+def exporter() -> MarkdownExporter:
+    """One for all pages: it takes long to make."""
+    return MarkdownExporter(display_data_priority=KINDS)
 
 
 def slugs(text: str) -> str:
@@ -41,8 +48,7 @@ def to_markdown(
                     re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M), outputs=outputs
                 )
             )
-    exporter = MarkdownExporter(display_data_priority=KINDS)
-    text, resources = exporter.from_notebook_node(
+    text, resources = exporter().from_notebook_node(
         shown, {"unique_key": name, "output_files_dir": f"{name}_files"}
     )
     return re.sub(r"\n{3,}", "\n\n", slugs(text)).strip() + "\n", resources["outputs"]
