@@ -117,7 +117,13 @@ class PresenceCollector:
 
 # %% ../nbs/24_presence.ipynb #1fce379a
 class AbsenceTimer:
-    """Tells the rules that a connection is lost, and when its owner has been away too long."""
+    """Tells the rules that a connection is lost, and when its owner has been away too long.
+
+    When that is true of many at once, they go some at a time.
+    """
+
+    MOST = 400  # departures at a time, from one room or another
+    PAUSE = 0.1  # seconds
 
     def __init__(
         self, rooms: Rooms, deliveries: DeliveryQueue, loop: EventLoop,
@@ -138,14 +144,15 @@ class AbsenceTimer:
         self.look()
         return deliveries
 
-    def look(self) -> None:
+    def look(self, at_least: float = 0.01) -> None:
         """Is anybody awaited?"""
         at = self._rooms.expires_at
         if at is not None and self._timer is None:
-            wait = max(0.01, at - self._now())
+            wait = max(at_least, at - self._now())
             self._timer = self._loop.call_later(wait, self._expire)
 
     def _expire(self) -> None:
         self._timer = None
-        self._deliveries.hold(self._rooms.expire(self._now()))
-        self.look()
+        most = max(1, self.MOST // self._rooms.limits.rooms_per_client)
+        self._deliveries.hold(self._rooms.expire(self._now(), most))
+        self.look(self.PAUSE)

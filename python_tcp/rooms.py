@@ -99,9 +99,9 @@ class Membership:
         surplus = self._sessions.lose(user, now + window)
         return [] if surplus is None else self._expire(surplus, now)
 
-    def expire(self, now: float) -> list[Delivery]:
+    def expire(self, now: float, most: int | None) -> list[Delivery]:
         """Who has not come back in time is gone."""
-        due = self._sessions.due(now, self._limits.resume_window)
+        due = self._sessions.due(now, self._limits.resume_window)[:most]
         return [delivery for user in due for delivery in self._expire(user, now)]
 
     def expect(self, places: list[SavedPlace], now: float) -> None:
@@ -296,9 +296,9 @@ class Rooms:
         """
         return self._members.lost(client, now)
 
-    def expire(self, now: float) -> list[Delivery]:
-        """Who has not come back in time is gone."""
-        return self._members.expire(now)
+    def expire(self, now: float, most: int | None = None) -> list[Delivery]:
+        """Who has not come back in time is gone: so many at the most."""
+        return self._members.expire(now, most)
 
     @property
     def expires_at(self) -> float | None:
