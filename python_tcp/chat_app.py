@@ -19,17 +19,19 @@ from typing import Annotated, Any, Literal, NoReturn, get_args
 
 import msgspec
 
+from .certificates import pin_of_file, self_made_certificate
 from .chat_client import ChatClient
 from .chat_server import ChatServer
-from .chat_server import log as server_log
 from .console import LOG_FORMATS, LogWriter, ServerConsole
-from .console import log as console_log
 from .core import LOCALHOST
 from .datafile import Durability, StoreFileError
+from .handshakes import ServerTLS
 from .line_client import ending_on_signals, fail, print_line, run_chat_client
-from .operations import HangUps, Reloader
+from .metrics import LocalPages
+from .operations import HangUps, Reloader, explain_error
 from .operations import log as operations_log
 from .protocol import DEFAULT_PORT, Limits
+from .service import Service, open_monitor
 from .terminal import on_a_terminal, run_chat_terminal
 from .trust import ServerTrust, clear_text_warning
 
@@ -55,37 +57,44 @@ def _port(text: str) -> int:
 def _announce(server: ChatServer) -> None:
     print_line(f"chat server on {', '.join(server.addresses)}; Ctrl-C ends it")
 
+# %% ../nbs/39_chat_app.ipynb #f8703638
+def _explained(error: Exception, host: str, port: int) -> str:
+    """Why there is no server."""
+    if isinstance(error, OSError):
+        return f"can't listen on {host} port {port}: {error.strerror or error}"
+    if isinstance(error, StoreFileError):
+        return f"can't use the data file {error}"
+    return str(error)  # the system has no more threads
+
 # %% ../nbs/39_chat_app.ipynb #59066b15
 def run_chat_server(
     host: str = LOCALHOST, port: int = DEFAULT_PORT, *,
-    on_start: Callable[[ChatServer], object] | None = None,
-    on_hang_up: Callable[[], object] | None = None, **options: Any,
+    on_start: Callable[[ChatServer], object] = _announce,
+    on_hang_up: Callable[[], object] | None = None,
+    on_stop: Callable[[], object] = lambda: None, **options: Any,
 ) -> int:  # fmt: skip
     """Run a chat server until Ctrl-C or SIGTERM. Returns the exit status.
 
-    `on_start(server)` is called when the port is open; without it, a line says so.
-    `on_hang_up()` is called for SIGHUP; without it, that ends the server, too.
-    The other options, such as `data` and `limits`, are those of `ChatServer`.
+    `on_start(server)` is called when the port is open, `on_hang_up()` for SIGHUP (None:
+    that ends the server, too), and `on_stop()` before the port is closed. The other
+    options, such as `data` and `limits`, are those of `ChatServer`.
     """
     server = ChatServer(host, port, **options)
     with ending_on_signals(), HangUps(wanted=on_hang_up is not None) as hang_ups:
         try:
             _allow_many_files()
             server.start()
-            (on_start or _announce)(server)
+            on_start(server)
             while server.running:  # not longer: a signal just before it does not end it
                 if hang_ups.wait(1) and on_hang_up is not None:
                     on_hang_up()
-        except OSError as error:
-            why = error.strerror or error
-            return fail("chat_server", f"can't listen on {host} port {port}: {why}")
-        except RuntimeError as error:  # the system has no more threads
-            return fail("chat_server", error)
-        except StoreFileError as error:
-            return fail("chat_server", f"can't use the data file {error}")
+        except (OSError, RuntimeError, StoreFileError) as error:
+            return fail("chat_server", _explained(error, host, port))
         except KeyboardInterrupt:
             pass
-        server.stop()
+        finally:
+            on_stop()
+            server.stop()
     failure = server.failure
     return fail("chat_server", f"has failed: {failure!r}") if failure else 0
 
@@ -101,14 +110,21 @@ def _allow_many_files() -> None:
         pass
 
 # %% ../nbs/39_chat_app.ipynb #c5397081
+_Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+
+
 class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What a configuration file may hold. `limits` is a table."""
 
     host: str = LOCALHOST
-    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = DEFAULT_PORT
+    port: _Port = DEFAULT_PORT
     data: str | None = None
     history: str | None = None  # as `data` was called before
     durability: Durability = "power"
+    tls_cert: str | None = None  # a PEM file, in which the key may stand, too
+    tls_key: str | None = None
+    tls_self: bool = False  # with a certificate that we make
+    metrics: _Port | None = None  # where this machine's programs ask for figures
     quiet: bool = False
     log_format: Literal["line", "json"] = "line"
     limits: Limits = Limits()
@@ -127,6 +143,14 @@ def read_config(path: str | Path) -> Config:
         why = getattr(error, "strerror", None) or error
         raise ValueError(f"{path}: {why}") from error
 
+# %% ../nbs/39_chat_app.ipynb #5e920e74
+def _add_tls(add: Callable[..., object]) -> None:
+    cert = "speak TLS, with the certificate of this PEM file; read again on SIGHUP"
+    add("--tls-cert", metavar="FILE", help=cert)
+    add("--tls-key", metavar="FILE", help="its key, if that is in a file of its own")
+    own = "speak TLS with a certificate of our own, and say the pin to compare"
+    add("--tls-self", action="store_true", default=None, help=own)
+
 # %% ../nbs/39_chat_app.ipynb #a85dca05
 def _server_parser() -> argparse.ArgumentParser:
     """The arguments of `chat_server`. What is not given is None."""
@@ -142,6 +166,9 @@ def _server_parser() -> argparse.ArgumentParser:
     add("--data", "--history", metavar="FILE", help=kept)
     survives = "messages survive a loss of power, or only the end of this process"
     add("--durability", choices=get_args(Durability), help=survives + " (power)")
+    _add_tls(add)
+    figures = "serve /metrics and /health on this port, to this machine only"
+    add("--metrics", type=_port, metavar="PORT", help=figures)
     quiet = "say nothing but what goes wrong"
     add("--quiet", action="store_true", default=None, help=quiet)
     formats = "line, or json: one object a line (line)"
@@ -154,12 +181,25 @@ def _server_config(given: argparse.Namespace) -> Config:
     config = read_config(given.config) if given.config else Config()
     said = {name: getattr(given, name, None) for name in Config.__struct_fields__}
     said = {name: value for name, value in said.items() if value is not None}
-    return msgspec.structs.replace(config, **said)
+    config = msgspec.structs.replace(config, **said)
+    return msgspec.structs.replace(config, data=config.data or config.history)
 
 # %% ../nbs/39_chat_app.ipynb #c18f82ec
 def _set_quiet(quiet: bool) -> None:
-    for log in (console_log, server_log, operations_log):
+    for name in ("console", "chat_server", "operations", "handshakes", "networks"):
+        log = logging.getLogger(f"python_tcp.{name}")
         log.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+def _certificate(config: Config) -> str | None:
+    """The file with the server's certificate. Raises `ValueError`."""
+    if config.tls_self and config.tls_cert:
+        raise ValueError("tls_self and tls_cert: a server has one certificate")
+    if config.tls_key and not config.tls_cert:
+        raise ValueError("tls_key: a key needs a certificate, tls_cert")
+    if config.tls_self:
+        return self_made_certificate(config.data, config.host)
+    return config.tls_cert
 
 # %% ../nbs/39_chat_app.ipynb #8c3981a9
 _FIXED = {
@@ -170,24 +210,65 @@ _LIVE = {f"limits.{name}" for name in set(Limits.__struct_fields__) - _FIXED}
 
 
 class _Operator:
-    """What `chat_server` does with its server: watches it, and gives it new settings."""
+    """What `chat_server` does with its server: it opens what belongs to it, tells the
+    service manager, and gives it new settings. Raises `OSError` or `ValueError`.
+    """
 
     def __init__(self, config: Config, read: Callable[[], Config]) -> None:
         self._reloader = Reloader(config, _LIVE | {"quiet"}, read, self._apply)
+        self._cert = cert = _certificate(config)
+        self.tls = ServerTLS(cert, config.tls_key) if cert else None
+        self._pin = pin_of_file(cert) if cert else None
         self._server: ChatServer
+        self._service: Service | None = None
+        self._monitor: LocalPages | None = None
         _set_quiet(config.quiet)
 
     def started(self, server: ChatServer) -> None:
-        self._server = server
+        """The port is open. Raises `RuntimeError` where the other one can't be."""
+        self._server, self._service = server, Service(server)
+        if (port := self._reloader.settings.metrics) is not None:
+            try:
+                self._monitor = open_monitor(server, port)
+            except OSError as error:
+                wrong = f"can't listen on port {port} for metrics: {error.strerror}"
+                raise RuntimeError(wrong) from error
         ServerConsole(server).started(server.host, server.port)
+        if self._monitor is not None:
+            where = f"http://localhost:{self._monitor.port}"
+            operations_log.info("%s/metrics and %s/health", where, where)
+        self._say_what_is_private()
+        self._service.ready()
+
+    def _say_what_is_private(self) -> None:
+        if self._pin is not None:
+            operations_log.info("the certificate's pin is %s", self._pin.hex())
+            return
+        host, remedy = self._reloader.settings.host, "--tls-self or --tls-cert"
+        if (warning := clear_text_warning(host, remedy)) is not None:
+            operations_log.warning("%s", warning)
 
     def hung_up(self) -> None:
         """Read the settings again."""
+        assert self._service is not None
+        self._service.reloading()
         self._reloader.reload()
+        self._service.ready()
 
     def _apply(self, config: Config) -> None:
+        if self.tls is not None and self._cert is not None:
+            self.tls.reload()
+            before, self._pin = self._pin, pin_of_file(self._cert)
+            if self._pin != before:
+                self._say_what_is_private()
         self._server.set_limits(config.limits)
         _set_quiet(config.quiet)
+
+    def stopping(self) -> None:
+        if self._service is not None:
+            self._service.stopping()
+        if self._monitor is not None:
+            self._monitor.stop()
 
 # %% ../nbs/39_chat_app.ipynb #cbeabd71
 def start_server(argv: list[str] | None = None) -> int:
@@ -196,17 +277,18 @@ def start_server(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         config = _server_config(given)
-    except ValueError as error:
-        parser.error(str(error))
+        operator = _Operator(config, partial(_server_config, given))
+    except (OSError, ValueError) as error:
+        parser.error(explain_error(error))
     if hasattr(signal, "SIGTTIN"):
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+    can_change = given.config or config.tls_cert
     with LogWriter(LOG_FORMATS[config.log_format]()):
-        operator = _Operator(config, partial(_server_config, given))
         return run_chat_server(
-            config.host, config.port, data=config.data or config.history,
+            config.host, config.port, data=config.data, tls=operator.tls,
             durability=config.durability, limits=config.limits,
-            on_start=operator.started,
-            on_hang_up=operator.hung_up if given.config else None,
+            on_start=operator.started, on_stop=operator.stopping,
+            on_hang_up=operator.hung_up if can_change else None,
         )  # fmt: skip
 
 # %% ../nbs/39_chat_app.ipynb #2c61644a
