@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from helpers import LIMIT, LineClient, Program, wait_until
+from waiting import Barrier
 
 from python_tcp import datafile, filewriter
 from python_tcp.chat_server import ChatServer
@@ -27,7 +28,7 @@ from python_tcp.history import SQLiteStore
 from python_tcp.messages import StoreError
 from python_tcp.protocol import Limits, Message
 
-FREE = Limits(flood_burst=0)
+FREE = Limits(flood_burst=0, connections_per_address=0)
 
 
 def no_error(error: StoreError | None) -> None:
@@ -56,7 +57,7 @@ SERVER = """
 import sys
 from python_tcp.chat_server import ChatServer
 from python_tcp.protocol import Limits
-limits = Limits(flood_burst=0)
+limits = Limits(flood_burst=0, connections_per_address=0)
 with ChatServer(data=sys.argv[1], durability=sys.argv[2], limits=limits) as server:
     print(server.port, flush=True)
     sys.stdin.read()
@@ -329,34 +330,11 @@ def test_a_file_is_checked_before_the_port_is_open(
 # --- the loop never waits for a disk ------------------------------------------------------
 
 
-class SlowDisk:
-    """From `slow_down` on each commit waits, on its thread, until `go_on`."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.entered, self._go_on = threading.Event(), threading.Event()
-        self._go_on.set()
-        commit = filewriter.FileWriter._commit
-
-        def slow(writer: filewriter.FileWriter, batch: object) -> object:
-            self.threads.add(threading.current_thread().name)
-            self.entered.set()
-            assert self._go_on.wait(LIMIT)
-            return commit(writer, batch)
-
-        self.threads: set[str] = set()
-        monkeypatch.setattr(filewriter.FileWriter, "_commit", slow)
-
-    def slow_down(self) -> None:
-        self.entered.clear()
-        self._go_on.clear()
-
-    def go_on(self) -> None:
-        self._go_on.set()
-
-
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
-    disk = SlowDisk(monkeypatch)
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Barrier]:
+    """Before each commit."""
+    disk, writer = Barrier(), filewriter.FileWriter
+    monkeypatch.setattr(writer, "_commit", disk.before(writer._commit))
     yield disk
     disk.go_on()
 
@@ -371,7 +349,7 @@ def ticks(server: ChatServer, count: int) -> None:
 
 @pytest.mark.parametrize("durability", ["power", "process"])
 def test_while_the_disk_works_the_loop_goes_on_and_says_nothing_too_early(
-    tmp_path: Path, disk: SlowDisk, durability: str
+    tmp_path: Path, disk: Barrier, durability: str
 ) -> None:
     with (
         ChatServer(data=tmp_path / "chat.db", durability=durability) as server,
@@ -445,7 +423,7 @@ def test_what_comes_during_a_commit_goes_into_one(tmp_path: Path) -> None:
 
 
 def test_a_commit_that_is_built_on_one_that_fails_fails_too(
-    tmp_path: Path, disk: SlowDisk
+    tmp_path: Path, disk: Barrier
 ) -> None:
     store = SQLiteStore(tmp_path / "chat.db", post=lambda call: None)
     said: list[StoreError | None] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers import LIMIT, LineClient
-from waiting import wait_until
+from waiting import Barrier, wait_until
 
 from python_tcp import filereader
 from python_tcp.chat_server import ChatServer
@@ -18,7 +18,7 @@ from python_tcp.members import Delivery
 from python_tcp.protocol import History, Leave, Limits, Message
 from python_tcp.rooms import GetHistory, Join, Rooms, SendMessage
 
-FREE = Limits(flood_burst=0)
+FREE = Limits(flood_burst=0, connections_per_address=0)
 TOKEN = "a-token_of-16-to-64"
 
 
@@ -30,35 +30,11 @@ def fill(path: Path, count: int, length: int = 10, room: str = "lobby") -> None:
     store.close()
 
 
-class SlowReader:
-    """From `slow_down` on, the thread waits before it reads, until `go_on`."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.entered, self.go_on_reading = threading.Event(), threading.Event()
-        self.go_on_reading.set()
-        self.read = 0
-        look = filereader.FileReader.query
-
-        def slow(reader: filereader.FileReader, *args: object) -> object:
-            if threading.current_thread().name == "FileReader":
-                self.entered.set()
-                assert self.go_on_reading.wait(LIMIT)
-                self.read += 1
-            return look(reader, *args)
-
-        monkeypatch.setattr(filereader.FileReader, "query", slow)
-
-    def slow_down(self) -> None:
-        self.entered.clear()
-        self.go_on_reading.clear()
-
-    def go_on(self) -> None:
-        self.go_on_reading.set()
-
-
 @pytest.fixture
-def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowReader]:
-    reader = SlowReader(monkeypatch)
+def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Barrier]:
+    """Before the thread looks for something."""
+    reader, files = Barrier(), filereader.FileReader
+    monkeypatch.setattr(files, "query", reader.before(files.query, "FileReader"))
     yield reader
     reader.go_on()
 
@@ -67,7 +43,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowReader]:
 
 
 def test_while_history_is_read_everybody_else_talks(
-    tmp_path: Path, reader: SlowReader
+    tmp_path: Path, reader: Barrier
 ) -> None:
     fill(tmp_path / "chat.db", 20)
     with (
@@ -92,7 +68,7 @@ def test_while_history_is_read_everybody_else_talks(
 
 
 def test_who_has_sent_the_end_still_gets_the_answer(
-    tmp_path: Path, reader: SlowReader
+    tmp_path: Path, reader: Barrier
 ) -> None:
     """As with `printf ... | nc -N`; the last line has no newline."""
     fill(tmp_path / "chat.db", 3)
@@ -110,7 +86,7 @@ def test_who_has_sent_the_end_still_gets_the_answer(
 
 
 def test_nothing_is_read_for_those_who_have_gone(
-    tmp_path: Path, reader: SlowReader
+    tmp_path: Path, reader: Barrier
 ) -> None:
     fill(tmp_path / "chat.db", 3)
     with ChatServer(data=tmp_path / "chat.db", limits=FREE) as server:
@@ -123,17 +99,17 @@ def test_nothing_is_read_for_those_who_have_gone(
         for client in list(server._server.connections):
             server._server.close(client, "idle")
         wait_until(lambda: not server.connections)
-        before = reader.read
+        before = reader.calls
         reader.go_on()
         store = server._rooms.store
         wait_until(lambda: not store._reader._open)
-        assert reader.read <= before + 1 and server.users == []
+        assert reader.calls <= before + 1 and server.users == []
         for person in people:
             person.close()
 
 
 def test_the_server_stops_while_history_is_read(
-    tmp_path: Path, reader: SlowReader
+    tmp_path: Path, reader: Barrier
 ) -> None:
     fill(tmp_path / "chat.db", 3)
     server = ChatServer(data=tmp_path / "chat.db")

@@ -1,7 +1,10 @@
 """Waiting with a limit, for all tests."""
 
+import threading
 import time
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 LIMIT = 10.0  # seconds: far more than anything here takes; a wait that reaches it has failed
 
@@ -23,3 +26,37 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Barrier:
+    """From `slow_down` on, calls of one method wait on their threads, until `go_on`."""
+
+    def __init__(self) -> None:
+        self.entered, self._open = threading.Event(), threading.Event()
+        self.threads: set[str] = set()  # that have called it
+        self.calls = 0  # that went through
+        self._open.set()
+
+    def before(
+        self, method: Callable[..., Any], thread: str = ""
+    ) -> Callable[..., Any]:
+        """The method behind the barrier: for calls on all threads, or on those of a name."""
+
+        @wraps(method)
+        def slow(*args: object) -> object:
+            name = threading.current_thread().name
+            if thread in ("", name):
+                self.threads.add(name)
+                self.entered.set()
+                assert self._open.wait(LIMIT)
+                self.calls += 1
+            return method(*args)
+
+        return slow
+
+    def slow_down(self) -> None:
+        self.entered.clear()
+        self._open.clear()
+
+    def go_on(self) -> None:
+        self._open.set()
