@@ -18,6 +18,7 @@ from .security import ClientTLS
 # %% ../nbs/32_chat_link.ipynb #c24b1e1c
 SPEAKS_TLS = "the server speaks TLS, and this client does not (--tls)"
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # an alert, a handshake (RFC 8446, 5.1)
+_TLS_ANSWER = b"This port speaks TLS."  # what our server says to clear text
 
 
 class ChatLink:
@@ -41,6 +42,7 @@ class ChatLink:
     ) -> None:
         self.ping_after, self.ping_timeout = ping_after, ping_timeout
         self.error: Exception | None = None  # why `connect` has failed
+        self._reason: str | None = None  # if we know better than the stream
         self._on_open, self._on_event = on_open, on_event
         self._on_pause, self._on_closed = on_pause, on_closed
         # A list of users or a page of history may be longer than what a user may send.
@@ -60,7 +62,7 @@ class ChatLink:
     @property
     def close_reason(self) -> str | None:
         """Why the connection has ended; None while it is open."""
-        return self._client.close_reason
+        return self._reason or self._client.close_reason
 
     def connect(self, host: str, port: int) -> bool:
         """Connect, in at most `timeout` seconds. If not, `error` says why."""
@@ -112,14 +114,20 @@ class ChatLink:
         if self._keep_alive is not None:
             self._keep_alive.heard()
         if data.startswith(_TLS_RECORDS):  # never so in JSON
-            return self.abort(SPEAKS_TLS)
+            return self._found_tls()
         for frame in self._framer.feed(data):
             event = decode_event(frame) if isinstance(frame, bytes) else None
+            if frame == _TLS_ANSWER:
+                return self._found_tls()
             if isinstance(event, Ping):
                 self.send(Pong(event.id))
             elif event is not None:
                 self._on_event(self, event)
         self._on_pause(self)
+
+    def _found_tls(self) -> None:
+        self._reason = SPEAKS_TLS  # also if the server is faster and closes
+        self.abort(SPEAKS_TLS)
 
     def _closed(self) -> None:
         if self._keep_alive is not None:

@@ -6,7 +6,9 @@
 __all__ = ['run_chat_client']
 
 # %% ../nbs/38_line_client.ipynb #367a360a
+import os
 import queue
+import select
 import signal
 import sys
 import threading
@@ -165,9 +167,11 @@ def ending_on_signals() -> Iterator[None]:
 
 # %% ../nbs/38_line_client.ipynb #a2d38002
 def _ask(prompt: str, lines: list[str], then: Callable[[str], object]) -> None:
-    print(*lines, sep="\n")
+    print(*lines, prompt, sep="\n", end="", flush=True)
     try:
-        answer = input(prompt)
+        while os.name == "posix" and not select.select([sys.stdin], [], [], 1)[0]:
+            pass  # not longer: a signal just before it does not end it
+        answer = input()
     except (EOFError, KeyboardInterrupt):
         print()
         answer = "no"

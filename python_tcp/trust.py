@@ -85,7 +85,10 @@ class KnownServers:
             with _locked(self.path.parent):
                 before = self._text()
                 text = before + "\n" * (before[-1:] not in ("", "\n")) + line + "\n"
-                if _pins_in(text, self.path) != _pins_in(before, self.path):
+                pins = _pins_in(text, self.path)
+                if pins.get(line.split(" ")[0]) != pin:  # such as one with a space
+                    raise ValueError(f"{self.path}: can't hold the name {host!r}")
+                if pins != _pins_in(before, self.path):
                     write_whole(self.path, text.encode())
         except OSError as error:
             raise ValueError(f"{self.path}: {error.strerror}") from error
@@ -161,7 +164,7 @@ class ServerTrust:
             return Question([], str(error))
         self._offered = pin_of(certificate)
         lines = [
-            f"{self.name} has made its certificate itself: nobody vouches for it.",
+            f"{self.name} made its own certificate; nobody vouches for it.",
             "The SHA-256 of the certificate is",
             self._offered.hex(),
             "Say yes only if the server's owner tells you the same.",
