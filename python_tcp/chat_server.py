@@ -11,7 +11,7 @@ import math
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from functools import partial
 from itertools import chain
@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Self
 
 from .acceptor import Address
-from .admission import AdmissionControl, end_reason, last_words
+from .admission import AddressGate, AdmissionControl
+from .admission import end_reason, last_words
 from .chat_fanout import ChatConnection, DeliveryQueue, EventSender
 from .chat_fanout import open_rooms, open_store
 from .core import LOCALHOST
@@ -28,11 +29,13 @@ from .history import HistoryCleaner, SQLiteStore
 from .loop import FAILURES
 from .members import Delivery
 from .messages import MemoryStore, StoreError
+from .networks import NetworkList
 from .output import Layer
 from .presence import AbsenceTimer, PresenceCollector
-from .protocol import Dialect, Event, JSONLines, Limits
+from .protocol import Dialect, Event, Goodbye, JSONLines, Limits, encode
 from .rooms import Rooms
 from .server import EventDrivenTCPServer
+from .trusted_proxy import TrustedProxies
 from .turns import CommandHandler
 
 # %% ../nbs/26_chat_server.ipynb #1ogce111
@@ -61,6 +64,16 @@ def _make_server(
         max_output=limits.output_bytes, output_timeout=limits.output_timeout,
         layers=layers,
     )  # fmt: skip
+
+
+_NO_HEADER = "A PROXY header is expected from your address, and none came."
+
+
+def _layers(tls: Layer | None, gate: AddressGate, proxies: NetworkList) -> list[Layer]:
+    """What a new connection passes: a proxy's header, and with TLS a gate before it."""
+    last_words = encode(Goodbye("wrong_protocol", _NO_HEADER, reconnect=False))
+    first: list[Layer] = [TrustedProxies(proxies, last_words)] if proxies else []
+    return [*first, gate, tls] if tls is not None else first
 
 
 def _memory_store(limits: Limits) -> MemoryStore:
@@ -172,14 +185,17 @@ class ChatServer:
     `limits` says how much it takes. `data` (also `history`) is a file for what must
     survive, by `durability` a loss of "power" or only the death of the "process"; without
     one, the last messages are kept in memory. `dialect()` makes a connection's language.
-    `tls` is a `ServerTLS`, where nobody may listen in.
+    `tls` is a `ServerTLS`, where nobody may listen in. `trusted_networks` have no limits by
+    address; `proxies` begin each connection with a PROXY header, which is believed. Both
+    are addresses or networks, such as "192.0.2.0/24"; `ValueError` if one is not.
     """
 
     def __init__(
         self, host: str = LOCALHOST, port: int = 0, *, limits: Limits = Limits(),
         data: str | Path | None = None, history: str | Path | None = None,
         durability: Durability = "power", dialect: Callable[[], Dialect] = JSONLines,
-        tls: Layer | None = None,
+        tls: Layer | None = None, trusted_networks: Iterable[str] = (),
+        proxies: Iterable[str] = (),
     ) -> None:  # fmt: skip
         self.limits = limits = copy(limits)  # all parts share it
         self.durability, self._dialect = durability, dialect
@@ -187,11 +203,14 @@ class ChatServer:
         self.on_event: Callable[[Event], object] | None = None  # hears of each
         self.hooks = Hooks()
         self._store: SQLiteStore | None = None  # while a data file is open
-        layers = [] if tls is None else [tls]
+        trusted = NetworkList(trusted_networks)
+        gate = AddressGate(limits, trusted)
+        layers = _layers(tls, gate, NetworkList(proxies))
         self.engine = self._server = server = _make_server(host, port, limits, layers)
         server.on_start, server.on_stop = self._started, self._stopped
         server.farewell = self._last_words
-        self._admission = AdmissionControl(server, limits)
+        server.on_dropped = gate.left
+        self._admission = AdmissionControl(server, limits, trusted, gate)
         self._sender = EventSender(server)
         self._rooms = Rooms(limits, _memory_store(limits))
 

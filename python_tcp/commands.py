@@ -280,6 +280,10 @@ _GOODBYES = {
     "left": ("Goodbye!", None),
     "server_closing": ("The server is closing.", 1.0),
     "server_full": ("The server is full. Try again later.", 5.0),
+    "too_many_connections": (
+        "Too many connections come from your address. Try again later.",
+        10.0,
+    ),
     "slow_consumer": ("You do not read what is sent to you.", 1.0),
     "idle": ("Nothing was heard from you in time.", 0.0),
     "rate_limited": ("You went on much too fast.", 10.0),
@@ -306,6 +310,10 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much a chat server takes. Times are in seconds."""
 
     connections: _AtLeast1 = 1000
+    connections_per_address: _NotNegative = 100  # 0: no limit, by network neither
+    connections_per_network: _NotNegative = 250  # 24 bits of IPv4, or 64 of IPv6
+    connect_rate: _Positive = 10.0  # new ones of an address a second, after a burst
+    join_rate: _Positive = 2.0  # people of an address a second, after a burst
     rooms_per_client: _AtLeast1 = 20
     flood_burst: _NotNegative = 20  # commands at once; 0: as many as one likes
     flood_rate: _Positive = 5.0  # and then so many a second

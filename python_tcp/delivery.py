@@ -77,7 +77,8 @@ class TokenBucket:
             self.refused = 0
             return 0.0
         self.refused += 1
-        return math.ceil((price - self.tokens) / rate * 1000) / 1000
+        wait = min((price - self.tokens) / rate, 1e9)  # a rate may be next to nothing
+        return math.ceil(wait * 1000) / 1000
 
     def pass_on(self) -> None:
         """Another connection has it from now on, to which nothing was refused yet."""

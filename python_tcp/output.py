@@ -172,7 +172,8 @@ class Passed(Protocol):
 class Entrance(Protocol):
     """A layer on a loop, and the new connections that are in it."""
 
-    accepted: Passed
+    @property
+    def accepted(self) -> Passed: ...
 
     def __len__(self) -> int: ...
     def give_way(self) -> bool:

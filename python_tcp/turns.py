@@ -151,7 +151,7 @@ class CommandHandler:
             may_wait = is_long or is_watched and connection.loud
             if is_over or may_wait and self._turns.are_over():
                 return self._turns.put_off(connection, chain([command], rest))
-            if is_watched or kind is Error:
+            if is_watched or kind is Error or kind is Join:
                 refused = self._admission.refuse(connection, command)
             count += 4 if refused else 1
             if refused or isinstance(command, Error):

@@ -8,8 +8,10 @@ pair's median and 99th percentile, beside what the same pair measures without an
 import functools
 import gc
 import json
+import re
 import selectors
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -18,24 +20,31 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Self
 
 import pytest
+from authority import ca_file, server_file
 from helpers import LineClient
 from waiting import LIMIT, wait_until
 
 from python_tcp.chat_server import ChatServer
 from python_tcp.history import SQLiteStore
 from python_tcp.protocol import Limits, Message
+from python_tcp.security import client_context
 
 SERVER = """
 import sys
 from python_tcp.chat_server import ChatServer
 from python_tcp.protocol import Limits
 limits, data = Limits(**eval(sys.argv[1])), sys.argv[2] or None
-with ChatServer(limits=limits, data=data) as server:
+tls = None
+if sys.argv[3]:
+    from python_tcp.handshakes import ServerTLS
+    tls = ServerTLS(sys.argv[3])
+with ChatServer(limits=limits, data=data, tls=tls) as server:
     print(server.port, flush=True)
     sys.stdin.read()
 """
@@ -48,12 +57,35 @@ pytestmark = [
 ]
 
 
+@dataclass
+class Server:
+    """A server's process, and how one speaks to it."""
+
+    pid: int
+    tls: ssl.SSLContext | None  # for its clients
+
+    def memory(self, what: str = "VmRSS") -> float:
+        """What the server's process has, in MiB; with `VmHWM`, the most that it had."""
+        status = Path(f"/proc/{self.pid}/status")
+        if not status.exists():
+            return 0.0
+        found = re.search(rf"{what}:\s+(\d+) kB", status.read_text())
+        return int(found[1]) / 1024
+
+
+SERVERS: dict[int, Server] = {}  # by port
+
+
 @contextmanager
-def running(data: str = "", **limits: float) -> Iterator[int]:
+def running(data: str = "", tls: bool = False, **limits: float) -> Iterator[int]:
     """A server in a process of its own; its port."""
-    command = [sys.executable, "-c", SERVER, repr(limits), data]
+    files = server_file() if tls else ""
+    command = [sys.executable, "-c", SERVER, repr(limits), data, files]
     with subprocess.Popen(command, stdin=-1, stdout=-1) as process:
-        yield int(process.stdout.readline())
+        port = int(process.stdout.readline())
+        context = client_context(ca_file()) if tls else None
+        SERVERS[port] = Server(process.pid, context)
+        yield port
         process.stdin.close()
         assert process.wait(LIMIT) == 0, "it ends as it should"
 
@@ -64,8 +96,13 @@ class HonestPair:
     PAUSE = 0.25  # seconds: as fast as flood control lets one for ever
 
     def __init__(self, port: int) -> None:
-        self.people = [LineClient(port).join(name, "quiet") for name in ("ann", "bob")]
+        self.server = server = SERVERS[port]
+        self.people = [
+            LineClient(port, tls=server.tls).join(name, "quiet")
+            for name in ("ann", "bob")
+        ]
         self.people[0].read_until("join", username="bob")
+        self.before = server.memory()
         self.times: list[float] = []
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -101,11 +138,13 @@ class HonestPair:
         self._thread.join(LIMIT)
         assert self._failure is None, f"a message was lost: {self._failure!r}"
         half, slow = self.figures()
-        half_alone, slow_alone = alone()
+        half_alone, slow_alone = alone(self.server.tls is not None)
+        self.grown = self.server.memory("VmHWM") - self.before
         print(
             f"\n{attack}: {count}; honest pair: {len(self.times)} messages, "
             f"p50 {half * 1000:.1f} ms (alone {half_alone * 1000:.1f}), "
-            f"p99 {slow * 1000:.1f} ms (alone {slow_alone * 1000:.1f})"
+            f"p99 {slow * 1000:.1f} ms (alone {slow_alone * 1000:.1f}); "
+            f"server's memory: at most {self.grown:.1f} MiB more"
         )
         assert len(self.times) >= 4 and slow < SLOWEST
 
@@ -116,9 +155,9 @@ class HonestPair:
 
 
 @functools.cache
-def alone() -> tuple[float, float]:
+def alone(tls: bool) -> tuple[float, float]:
     """The pair's figures when nobody else is there."""
-    with running() as port, HonestPair(port) as pair:
+    with running(tls=tls) as port, HonestPair(port) as pair:
         time.sleep(SECONDS)
     return pair.figures()
 

@@ -26,7 +26,7 @@ from python_tcp.protocol import (
     Welcome,
 )
 
-FREE = Limits(flood_burst=0)
+FREE = Limits(flood_burst=0, connections_per_address=0)
 pytestmark = pytest.mark.usefixtures("nothing_left_over")
 
 

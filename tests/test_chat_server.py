@@ -27,7 +27,7 @@ from python_tcp.protocol import OTHERS, Limits, ListRooms, ListUsers, Message, P
 from python_tcp.protocol import Pong
 from python_tcp.protocol import SendMessage, SetStatus, UserLeft, Whisper, decode_event
 
-FREE = Limits(flood_burst=0)  # no flood control: for tests about something else
+FREE = Limits(flood_burst=0, connections_per_address=0)  # no flood control: for tests about something else
 
 
 @pytest.fixture

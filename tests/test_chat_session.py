@@ -39,7 +39,7 @@ from python_tcp.protocol import (
 )
 from python_tcp.rooms import Delivery, MemoryStore, Rooms
 
-FREE = Limits(flood_burst=0)
+FREE = Limits(flood_burst=0, connections_per_address=0)
 LOST = Goodbye("connection_lost", "The connection has ended.", True)
 
 # --- the states --------------------------------------------------------------------------------------------------

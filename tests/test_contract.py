@@ -29,6 +29,7 @@ OPERATIONAL = {
     "no_history",
     "server_error",
     "server_full",
+    "too_many_connections",
     "slow_consumer",
     "server_closing",
 }  # what a server says in distress

@@ -460,6 +460,7 @@ GOODBYES = {
     "left": ({}, leaves),
     "server_closing": ({}, closes),
     "server_full": ({"connections": 1}, one_too_many),
+    "too_many_connections": ({"connections_per_address": 1}, one_too_many),
     "slow_consumer": (
         {"output_bytes": 100_000, "flood_burst": 0, "resume_window": 0},
         never_reads,
@@ -473,7 +474,7 @@ GOODBYES = {
         goes_on_and_on,
     ),
 }
-COMES_BACK = {"server_closing", "server_full", "slow_consumer", "idle", "rate_limited"}
+COMES_BACK = {"server_closing", "server_full", "too_many_connections", "slow_consumer", "idle", "rate_limited"}
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,10 @@ FLOORS = [
     ["core", "framing", "commands", "protocol", "text", "canvas", "diagram", "check"],
     ["certificates"],  # the server's own
     ["echo", "broadcast", "loop", "members", "messages", "places", "rooms"],
-    ["delivery", "networks", "proxy_protocol", "datafile", "filewriter", "filereader", "history", "proxy", "trace"],
+    ["delivery", "networks", "proxy_protocol"],
+    ["datafile", "filewriter", "filereader", "history", "proxy", "trace"],
     ["output", "stream", "acceptor", "broadcaster", "server", "client"],
+    ["trusted_proxy"],
     ["security", "handshakes"],
     ["room_views", "chat_session", "chat_view", "chat_controller"],
     ["chat_fanout", "presence", "admission", "turns", "chat_server"],
@@ -48,6 +50,7 @@ FLOORS = [
         "lab_fire",
         "lab_report",
         "lab_app",
+        "lab_bugs",
     ],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
@@ -61,6 +64,8 @@ NO_NETWORK = [
     "places",
     "rooms",
     "delivery",
+    "networks",
+    "proxy_protocol",
     "room_views",
     "chat_session",
     "chat_view",

@@ -572,6 +572,7 @@ REASONS = {
     "bad_message": None,
     "server_closing": 1.0,
     "server_full": 5.0,
+    "too_many_connections": 10.0,
     "slow_consumer": 1.0,
     "idle": 0.0,
     "rate_limited": 10.0,
@@ -601,9 +602,9 @@ def test_a_reason_that_nobody_is_told_has_no_goodbye(reason: str) -> None:
 
 EDGES = [  # a limit, what it may be, what it may not be
     *((name, [1, 1_000_000], [0, -1, 1.5, "1", None, True]) for name in ("connections", "rooms_per_client", "flood_excess", "bad_lines", "output_bytes")),
-    *((name, [0, 1, 2**40], [-1, 0.5, "0", None, False]) for name in ("flood_burst", "history_messages", "history_bytes", "data_bytes")),
+    *((name, [0, 1, 2**40], [-1, 0.5, "0", None, False]) for name in ("flood_burst", "history_messages", "history_bytes", "data_bytes", "connections_per_address", "connections_per_network")),
     *((name, [5e-324, 1, 86_400.5], [0, 0.0, -0.001, -1, "1", None])
-      for name in ("flood_rate", "join_timeout", "ping_after", "ping_timeout", "output_timeout")),
+      for name in ("flood_rate", "connect_rate", "join_rate", "join_timeout", "ping_after", "ping_timeout", "output_timeout")),
     ("history_days", [0, 0.5, 3650], [-0.001, "1", None]),
     ("resume_window", [0, 0.5, 3600], [-0.001, "1", None]),
 ]  # fmt: skip

@@ -43,7 +43,7 @@ from python_tcp.protocol import (
 )
 
 HOST = "127.0.0.1"
-FREE = Limits(flood_burst=0)
+FREE = Limits(flood_burst=0, connections_per_address=0)
 pytestmark = pytest.mark.usefixtures("nothing_left_over")
 
 

@@ -20,7 +20,7 @@ def main() -> None:
     if args.echo:
         server = EventDrivenTCPServer(args.host, args.port)
     else:
-        limits = Limits(connections=20000, flood_burst=0)  # 0: no flood control
+        limits = Limits(connections=20000, flood_burst=0, connections_per_address=0)
         server = ChatServer(args.host, args.port, limits=limits, history=args.history)
     with server:
         print(server.port, flush=True)
