@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,9 +17,15 @@ class LineClient:
     """A raw TCP connection that sends bytes and reads lines. No call lasts longer than `limit` seconds."""
 
     def __init__(
-        self, port: int, host: str = "127.0.0.1", limit: float = LIMIT
+        self,
+        port: int,
+        host: str = "127.0.0.1",
+        limit: float = LIMIT,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.sock = socket.create_connection((host, port), timeout=limit)
+        if tls is not None:
+            self.sock = tls.wrap_socket(self.sock, server_hostname="localhost")
         self._file = self.sock.makefile("rb")
 
     def send(self, data: bytes) -> None:

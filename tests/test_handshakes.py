@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -92,10 +92,8 @@ def test_who_stalls_is_dropped_after_a_time_and_was_never_a_client(
         assert len(server.came) == 1 and not server.inside
         if state != "a hello, and nonsense":
             assert server.dropped == ["it took too long over the TLS handshake"]
-        try:
+        with suppress(ConnectionResetError):
             read_all(stalled)
-        except ConnectionResetError:
-            pass
 
 
 @pytest.mark.parametrize("leave", [socket.socket.close, reset])
@@ -174,18 +172,37 @@ def test_garbage_that_begins_as_tls_does_is_refused(close) -> None:
             b"\x16\x03\x01\xff\xff" + bytes(70_000),
             b"\x16\x03\x01\x00\x05garb",
             b"\x16garbage and more of it",
-            b"\x80\x2e\x01\x00\x02" + bytes(60),
+            b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00" + bytes(60),
         ):
             count = len(server.dropped)
             sock = close(dial(server.port))
-            try:
+            with suppress(OSError):
                 sock.sendall(garbage)
                 sock.shutdown(socket.SHUT_WR)
                 read_all(sock)
-            except (ConnectionResetError, BrokenPipeError, OSError):
-                pass
             wait_until(lambda: len(server.dropped) == count + 1)
         assert not server.came and works(server)
+
+
+@pytest.mark.parametrize("first", [5, 100], ids=["its head in two pieces", "at once"])
+def test_a_hello_that_says_it_is_long_is_not_waited_for(first, close) -> None:
+    """OpenSSL makes room for 128 KiB as soon as it has read the size."""
+    long = b"\x16\x03\x01\x3e\x80\x01\x01\xff\x00" + bytes(1000)
+    with Recorder() as server:
+        sock = close(dial(server.port))
+        sock.sendall(long[:first])
+        wait_until(lambda: server.inside or server.dropped)
+        with suppress(ConnectionError):
+            sock.sendall(long[first:])
+        wait_until(lambda: server.dropped == ["its hello is too long"])
+
+
+def test_a_hello_in_single_bytes_is_a_hello(close) -> None:
+    with Recorder() as server:
+        sock = close(dial(server.port))
+        for byte in hello():
+            sock.sendall(bytes([byte]))
+        assert sock.recv(3) == b"\x16\x03\x03" and server.inside
 
 
 def test_an_old_version_is_refused_with_one_sentence(close) -> None:

@@ -290,6 +290,34 @@ def test_a_goodbye_of_the_peer_is_an_end_and_a_cut_is_a_loss(pairs) -> None:
         assert pair.ends == [why]
 
 
+def test_a_client_that_is_cut_off_is_lost_and_so_is_a_server() -> None:
+    """Through the engine's own clients and servers."""
+    why = "connection lost: the connection was cut off by the peer"
+    with Recorder() as server:
+        client = dial(server.port)
+        wait_until(lambda: server.connections)
+        client.close()  # without `close_notify`
+        wait_until(lambda: server.ends)
+        assert server.ends == [why]
+        caller = Caller(client_tls())
+        assert caller.connect("localhost", server.port)
+        wait_until(lambda: server.connections)
+        [stream] = server.connections.values()
+        server.loop.call_threadsafe(lambda: stream.abort("cut"))
+        wait_until(lambda: caller.errors)
+        assert [str(error) for error in caller.errors] == [why]
+        caller.close()
+
+
+def test_a_full_socket_takes_whole_records_and_says_how_many(pairs) -> None:
+    """Else a slow reader would seem to take nothing until it has taken all."""
+    pair = pairs(small=True)
+    sent = pair.transport.send(bytes(1_000_000))
+    assert 0 < sent < 1_000_000 and sent % 16_384 == 0
+    with pytest.raises(BlockingIOError):
+        pair.transport.send(bytes(1_000_000 - sent))
+
+
 def test_bytes_that_were_changed_on_their_way_end_the_connection(pairs) -> None:
     pair = pairs()
     socket.socket.send(pair.peer, b"\x17\x03\x03\x00\x20" + bytes(32))
