@@ -2,6 +2,8 @@
 
 import datetime
 import os
+import re
+import signal
 import socket
 import ssl
 import stat
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers import LIMIT, Listener, wait_until
+from helpers import LIMIT, Listener, Program, wait_until
 from tls import Front
 
 from python_tcp.certificates import pin_of, pin_of_file, self_made_certificate
@@ -631,3 +633,51 @@ def test_a_connection_that_is_cut_in_the_handshake_is_tried_again(
                     listener.accept()[0].close()
             with Front(self_made(tmp_path), server.port, port):
                 wait_until(lambda: Reconnected() in ann.events)
+
+
+# --- both commands ----------------------------------------------------------------------------------------------
+
+
+def serving(data: Path, port: int = 0) -> Program:
+    return Program("start_server", "--port", port, "--data", data, "--tls-self")
+
+
+def said_by(server: Program, pattern: str) -> str:
+    """What the first line that has this pattern says."""
+    found = lambda: [hit for line in server.lines for hit in re.findall(pattern, line)]
+    return wait_until(found)[0]
+
+
+def test_a_server_with_its_own_certificate_and_its_pin(tmp_path: Path) -> None:
+    with serving(tmp_path / "chat.db") as server:
+        port = int(said_by(server, r"127\.0\.0\.1:(\d+)"))
+        pin = said_by(server, r"\b[0-9a-f]{64}\b")
+        assert pin == pin_in(tmp_path).hex()
+        assert client(port, "--tls-pin", pin, typed="hello\n")[:2] == (0, [])
+        wrong = "chat_client: the server speaks TLS, and this client does not (--tls)"
+        assert client(port, typed="hello\n")[:2] == (1, [wrong])
+        status, errors, _ = client(port, "--tls")
+        assert status == 1 and errors[0].endswith(f"--tls-pin {pin}")
+        tls = ClientTLS(pin=bytes.fromhex(pin))
+        with Listener("ann", tls=tls) as ann:
+            assert ann.connect("127.0.0.1", port) and ann.join()
+            for _ in range(2):  # the same certificate after a restart
+                server.end(signal.SIGKILL)
+                server = serving(tmp_path / "chat.db", port)
+                before = ann.events.count(Reconnected())
+                with server:
+                    wait_until(lambda: ann.events.count(Reconnected()) > before, 30)
+                    assert said_by(server, r"\b[0-9a-f]{64}\b") == pin
+
+
+def test_a_restarted_server_without_its_certificate_is_refused(tmp_path: Path) -> None:
+    with serving(tmp_path / "chat.db") as server:
+        port = int(said_by(server, r"127\.0\.0\.1:(\d+)"))
+        tls = ClientTLS(pin=pin_in(tmp_path))
+        with Listener("ann", tls=tls) as ann:
+            assert ann.connect("127.0.0.1", port) and ann.join()
+            server.end(signal.SIGKILL)
+            (tmp_path / "chat.db.server.pem").unlink()
+            with serving(tmp_path / "chat.db", port):
+                wait_until(lambda: ann.goodbye, 30)
+            assert ann.goodbye.code == "changed_pin"
