@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['Kind', 'Exchange', 'LabFailure', 'LabSkip', 'LabPeer']
 
-# %% ../nbs/60_lab_peer.ipynb #f42663bb
-import os.path
+# %% ../nbs/60_lab_peer.ipynb #cefb3682
 import socket
 import struct
 import time
@@ -58,7 +57,7 @@ class LabFailure(Exception):
 class LabSkip(Exception):
     """This test can't be run here, and why."""
 
-# %% ../nbs/60_lab_peer.ipynb #28ccb994
+# %% ../nbs/60_lab_peer.ipynb #a809b82a
 _PAUSE = 0.03  # seconds between two pieces
 _BEHIND = 40  # bytes that are shown behind the first one that is wrong
 _MUCH = 16_000_000  # bytes: more than any answer has
@@ -108,7 +107,7 @@ class LabPeer:
         if got == data:
             return self._note(Kind.GOT, got)
         # how much more has come by now is a matter of luck
-        got = got[: len(os.path.commonprefix([data, got])) + _BEHIND]
+        got = got[: _same(data, got) + _BEHIND]
         self._note(Kind.GOT, got, shorten(data))
         raise self._failure(_difference(what, data, got, why))
 
@@ -269,9 +268,21 @@ def _send_some(sock: socket.socket, data: bytes) -> bytes:
     except TimeoutError:  # full: read first
         return data
 
-# %% ../nbs/60_lab_peer.ipynb #b8b2e1e3
+# %% ../nbs/60_lab_peer.ipynb #26f649df
+def _same(a: bytes, b: bytes) -> int:
+    """How many bytes are the same at the beginning, found by halving."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def _difference(what: str, data: bytes, got: bytes, why: str) -> str:
-    same = len(os.path.commonprefix([data, got]))
+    same = _same(data, got)
     shown = shorten(got) if got else "nothing"
     text = f"{what}: expected {shorten(data)}, but got {shown}."
     if got and same == len(got):
