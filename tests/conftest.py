@@ -59,14 +59,19 @@ def pytest_configure_node(node: object) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Workers begin with what takes long, so that they end together; what is alone comes last."""
+    """Workers begin with what takes longest, so that they end together; what is alone comes last."""
     if TURNS in config.stash:
-        items.sort(
-            key=lambda item: (
-                item.get_closest_marker("alone") is not None,
-                item.get_closest_marker("slow") is None,
-            )
-        )
+        items.sort(key=lambda item: (is_alone(item), -seconds(item)))
+
+
+def is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
+
+
+def seconds(item: pytest.Item) -> float:
+    """About so long it takes."""
+    slow = item.get_closest_marker("slow")
+    return slow.kwargs.get("seconds", 1.0) if slow else 0.0
 
 
 def pytest_collection_finish() -> None:
@@ -79,7 +84,7 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     if TURNS not in item.config.stash:
         return (yield)
-    with item.config.stash[TURNS].turn(item.get_closest_marker("alone") is not None):
+    with item.config.stash[TURNS].turn(is_alone(item)):
         return (yield)
 
 

@@ -37,7 +37,7 @@ FLAGS = (
 SECONDS = 20
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(seconds=60),
     pytest.mark.skipif(
         not (CHROMIUM and DRIVER),
         reason="no Chromium with its chromedriver here: apt-get install chromium chromium-driver",

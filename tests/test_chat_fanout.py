@@ -585,7 +585,7 @@ def test_two_dialects_on_one_server() -> None:
 
     dialects = itertools.cycle([JSONLines, Shout])
     server = ChatServer(
-        dialect=lambda: next(dialects)(), limits=Limits(join_timeout=0.3)
+        dialect=lambda: next(dialects)(), limits=Limits(join_timeout=1.0)
     )
     with server, LineClient(server.port).join("ann") as ann:
         with LineClient(server.port) as shouter:

@@ -27,7 +27,9 @@ from python_tcp.protocol import OTHERS, Limits, ListRooms, ListUsers, Message, P
 from python_tcp.protocol import Pong
 from python_tcp.protocol import SendMessage, SetStatus, UserLeft, Whisper, decode_event
 
-FREE = Limits(flood_burst=0, connections_per_address=0)  # no flood control: for tests about something else
+FREE = Limits(
+    flood_burst=0, connections_per_address=0
+)  # no flood control: for tests about something else
 
 
 @pytest.fixture
@@ -458,14 +460,19 @@ def test_a_full_server_says_so_and_takes_the_next_when_one_has_gone() -> None:
 
 
 def test_who_does_not_join_in_time_is_sent_away() -> None:
+    ahead = 0.0
     with (
-        ChatServer(limits=Limits(join_timeout=0.2)) as server,
+        ChatServer(limits=Limits(join_timeout=60.0, ping_after=1000.0)) as server,
         LineClient(server.port) as joined,
         LineClient(server.port) as silent,
     ):
+        loop = server._server.loop
+        loop._clock = lambda: time.monotonic() + ahead
         joined.join("ann")
         silent.send(b'{"type": "ping"}\n')
         assert silent.read() == {"type": "pong"}
+        ahead = 61.0
+        loop.call_threadsafe(lambda: None)  # it looks at its clock
         assert [(event["type"], event["code"]) for event in silent.read_all()] == [
             ("goodbye", "idle")
         ]
@@ -724,17 +731,17 @@ def test_as_many_bad_lines_as_allowed(bad_lines: int) -> None:
 
 def test_silence_is_asked_about_and_then_is_the_end() -> None:
     with (
-        ChatServer(limits=Limits(ping_after=0.2, ping_timeout=0.3)) as server,
+        ChatServer(limits=Limits(ping_after=0.5, ping_timeout=0.5)) as server,
         LineClient(server.port) as silent,
     ):
         start = time.monotonic()
         silent.join("ann")
-        assert silent.read() == {"type": "ping"} and time.monotonic() - start >= 0.2
+        assert silent.read() == {"type": "ping"} and time.monotonic() - start >= 0.5
         [goodbye] = silent.read_all()
         assert (goodbye["code"], goodbye["reconnect"]) == (
             "idle",
             True,
-        ) and time.monotonic() - start >= 0.5
+        ) and time.monotonic() - start >= 1.0
         wait_until(lambda: server.users == [])
 
 

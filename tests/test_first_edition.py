@@ -160,9 +160,10 @@ def test_an_event_driven_server_that_records_and_whose_handler_keeps_quiet(conne
     server.on_data = lambda connection_id, data: seen.put((connection_id, data))
     server.set_message_handler(lambda connection_id, data: None)
     server.start()
-    client = connected(TCPClient(timeout=0.2), server)
+    client = connected(TCPClient(), server)
     client.send(b"hello")
     assert seen.get(timeout=LIMIT) == (1, b"hello")
+    client._sock.settimeout(0.2)
     assert client.receive() is None
     server.stop()
 

@@ -474,7 +474,14 @@ GOODBYES = {
         goes_on_and_on,
     ),
 }
-COMES_BACK = {"server_closing", "server_full", "too_many_connections", "slow_consumer", "idle", "rate_limited"}
+COMES_BACK = {
+    "server_closing",
+    "server_full",
+    "too_many_connections",
+    "slow_consumer",
+    "idle",
+    "rate_limited",
+}
 
 
 @pytest.mark.parametrize(
@@ -691,7 +698,7 @@ def fuzz(server: ChatServer, honest: Honest, data: bytes, cut: int, end: str) ->
     honest.ping()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=35)
 def test_10_000_times_anything(
     server: ChatServer, honest: Honest, caplog: pytest.LogCaptureFixture
 ) -> None:

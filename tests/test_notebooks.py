@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbdev.clean import clean_nb
 from nbformat.v4 import new_code_cell, new_notebook
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=5)
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
@@ -172,6 +172,7 @@ def test_that_a_second_round_with_another_output_is_noticed() -> None:
     assert "'text/plain': '1'" in changed and "'text/plain': '2'" in changed
 
 
+@pytest.mark.slow(seconds=50)
 def test_nbdev_runs_them_too() -> None:
     """nbdev's own run has no time limit, so it has one here."""
     command = [Path(sys.executable).with_name("nbdev_test"), "--n_workers", "2"]

@@ -285,14 +285,16 @@ def test_what_the_handler_answers_after_a_close_in_on_data_is_not_sent(started):
 @every_server
 def test_small_pieces_are_not_held_back(make, started):
     """Nagle's algorithm and a delayed acknowledgement cost 40 ms for each of these rounds."""
-    server, rounds = started(make()), 20
+    server = started(make())
     with dial(server.port) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        start = time.monotonic()
-        for _ in range(rounds):
+
+        def round() -> None:
             client.sendall(bytes(60_000))  # more than one read takes
             assert len(read_exactly(client, 60_000)) == 60_000
-        assert time.monotonic() - start < rounds * 0.02
+
+        seconds = sorted(took(round) for _ in range(40))
+        assert seconds[20] < 0.02  # half of them: the machine may have other work
     connections = list(server.connections.values())
     assert all(
         c.sock.fileno() == -1
@@ -535,14 +537,16 @@ def test_stop_from_a_callback_ends_the_server(where):
 
 def test_stop_from_a_handler_of_a_thread_server_ends_it_at_once():
     server, seconds = EnhancedTCPServer(), []
-    server.set_message_handler(lambda number, data: seconds.append(took(server.stop)))
+    server.set_message_handler(
+        lambda number, data: seconds.append(took(lambda: server.stop(timeout=LIMIT)))
+    )
     server.start()
     with dial(server.port) as client, dial(server.port):
         start = time.monotonic()
         client.sendall(b"x")
         wait_until(lambda: not server.running)
         assert client.recv(1) == b""
-        assert time.monotonic() - start < 1 and seconds[0] < 0.5
+        assert time.monotonic() - start < LIMIT / 2 and seconds[0] < LIMIT / 2
     assert not server.connections
 
 
@@ -1230,15 +1234,16 @@ def test_a_client_that_takes_nothing_for_too_long_is_closed(started):
 
 
 def test_a_silent_client_is_closed_and_one_that_talks_stays(started):
-    server = Recorder(idle_timeout=0.5)
+    server, ahead = Recorder(idle_timeout=30.0), 0.0
     server.farewell = lambda number, reason: reason.encode()
     started(server)
+    server.loop._clock = lambda: time.monotonic() + ahead
     with dial(server.port) as silent, dial(server.port) as talker:
-        start = time.monotonic()
-        while not select.select([silent], [], [], 0.02)[0]:
+        wait_until(lambda: len(server.connections) == 2)
+        for _ in range(2):
+            ahead += 20.0
             talker.sendall(b"x")
             assert talker.recv(1) == b"x"
-            assert time.monotonic() < start + LIMIT
         assert read_all(silent) == b"idle"
         talker.sendall(b"y")
         assert talker.recv(1) == b"y"
@@ -1358,9 +1363,10 @@ def test_out_of_descriptors_the_server_stays_calm_serves_its_clients_and_takes_a
             return 40 <= len(served) <= 64 and bool(log.read_text())
 
         wait_until(find_served)
+        assert cpu_seconds(pid, 2) < 0.1
+        assert find_served()  # all by now
         waiting = [client for client in clients if client not in served]
         assert all(read_exactly(client, 7) == b"welcome" for client in served)
-        assert cpu_seconds(pid, 2) < 0.1
         assert len(log.read_text().splitlines()) <= 5
         served[0].sendall(b"still chatting")
         assert all(read_exactly(client, 14) == b"still chatting" for client in served)
@@ -1410,7 +1416,7 @@ def test_1000_connections_that_trickle_and_never_join_are_gone_by_the_deadline_a
         for client in trickling:
             client.sendall(b"{")
         user = stack.enter_context(LineClient(server.port))
-        assert took(lambda: user.join("ann")) < 1
+        assert took(lambda: user.join("ann")) < deadline / 2
         ended = 0
         poll = select.poll()
         for client in trickling:

@@ -190,20 +190,20 @@ def test_every_colour_can_be_read_on_black_and_on_white(colour: int) -> None:
 )
 def test_four_megabytes_are_cut_and_wrapped_in_no_time(part: str) -> None:
     text = part * (4_000_000 // len(part))
-    start = time.perf_counter()
+    start = time.thread_time()
     clean = sanitize(text)
     assert len(clean) <= 2 * LONGEST_TEXT and "characters)" in clean
     assert sanitize(clean) == clean and wrap(clean, 80, 2)
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["x", "x ", "日", "日 ", "x" * 70 + " ", "\u200e"])
 def test_wrapping_takes_time_in_proportion_to_the_text(part: str) -> None:
     def seconds(size: int) -> float:
-        text, start = part * (size // len(part)), time.perf_counter()
+        text, start = part * (size // len(part)), time.thread_time()
         wrap(text, 80, 2)
-        return time.perf_counter() - start
+        return time.thread_time() - start
 
     least = [min(seconds(size) for _ in range(3)) for size in (100_000, 800_000)]
     assert least[1] < 40 * max(least[0], 0.001), "quadratic would be 64"

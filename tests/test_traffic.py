@@ -34,7 +34,7 @@ sys.exit(start_server())
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=120)
 @linux
 def test_after_two_minutes_of_traffic_the_server_is_as_it_was() -> None:
     """It mostly waits. Three times as fast, the file is full and places end all the time."""
@@ -50,7 +50,7 @@ def test_after_two_minutes_of_traffic_the_server_is_as_it_was() -> None:
     assert done["messages deleted"] > 0, "the file was full"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=19)
 @linux
 def test_what_leaks_is_found() -> None:
     found = run(6, rate=4.0, code=LEAKING).problems()
