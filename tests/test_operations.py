@@ -16,7 +16,7 @@ import pytest
 from helpers import LIMIT, LineClient, Program
 from waiting import wait_until
 
-from python_tcp import chat_app
+from python_tcp import operations
 from python_tcp.chat_app import Config
 from python_tcp.operations import HangUps, Reloader, changed_settings, with_settings
 from python_tcp.protocol import Limits
@@ -262,9 +262,9 @@ def test_every_setting_is_either_live_or_needs_a_restart_and_can_be_told() -> No
         "limits.flood_rate": (5.0, 2.0),
     }
     assert with_settings(old, new, changed) == new
-    assert {f"limits.{name}" for name in chat_app._FIXED}.isdisjoint(chat_app._LIVE)
+    assert {f"limits.{name}" for name in operations._FIXED}.isdisjoint(operations._LIVE)
     names = {f"limits.{name}" for name in Limits.__struct_fields__}
-    assert chat_app._LIVE | {f"limits.{name}" for name in chat_app._FIXED} == names
+    assert operations._LIVE | {f"limits.{name}" for name in operations._FIXED} == names
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
