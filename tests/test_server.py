@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import LineClient
+from helpers import LineClient, cpu_time
 from python_tcp import acceptor
 from python_tcp.chat_app import ChatServer
 from python_tcp.core import DEFAULT_BACKLOG, DEFAULT_BUFFER_SIZE, LOCALHOST
@@ -1332,15 +1332,9 @@ def server_process(tmp_path) -> Iterator[Callable]:
 def cpu_seconds(pid: int, during: float) -> float:
     """The CPU time that a process uses in the next `during` seconds."""
 
-    def used() -> float:
-        user, system = (
-            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-        )
-        return (int(user) + int(system)) / 100  # USER_HZ, proc(5)
-
-    before = used()
+    before = cpu_time(pid)
     time.sleep(during)  # the time that is measured, not a wait for something
-    return used() - before
+    return cpu_time(pid) - before
 
 
 linux_only = pytest.mark.skipif(
