@@ -36,6 +36,7 @@ def _closed(clients: int, rooms: int = 1) -> dict[str, Any]:
     return {"work": "closed", "clients": clients, "rooms": rooms, "seconds": 3}
 
 
+_calm = {"work": "paced", "clients": 100, "rate": 100, "seconds": 6}
 _slow = {"work": "paced", "clients": 100, "rate": 500, "size": 2000, "seconds": 8}
 
 WORKLOADS = {
@@ -64,7 +65,7 @@ WORKLOADS = {
     ),
     "d": Workload(
         "100 clients in one room, 100 messages a second in all",
-        {"": {"work": "paced", "clients": 100, "rate": 100, "seconds": 6}},
+        {"": _calm},
         {"seconds": 1.5},
     ),
     "e": Workload(
@@ -87,6 +88,12 @@ WORKLOADS = {
             "50": {"work": "echo", "clients": 50, "seconds": 1.5},
         },
         {"seconds": 0.4},
+    ),
+    "h": Workload(
+        "100 clients in one room, 100 messages a second in all, 200 strangers a second come and go",
+        {"without": _calm, "with": _calm | {"strangers": 200}},
+        {"seconds": 1.5},
+        peers=("ours-tls",),
     ),
     "scaling": Workload(
         "one room, each sends again when its own message came back, clients",
@@ -129,6 +136,7 @@ def measure(
     with running(peer, job["work"] == "echo", server_core) as (pid, port):
         full = {
             "dialect": peer.dialect,
+            "tls": peer.tls,
             "host": HOST,
             "port": port,
             "pid": pid,

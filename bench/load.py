@@ -13,6 +13,8 @@ import os
 import select
 import selectors
 import socket
+import ssl
+import subprocess
 import sys
 import time
 from collections import deque
@@ -122,6 +124,30 @@ def latency_us(samples_ns: list[int]) -> dict[str, float | None]:
 # -- one user
 
 
+class Encrypted(ssl.SSLSocket):
+    """A TLS socket that raises what a plain one does."""
+
+    def recv_into(self, buffer: bytearray) -> int:
+        try:
+            return super().recv_into(buffer)
+        except ssl.SSLWantReadError:
+            raise BlockingIOError from None
+
+    def send(self, data: bytes) -> int:
+        try:
+            return super().send(data)
+        except ssl.SSLWantWriteError:
+            raise BlockingIOError from None
+
+
+def believing() -> ssl.SSLContext:
+    """For clients that check nothing: it is the server that is measured."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.sslsocket_class = Encrypted
+    return context
+
+
 class Client(Reader):
     def __init__(
         self, index: int, room: str, sock: socket.socket, quick_ack: bool
@@ -159,6 +185,7 @@ class Load:
         self.dialect = DIALECTS[job["dialect"]]()
         self.size = min(job.get("size", 48), self.dialect.largest)
         self.patience = job.get("patience", 10.0)
+        self.tls = believing() if job.get("tls") else None
         self.pid = job.get("pid") or 0
         self.poll = Poll()
         self.clients: list[Client] = []
@@ -180,7 +207,7 @@ class Load:
         sock.settimeout(self.patience)
         sock.connect((self.job["host"], self.job["port"]))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
+        return self.tls.wrap_socket(sock) if self.tls else sock
 
     def add(self, room: str) -> Client:
         index = len(self.clients)
@@ -481,11 +508,12 @@ def burst(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def paced(job: dict[str, Any]) -> dict[str, Any]:
-    """(d), (e): so many messages a second in all, each client in its turn; with or without one that never reads."""
+    """(d), (e), (h): so many messages a second in all, each client in its turn; with or without one that never reads, or strangers."""
     load = Load(job)
     load.enter(job["clients"], 1)
     lurker = load.lurk("room0") if job.get("lurker") else None
     load.agree()
+    strangers = come_and_go(job) if job.get("strangers") else None
     before, turn, start = resident(load.pid), 0, {}
     try:
         begin = now()
@@ -511,6 +539,8 @@ def paced(job: dict[str, Any]) -> dict[str, Any]:
             "rss_max": resident(load.pid, "VmHWM"),
         }
     result |= latency_us(load.samples)
+    if strangers is not None:
+        result["strangers_per_s"] = float(strangers.communicate()[0])
     result |= {
         "rss_before": before,
         "rss_after": resident(load.pid),
@@ -519,6 +549,32 @@ def paced(job: dict[str, Any]) -> dict[str, Any]:
     if lurker is not None:
         result |= aftermath(lurker)
     return result
+
+
+STRANGERS = """
+import socket, sys, time
+from bench.load import believing
+port, rate, seconds, tls = map(float, sys.argv[1:])
+context, count, begin = believing(), 0, time.monotonic()
+while (passed := time.monotonic() - begin) < seconds:
+    if count > passed * rate:
+        time.sleep(0.001)
+        continue
+    sock = socket.create_connection(("127.0.0.1", int(port)), timeout=10)
+    if tls:
+        sock = context.wrap_socket(sock)
+    sock.close()
+    count += 1
+print(count / passed)
+"""
+
+
+def come_and_go(job: dict[str, Any]) -> subprocess.Popen[str]:
+    """Another process, in which so many a second connect, shake hands, and go. At the end it says how many they were."""
+    seconds = job.get("warm", 1.0) + job["seconds"]
+    numbers = [job["port"], job["strangers"], seconds, bool(job.get("tls"))]
+    command = [sys.executable, "-c", STRANGERS, *(str(float(n)) for n in numbers)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def aftermath(lurker: socket.socket) -> dict[str, Any]:

@@ -79,12 +79,12 @@ def ratio(m: Medians, where: str, key: str, of: str, to: str) -> float | None:
     return a / b if a is not None and b else None
 
 
-def slow_reader_ratio(rows: list[dict[str, Any]], peer: str) -> float | None:
-    """The others' p99 with one that never reads, by that without: the two were measured one right after the other."""
+def disturbed_ratio(rows: list[dict[str, Any]], peer: str, work: str) -> float | None:
+    """The p99 with what disturbs in this workload, by that without: the two were measured one right after the other."""
     p99 = {
         (r["round"], r["variant"]): r["result"].get("p99_us")
         for r in rows
-        if r["workload"] == "e" and r["peer"] == peer
+        if r["workload"] == work and r["peer"] == peer
     }
     pairs = [
         p99[n, "with"] / p99[n, "without"]
@@ -125,11 +125,14 @@ AIMS = [
     Aim("(b) pipelining, deliveries/s", REDIS, 2.2, 3, where="b/", metric=RATE),
     Aim("(c) 100 rooms, deliveries/s", REDIS, 0.85, 1.1, where="c/", metric=RATE),
     Aim("(a) with history on, by history off", (), 0.75, 0.85),
+    Aim("(a) over TLS, by clear text", (), 0.5),
     Aim("(e) one never reads: the others' p99, by without", (), 1.2, None, False),
     Aim("(e) one never reads: memory grew by", (), 16, None, False, " MiB"),
     Aim("(e) one never reads: closed, and told why (1 = yes)", (), 1, unit=""),
     Aim("(f) memory of an idle connection", (), 6, None, False, " KiB"),
+    Aim("(f) memory of an idle connection over TLS", (), 40, None, False, " KiB"),
     Aim("(f) CPU of an idle server without connections", (), 0.1, None, False, " %"),
+    Aim("(h) 200 TLS handshakes a second: p99, by without", (), 2, None, False),
     Aim("chat_server --help", (), 0.25, None, False, " s"),
 ]
 
@@ -150,6 +153,7 @@ def own_values(
 ) -> dict[str, float | None]:
     """What is measured for each aim that compares us with nobody else."""
     slow, calm = m.get("e/with/ours", {}), m.get("f//ours", {})
+    secret = m.get("f//ours-tls", {})
     grown = told = each = None
     if slow.get("rss_max") and slow.get("rss_before"):
         grown = (slow["rss_max"] - slow["rss_before"]) / 2**20
@@ -159,11 +163,14 @@ def own_values(
         each = calm["bytes_each"] / 1024
     values = [
         ratio(m, "a/", RATE, "ours-history", "ours"),
-        slow_reader_ratio(rows, "ours"),
+        ratio(m, "a/", RATE, "ours-tls", "ours"),
+        disturbed_ratio(rows, "ours", "e"),
         grown,
         told,
         each,
+        secret["bytes_each"] / 1024 if secret.get("bytes_each") else None,
         _percent(calm.get("empty_cpu")),
+        disturbed_ratio(rows, "ours-tls", "h"),
         help_seconds,
     ]
     return dict(zip([aim.work for aim in AIMS if not aim.peers], values, strict=True))
@@ -255,7 +262,7 @@ def _columns(
             else {
                 "the slow one": ("closed" if r["slow_closed"] else "still there")
                 + (", told why" if r["slow_told"] else ""),
-                "p99 with/without": _number(slow_reader_ratio(rows, peer), ".2f"),
+                "p99 with/without": _number(disturbed_ratio(rows, peer, "e"), ".2f"),
             }
         )
         return latency | memory | busy | end

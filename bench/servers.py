@@ -37,6 +37,10 @@ class Peer:
     folder: str = ""  # in PROGRAMS; empty: the program is one of the system's
     works: str = "abcdef"  # the workloads that it takes part in
 
+    @property
+    def tls(self) -> bool:
+        return "--tls" in self.module
+
     def program_path(self) -> str | None:
         system = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
         folder = str(PROGRAMS / self.folder) if self.folder else system
@@ -46,6 +50,8 @@ class Peer:
         """None if it can be measured here."""
         if self.program and not self.program_path():
             return "not installed"
+        if "--tls" in self.module and find_spec("cryptography") is None:
+            return "cryptography is not installed"
         if "--uvloop" in self.module and find_spec("uvloop") is None:
             return "uvloop is not installed"
         return None
@@ -75,6 +81,12 @@ PEERS = {
             "ChatServer, history on",
             module=("bench.peers.ours", "--history"),
             works="a",
+        ),
+        Peer(
+            "ours-tls",
+            "ChatServer over TLS",
+            module=("bench.peers.ours", "--tls"),
+            works="afh",
         ),
         Peer(
             "asyncio",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 
 from python_tcp.chat_server import ChatServer
 from python_tcp.protocol import Limits
@@ -15,13 +16,25 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--history", help="keep the messages in this file")
+    parser.add_argument(
+        "--tls", action="store_true", help="over TLS, with a certificate of its own"
+    )
     parser.add_argument("--echo", action="store_true")
     args = parser.parse_args()
+    tls = None
+    if args.tls:
+        from python_tcp.certificates import self_made_certificate
+        from python_tcp.handshakes import ServerTLS
+
+        with tempfile.TemporaryDirectory() as folder:
+            tls = ServerTLS(self_made_certificate(f"{folder}/chat.db", args.host))
     if args.echo:
         server = EventDrivenTCPServer(args.host, args.port)
     else:
         limits = Limits(connections=20000, flood_burst=0, connections_per_address=0)
-        server = ChatServer(args.host, args.port, limits=limits, history=args.history)
+        server = ChatServer(
+            args.host, args.port, limits=limits, history=args.history, tls=tls
+        )
     with server:
         print(server.port, flush=True)
         sys.stdin.read()  # until whoever started us is gone
