@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STAGES', 'chosen_stages', 'start_lab']
 
-# %% ../nbs/73_lab_app.ipynb #c686d567
+# %% ../nbs/73_lab_app.ipynb #843be02b
 import argparse
 import os
 import sys
@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from .core import LOCALHOST
 from .lab import Result, RunningServer, Stage, Target, run_stages
+from .lab_class import check_submission, class_csv, class_table, submissions
 from .lab_chat import COMMANDS, CONNECT
 from .lab_echo import ECHO
 from .lab_fire import LANGUAGES, fire_stage
@@ -73,7 +74,7 @@ def _number(text: str) -> float:
         pass
     raise argparse.ArgumentTypeError(f"expected seconds, not {text[:40]!r}")
 
-# %% ../nbs/73_lab_app.ipynb #a782f285
+# %% ../nbs/73_lab_app.ipynb #6420557d
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stages", nargs="+", metavar="STAGE", choices=[*STAGES])
     add = parser.add_argument
@@ -82,6 +83,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=_number, default=2.0, help="seconds for each answer (2)")
     add("--language", choices=[*LANGUAGES], help="of the server, for the stage fire")
     add("--points", metavar="FILE", help="points by stage, in TOML: echo = 10")
+
+
+def _class_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="a file or folder for each")
+    _common(parser)
+    parser.add_argument("--csv", metavar="FILE", help="write the table as CSV")
+    parser.add_argument("--reports", metavar="FOLDER", help="write a report for each")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="check a program", usage=usage)
     _common(run)
     run.add_argument("--at", type=_address, metavar="HOST:PORT", help="it runs already")
+    usage = "tcp_lab class FOLDER STAGE... [OPTIONS] -- COMMAND..."
+    about = "check all submissions in a folder"
+    _class_options(commands.add_parser("class", help=about, usage=usage))
     for name, what in [
         ("json", "everything, as JSON"),
         ("junit", "JUnit XML"),
@@ -159,7 +170,7 @@ def _write(path: str | None, text: str) -> None:
     elif path:
         Path(path).write_text(text, encoding="utf-8")
 
-# %% ../nbs/73_lab_app.ipynb #44584551
+# %% ../nbs/73_lab_app.ipynb #cbe1470e
 def _run(args: argparse.Namespace, command: list[str]) -> int:
     target = _target(args, command)
     if isinstance(target, str):
@@ -174,6 +185,26 @@ def _run(args: argparse.Namespace, command: list[str]) -> int:
     if failed:
         _write(args.svg, conversation_diagram(failed[0]).svg())
     return 1 if failed else 0
+
+
+def _class(args: argparse.Namespace, command: list[str]) -> int:
+    if not command:
+        return fail("tcp_lab class", "give -- and a command that starts a program") + 1
+    points = read_points(args.points, STAGES) if args.points else {}
+    stages, marks = chosen_stages(args.stages, args.language), []
+    for path in submissions(args.folder):
+        print(f"{path.name} ...", file=sys.stderr, flush=True)
+        mark = check_submission(
+            path, command, stages, port=args.port, seed=args.seed, limit=args.limit,
+            points=points,
+        )  # fmt: skip
+        marks.append(mark)
+        if args.reports:
+            Path(args.reports).mkdir(parents=True, exist_ok=True)
+            _write(os.path.join(args.reports, f"{mark.name}.txt"), mark.report())
+    print(class_table(marks), end="")
+    _write(args.csv, class_csv(marks))
+    return 0
 
 
 def _list_stages(stages: Iterable[Stage]) -> None:
@@ -194,7 +225,7 @@ def start_lab(arguments: list[str] | None = None) -> int:
                 for name in args.stages:
                     print(STAGES[name].spec.strip("\n"))
             else:
-                return _run(args, command)
+                return (_run if args.command == "run" else _class)(args, command)
         return 0
     except KeyboardInterrupt:
         return 130

@@ -121,7 +121,7 @@ def _until(condition: Callable[[], object], limit: float) -> bool:
         time.sleep(0.01)
     return True
 
-# %% ../nbs/62_lab_program.ipynb #d6d9c790
+# %% ../nbs/62_lab_program.ipynb #45c364cf
 class LabProgram:
     """One run of a program, in a process group of its own. `note` is called with each line on
     how it misbehaved.
@@ -137,6 +137,8 @@ class LabProgram:
         self._mark, self._waited = mark, 0.0
         words = filled(command, port=port, host=host)
         more = {"PORT": str(port), "HOST": host, MARK: self._mark}
+        if folder:  # its home, too: nothing of one program reaches another
+            more |= {"HOME": folder, "TMPDIR": folder}
         read_end, write_end = os.pipe()
         try:
             self.process = subprocess.Popen(

@@ -49,6 +49,7 @@ FLOORS = [
         "lab_protocol",
         "lab_fire",
         "lab_report",
+        "lab_class",
         "lab_app",
         "lab_bugs",
     ],
