@@ -219,7 +219,7 @@ class TrustPrompt:
         why = question.refusal if answer.lower() == "no" else self._trust.accept()
         self._end(1, why) if why else self._go_on()
 
-# %% ../nbs/41_trust.ipynb #0207db66
+# %% ../nbs/41_trust.ipynb #dcc7cfc7
 def is_loopback(host: str) -> bool:
     """Does `host` mean this computer? Nobody is asked: a name other than `localhost` or
     one that ends with it (RFC 6761) does not.
