@@ -1,8 +1,12 @@
 """What the service manager is told, and the page `/health`: with a real datagram socket, and a disk that fails or stands still."""
 
 import os
+import re
+import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -196,6 +200,82 @@ def test_a_manager_that_does_not_read_does_not_stop_the_chat(manager: Manager) -
             for number in range(5):
                 ann.say("message", content=f"{number}")
                 ann.read_until("message", content=f"{number}")
+
+
+COMMAND = (
+    "import sys; from python_tcp.chat_app import start_server; sys.exit(start_server())"
+)
+SICK = """
+import threading, time
+from python_tcp.service import Service
+ready = Service.ready
+def ready_and_sick(self):
+    ready(self)
+    hang = lambda: self._server.engine.loop.call_threadsafe(lambda: time.sleep(60))
+    threading.Timer(1.0, hang).start()
+Service.ready = ready_and_sick
+"""
+
+
+@contextmanager
+def command(code: str, *arguments: str, **environ: str) -> Iterator[subprocess.Popen]:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "--port", "0", *arguments],
+        env={**os.environ, **environ}, stdin=-3, stdout=-1, stderr=-1, text=True,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_real_command_from_its_start_to_its_end(
+    manager: Manager, tmp_path: Path
+) -> None:
+    config = tmp_path / "chat.toml"
+    config.write_text("")
+    options = ["--config", str(config), "--metrics", "0"]
+    with command(COMMAND, *options, WATCHDOG_USEC="500000") as process:
+        manager.until(READY="1")
+        lines = [process.stdout.readline() for _ in range(3)]
+        port = int(re.search(r":(\d+);", lines[0])[1])
+        LineClient(port).join("ann").close()
+        monitor = int(re.search(r"http://localhost:(\d+)/health", lines[2])[1])
+        assert health(monitor) == (200, "ok\n")
+        manager.until(WATCHDOG="1")
+        process.send_signal(signal.SIGHUP)
+        assert int(manager.until(RELOADING="1")["MONOTONIC_USEC"]) > 0
+        manager.until(READY="1")
+        manager.until(WATCHDOG="1")
+        process.terminate()
+        manager.until(STOPPING="1")
+        assert process.wait(LIMIT) == 0
+        manager.drain()
+
+
+def test_a_real_command_whose_loop_hangs_gives_no_sign_of_life(
+    manager: Manager,
+) -> None:
+    with command(SICK + COMMAND, WATCHDOG_USEC="200000") as process:
+        manager.until(READY="1")
+        manager.until(WATCHDOG="1")
+        manager.sock.settimeout(1.0)  # ten signs of life
+        with pytest.raises(TimeoutError):
+            for _ in range(1000):
+                manager.next()
+        assert process.poll() is None, "it is there, and does nothing"
+
+
+def test_a_manager_that_is_gone_does_not_hurt_the_real_command(tmp_path: Path) -> None:
+    gone = {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "100000"}
+    with command(COMMAND, **gone) as process:
+        port = int(re.search(r":(\d+);", process.stdout.readline())[1])
+        with LineClient(port).join("ann") as ann:
+            ann.say("message", content="hello")
+            ann.read_until("message")
+        process.terminate()
+        _, errors = process.communicate(timeout=LIMIT)
+        assert process.returncode == 0 and errors == ""
 
 
 def health(port: int) -> tuple[int, str]:
