@@ -33,6 +33,7 @@ WINDOW = 5.0  # seconds for which a place is kept
 CONFIG = f"""
 [limits]
 connections = 200
+connections_per_address = 0
 flood_burst = 100
 flood_rate = 50.0
 resume_window = {WINDOW}
