@@ -142,7 +142,10 @@ class _Life:
         """What a connection hears that ends for this reason."""
         if reason == "server_closing":
             self.deliveries.finish()  # what was said before comes before
-        return last_words(self._sender.connections[connection_id].dialect, reason)
+        connection = self._sender.connections.get(connection_id)
+        if connection is None:  # what was waited for has ended it
+            return b""
+        return last_words(connection.dialect, reason)
 
     def _connected(self, connection_id: int, address: Address) -> None:
         connection = self._new_connection(connection_id)

@@ -36,9 +36,14 @@ class ProxyHeader(NamedTuple):
     source: Endpoint | None = None
     destination: Endpoint | None = None
 
-# %% ../nbs/43_proxy_protocol.ipynb #e47def87
+# %% ../nbs/43_proxy_protocol.ipynb #707ef8f9
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}")
 _KINDS = {"TCP4": ipaddress.IPv4Address, "TCP6": ipaddress.IPv6Address}
+
+
+def _text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """One of IPv4 that is written as IPv6 is one of IPv4."""
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _read_v1(line: bytes) -> ProxyHeader:
@@ -50,7 +55,7 @@ def _read_v1(line: bytes) -> ProxyHeader:
         raise ProxyProtocolError(f"a bad PROXY line: {ascii(line[:60])}")
     _, kind, *hosts, source_port, destination_port = words
     try:
-        source, destination = (str(_KINDS[kind](host)) for host in hosts)
+        source, destination = (_text(_KINDS[kind](host)) for host in hosts)
     except ValueError:
         raise ProxyProtocolError(f"no {kind} address: {ascii(line[:60])}") from None
     ports = [
@@ -98,7 +103,7 @@ def _check_tlvs(data: bytes, start: int) -> None:
             if data[begin:end] != struct.pack("!I", crc32c(without)):
                 raise ProxyProtocolError("the checksum of the header is wrong")
 
-# %% ../nbs/43_proxy_protocol.ipynb #4b6ac6be
+# %% ../nbs/43_proxy_protocol.ipynb #e0f1ab63
 _FORMS = {0x11: "!4s4sHH", 0x21: "!16s16sHH"}  # stream over IPv4, and over IPv6
 _SIZES = {0x11: 12, 0x12: 12, 0x21: 36, 0x22: 36, 0x31: 216, 0x32: 216, 0x00: 0}
 
@@ -117,7 +122,7 @@ def _read_v2(data: bytes) -> ProxyHeader:
     if kind not in _FORMS:  # none, UNIX, datagrams: nobody whom we could name
         return ProxyHeader()
     source, destination, *ports = struct.unpack_from(_FORMS[kind], data, 16)
-    hosts = (str(ipaddress.ip_address(each)) for each in (source, destination))
+    hosts = (_text(ipaddress.ip_address(each)) for each in (source, destination))
     one, other = zip(hosts, ports, strict=True)
     return ProxyHeader(one, other)
 

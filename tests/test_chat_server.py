@@ -1209,3 +1209,20 @@ def test_on_event_hears_of_everything(server: ChatServer) -> None:
     assert heard == [
         "Welcome", "UserList", "UserJoined", "Message", "Ok", "UserLeft", "Goodbye",
     ]  # fmt: skip
+
+
+def test_a_client_that_finishes_in_the_tick_in_which_the_server_stops_costs_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its end was due when all was committed, which the goodbye waits for: KeyError."""
+    with ChatServer() as server, LineClient(server.port).join("ann") as ann:
+        number, _ = server.connection_of("ann")
+
+        def both() -> None:
+            server._life._received(number, b"{")
+            server._life._finished_sending(number)
+            server.engine.connections[number].finish("server_closing")
+
+        server.engine.loop.call_threadsafe(both)
+        assert [each["type"] for each in ann.read_all()][0] == "error"
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]

@@ -1402,7 +1402,8 @@ def test_1000_connections_that_trickle_and_never_join_are_gone_by_the_deadline_a
     many_files,
 ):
     deadline = 3.0
-    server = ChatServer(limits=Limits(join_timeout=deadline))  # which is full with 1000
+    limits = Limits(join_timeout=deadline, connections_per_address=0)
+    server = ChatServer(limits=limits)  # which is full with 1000
     with server, ExitStack() as stack:
         start = time.monotonic()
         trickling = [stack.enter_context(dial(server.port)) for _ in range(1000)]
