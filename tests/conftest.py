@@ -59,9 +59,10 @@ def pytest_configure_node(node: object) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Workers begin with what takes longest, so that they end together; what is alone comes last."""
+    """What is alone comes first, while the others are at short ones, for which it need not wait;
+    then what takes longest, so that all end together."""
     if TURNS in config.stash:
-        items.sort(key=lambda item: (is_alone(item), -seconds(item)))
+        items.sort(key=lambda item: (not is_alone(item), -seconds(item)))
 
 
 def is_alone(item: pytest.Item) -> bool:
