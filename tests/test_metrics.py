@@ -398,3 +398,26 @@ def test_the_page_holds_no_secret_and_no_name() -> None:
         ann.read_until("message")
         text = get(pages.port)
         assert "ann-with" not in text and "secret" not in text and token not in text
+
+
+def test_a_page_that_answers_later_is_asked_once_for_a_connection() -> None:
+    answers: list[metrics.Answer] = []
+    with ChatServer() as server:
+        pages = LocalPages(server.engine.loop, 0, {"/later": answers.append})
+        pages.start()
+        request = b"GET /later HTTP/1.1\r\n" + HOST
+        with socket.create_connection(("127.0.0.1", pages.port), LIMIT) as sock:
+            sock.sendall(request)
+            wait_until(lambda: answers)
+            sock.sendall(request)
+            sock.shutdown(socket.SHUT_WR)  # it waits for its answer nevertheless
+            get_through = threading.Event()
+            for _ in range(3):  # ticks in which the second one could have been read
+                get_through.clear()
+                server.engine.loop.call_threadsafe(get_through.set)
+                assert get_through.wait(LIMIT)
+            assert len(answers) == 1
+            server.engine.loop.call_threadsafe(lambda: answers[0](200, "at last\n"))
+            with suppress(ConnectionResetError):
+                assert sock.recv(65_536).endswith(b"\r\n\r\nat last\n")
+        pages.stop()
