@@ -265,6 +265,27 @@ def test_a_certificate_that_is_right_is_a_chat(
         assert b"hello" in front.heard
 
 
+def test_the_authorities_of_the_system_vouch_for_a_name(
+    server: ChatServer, authority: object, ca: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL takes them from this file, if there is one."""
+    monkeypatch.setenv("SSL_CERT_FILE", ca)
+    with Front(shows(authority.issue_cert("127.0.0.1")), server.port) as front:
+        assert client(front.port, "--tls", typed="hi\n")[:2] == (0, [])
+        front.context = shows(authority.issue_cert("192.0.2.7"))
+        status, errors, _ = client(front.port, "--tls")
+        assert status == 1 and errors[0].endswith("is for another address")
+
+
+def test_a_server_that_stalls_in_the_handshake_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with ChatClient("ann", timeout=0.3, tls=ClientTLS(pin=PIN)) as ann:
+            assert not ann.connect("127.0.0.1", port)
+            who = f"127.0.0.1:{port} does not answer"
+            assert ann.error.content == f"{who} in the TLS handshake"
+
+
 @pytest.mark.parametrize(
     ("names", "dates", "wrong"),
     [

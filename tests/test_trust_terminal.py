@@ -156,6 +156,18 @@ def test_a_changed_pin_is_one_loud_line(
     assert known.path.read_bytes() == before and not front.heard
 
 
+@pytest.mark.parametrize("term", ["dumb", "xterm-256color"])
+def test_who_has_named_an_authority_is_not_asked(
+    front: Front, tmp_path: Path, known: KnownServers, term: str
+) -> None:
+    ca = self_made_certificate(tmp_path / "other.db")  # vouches for itself only
+    with chat(front.port, "ann", "--tls-ca", ca, TERM=term) as ann:
+        assert ann.end() == 1 and ann.as_found()
+        shown = "".join(ann.screen.everything())
+    assert "is self-signed, so nobody vouches for it. If you know who it is" in shown
+    assert QUESTION not in shown and not known.path.exists() and not front.heard
+
+
 def test_what_was_typed_before_the_question_is_no_answer(
     front: Front, server: ChatServer
 ) -> None:
