@@ -1,0 +1,118 @@
+"""Answers to the book's exercises, and the checks they are given to.
+
+A file `answers/<chapter>.py` has answers to the exercises of one chapter, each marked:
+
+    @wrong("check_discard", "an end")  # the complaint must contain this
+    def stops_too_early(sock): ...
+
+    @right("check_discard")
+    def with_a_list(sock): ...
+"""
+
+import ast
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nbformat
+
+NBS = Path(__file__).resolve().parent.parent / "nbs"
+Answer = Callable[..., Any]
+
+
+class Try(NamedTuple):
+    """An answer, and what the check must say of it: "Right." or a part of the complaint."""
+
+    check: str
+    answer: Answer
+    said: str
+
+
+def right(check: str) -> Callable[[Answer], Answer]:
+    """The decorated answer must pass."""
+    return wrong(check, "Right.")
+
+
+def wrong(check: str, said: str) -> Callable[[Answer], Answer]:
+    """The decorated answer must not pass, and be told `said`."""
+
+    def mark(answer: Answer) -> Answer:
+        answer.tries = [*getattr(answer, "tries", []), Try(check, answer, said)]  # type: ignore[attr-defined]
+        return answer
+
+    return mark
+
+
+def notebook_of(chapter: str) -> Path:
+    """The notebook `NN_chapter`, whatever its number is now."""
+    [path] = [path for path in NBS.glob("[0-9]*.ipynb") if path.stem[3:] == chapter]
+    return path
+
+
+@cache
+def cells_of(chapter: str) -> list[tuple[str, ast.Module]]:
+    """The code cells of a chapter that are Python, and their trees."""
+    cells = nbformat.read(notebook_of(chapter), as_version=4).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "code"]
+    return [(each, ast.parse(each)) for each in sources if not each.startswith("%")]
+
+
+def checks_of(chapter: str) -> list[str]:
+    """The names of the checks of its exercises."""
+    found = []
+    for source, tree in cells_of(chapter):
+        if source.startswith("#| code-fold: true"):
+            found += [
+                each.name
+                for each in tree.body
+                if isinstance(each, ast.FunctionDef) and each.name.startswith("check_")
+            ]
+    return found
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """The names that a cell gives a value."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                names.add(name)
+            case ast.alias(name=name, asname=other):
+                names.add(other or name.split(".")[0])
+    return names
+
+
+def _used(tree: ast.Module) -> set[str]:
+    return {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+
+
+@cache
+def check_of(chapter: str, name: str) -> Callable[[Answer], str]:
+    """A check of a chapter, made from its own cell and those that this one needs."""
+    cells = cells_of(chapter)
+    trees = [tree for _, tree in cells]
+    [start] = [
+        number
+        for number, tree in enumerate(trees)
+        if any(isinstance(x, ast.FunctionDef) and x.name == name for x in tree.body)
+    ]
+    needed, todo = {start}, [start]
+    while todo:
+        number = todo.pop()
+        for used in _used(trees[number]) - _defined(trees[number]):
+            earlier = [i for i in range(number) if used in _defined(trees[i])]
+            if earlier and earlier[-1] not in needed:
+                needed.add(earlier[-1])
+                todo.append(earlier[-1])
+    space: dict[str, Any] = {"__name__": f"notebook_{chapter}"}
+    for number in sorted(needed):
+        exec(compile(cells[number][0], f"<cell {number} of {chapter}>", "exec"), space)
+    check: Callable[[Answer], str] = space[name]
+    return check

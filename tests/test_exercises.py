@@ -1,0 +1,45 @@
+"""The checks of the exercises: wrong answers of different kinds are refused and told why, right ones pass, however they are written."""
+
+import importlib.util
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from exercises import Try, check_of, checks_of
+
+ANSWERS = Path(__file__).with_name("answers")
+WRONG, RIGHT = 3, 2  # at least so many for each check
+
+
+def tries_of(path: Path) -> list[Try]:
+    spec = importlib.util.spec_from_file_location(f"answers_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return [
+        each for value in vars(module).values() for each in getattr(value, "tries", ())
+    ]
+
+
+CHAPTERS = {path.stem: tries_of(path) for path in sorted(ANSWERS.glob("*.py"))}
+ALL = [(chapter, each) for chapter, tries in CHAPTERS.items() for each in tries]
+
+
+@pytest.mark.parametrize(
+    "chapter, each", ALL,
+    ids=[f"{chapter}-{each.check}-{each.answer.__name__}" for chapter, each in ALL],
+)  # fmt: skip
+def test_an_answer_is_judged_rightly(chapter: str, each: Try) -> None:
+    verdict = str(check_of(chapter, each.check)(each.answer))
+    if each.said == "Right.":
+        assert verdict == "Right."
+    else:
+        assert verdict.startswith("Not yet. ") and each.said in verdict
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_there_are_wrong_and_right_answers_for_each_check(chapter: str) -> None:
+    counts = Counter((each.check, each.said == "Right.") for each in CHAPTERS[chapter])
+    for name in checks_of(chapter):
+        assert counts[name, False] >= WRONG, f"wrong answers for {name}"
+        assert counts[name, True] >= RIGHT, f"right answers for {name}"
