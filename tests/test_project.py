@@ -49,6 +49,8 @@ FLOORS = [
         "lab_protocol",
         "lab_fire",
         "lab_report",
+        "lab_keyboard",
+        "lab_clients",
         "lab_class",
         "lab_app",
         "lab_bugs",
