@@ -232,19 +232,26 @@ class ClientTLS:
         closes it.
         """
         who = format_address(host, port)
+        sock.settimeout(timeout)
         try:
-            sock.settimeout(timeout)
             tls = self.context.wrap_socket(
                 sock, server_hostname=bare_host(host), suppress_ragged_eofs=False,
                 session=self._sessions.get(who),
             )  # fmt: skip
-        except (OSError, ValueError) as error:
-            sock.close()
-            raise tls_error(error, who) from error
-        if self.pin is not None and pin_of(_certificate(tls)) != self.pin:
+            if (wrong := self._look_at(tls, who)) is None:
+                return tls, TLSTransport(tls, partial(self._remember, who))
             tls.close()
-            raise TLSError(_CHANGED.format(who), "changed_pin")
-        return tls, TLSTransport(tls, partial(self._remember, who))
+        except (OSError, ValueError) as error:
+            wrong = tls_error(error, who)
+        sock.close()
+        raise wrong  # here, without the frames of `error`, which may keep a socket open
+
+    def _look_at(self, sock: ssl.SSLSocket, who: str) -> TLSError | None:
+        if sock.version() is None:  # reset before it began; Python does not say so
+            return TLSError(f"{_CUT} by {who}")
+        if self.pin is not None and pin_of(_certificate(sock)) != self.pin:
+            return TLSError(_CHANGED.format(who), "changed_pin")
+        return None
 
     def _remember(self, who: str, sock: ssl.SSLSocket) -> None:
         """A server's ticket makes the next handshake with it short (RFC 8446, 2.2)."""

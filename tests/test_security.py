@@ -13,7 +13,8 @@ from selectors import EVENT_READ, EVENT_WRITE
 
 import pytest
 from authority import ca_file, client_tls, raw_context, server_file, server_tls
-from sockets import nothing_left_over, read_all, read_exactly, reset, tcp_pair  # noqa: F401
+from sockets import nothing_left_over  # noqa: F401
+from sockets import open_files, read_all, read_exactly, reset, tcp_pair
 from waiting import LIMIT, wait_until
 
 from python_tcp.certificates import pin_of, pin_of_file
@@ -431,6 +432,23 @@ def test_a_ticket_makes_the_next_handshake_short() -> None:
             client.heard.clear()
         client.close()
     assert reused == [False, True, True]
+
+
+@pytest.mark.parametrize("read_first", [False, True])
+def test_a_reset_before_the_handshake_costs_no_descriptor(read_first) -> None:
+    """Python's `wrap_socket` does not close what was reset, and the error keeps it alive."""
+    errors, before = [], open_files()
+    for _ in range(10):
+        peer, ours = tcp_pair()
+        reset(peer)
+        if read_first:  # then the error is over, and the socket only not connected
+            with pytest.raises(ConnectionResetError):
+                ours.recv(1)
+        with pytest.raises(TLSError) as raised:
+            client_tls().connect(ours, "localhost", 1, LIMIT)
+        errors.append(raised.value)
+    del raised
+    assert open_files() == before and len({str(error) for error in errors}) == 1
 
 
 # What is not TLS, or not enough of it
