@@ -54,7 +54,9 @@ def _finish(stream: "Stream") -> None:
 
 
 def _failed(stream: "Stream") -> None:
-    _log.exception("connection %s: a callback failed", stream.connection_id)
+    number, address = stream.connection_id, stream.remote_address
+    fields = {"event": "failed", "connection": number, "address": str(*address[:1])}
+    _log.exception("connection %s: a callback failed", number, extra={"fields": fields})
     stream.abort("callback failed")
 
 # %% ../nbs/06_stream.ipynb #c70c3cff

@@ -954,3 +954,16 @@ def test_the_state_of_a_stream_follows_the_kernel_when_the_peer_has_finished(wor
     peer.shutdown(socket.SHUT_WR)
     world.ticks()
     assert states == ["CLOSE_WAIT"] and stream.state == "CLOSED"
+
+
+def test_the_log_has_the_connection_and_the_address_of_a_failure(caplog) -> None:
+    loop, (peer, ours) = EventLoop(), tcp_pair()
+    stream = Stream(loop, ours, ours.getpeername(), 7, on_data=lambda *got: 1 / 0)
+    peer.sendall(b"x")
+    loop.tick(longest=LIMIT)
+    [record] = caplog.records
+    assert record.fields["connection"] == 7 and record.exc_info
+    assert (record.fields["event"], record.fields["address"]) == ("failed", "127.0.0.1")
+    assert stream.close_reason == "callback failed"
+    peer.close()
+    loop.close()
