@@ -126,6 +126,8 @@ def _server_parser() -> argparse.ArgumentParser:
     survives = "messages survive a loss of power, or only the end of this process"
     add("--durability", choices=get_args(Durability), help=survives + " (power)")
     _add_tls(add)
+    header = "an address or network: believe the PROXY headers that come from there"
+    add("--proxy-protocol", metavar="ADDRESS", action="append", help=header)
     figures = "serve /metrics and /health on this port, to this machine only"
     add("--metrics", type=_port, metavar="PORT", help=figures)
     quiet = "say nothing but what goes wrong"
@@ -160,6 +162,7 @@ def start_server(argv: list[str] | None = None) -> int:
         return run_chat_server(
             config.host, config.port, data=config.data, tls=operator.tls,
             durability=config.durability, limits=config.limits,
+            trusted_networks=config.trusted_networks, proxies=config.proxy_protocol,
             on_start=operator.started, on_stop=operator.stopping,
             on_hang_up=operator.hung_up if can_change else None,
         )  # fmt: skip

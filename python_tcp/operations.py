@@ -28,6 +28,7 @@ from .core import LOCALHOST
 from .datafile import Durability
 from .handshakes import ServerTLS
 from .metrics import LocalPages
+from .networks import NetworkList
 from .protocol import DEFAULT_PORT, Limits
 from .service import Service, open_monitor
 from .trust import clear_text_warning
@@ -191,10 +192,20 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     tls_cert: str | None = None  # a PEM file, in which the key may stand, too
     tls_key: str | None = None
     tls_self: bool = False  # with a certificate that we make
+    trusted_networks: list[str] = []  # without limits by address: "192.0.2.0/24"
+    proxy_protocol: list[str] = []  # proxies whose header is believed
     metrics: _Port | None = None  # where this machine's programs ask for figures
     quiet: bool = False
     log_format: Literal["line", "json"] = "line"
     limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what is no network."""
+        for name in ("trusted_networks", "proxy_protocol"):
+            try:
+                NetworkList(getattr(self, name))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
 
 # %% ../nbs/46_operations.ipynb #dd0e3f3b
 def read_config(path: str | Path) -> Config:

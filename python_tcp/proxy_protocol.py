@@ -36,9 +36,13 @@ class ProxyHeader(NamedTuple):
     source: Endpoint | None = None
     destination: Endpoint | None = None
 
-# %% ../nbs/43_proxy_protocol.ipynb #707ef8f9
+# %% ../nbs/43_proxy_protocol.ipynb #e087852a
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}")
-_KINDS = {"TCP4": ipaddress.IPv4Address, "TCP6": ipaddress.IPv6Address}
+_Kind = type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]
+_KINDS: dict[str, _Kind] = {
+    "TCP4": ipaddress.IPv4Address,
+    "TCP6": ipaddress.IPv6Address,
+}
 
 
 def _text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:

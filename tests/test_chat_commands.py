@@ -573,7 +573,10 @@ def test_a_server_that_can_not_print_does_not_say_that_it_can_not_listen() -> No
 
 # --- the configuration file --------------------------------------------------------------------------------------
 
-ALL = {"host": "127.0.0.2", "port": 4321, "data": "some.db", "durability": "process"}
+ALL = {
+    "host": "127.0.0.2", "port": 4321, "data": "some.db", "durability": "process",
+    "trusted_networks": ["10.0.0.0/8", "::1"], "proxy_protocol": ["192.0.2.7"],
+}  # fmt: skip
 ALL_LIMITS = {
     "connections": 7, "rooms_per_client": 3, "flood_burst": 9, "flood_rate": 2.5, "flood_excess": 11, "bad_lines": 4, "join_timeout": 3.5, "ping_after": 6.5,
     "ping_timeout": 7.5, "output_bytes": 12_345, "output_timeout": 8.5, "history_messages": 17, "history_bytes": 54_321, "history_days": 1.5,
@@ -595,8 +598,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
     monkeypatch.setattr(
         chat_app,
         "run_chat_server",
-        lambda host, port, on_start, on_hang_up, on_stop, tls, **options: (
-            calls.append({"host": host, "port": port, **options}) or 0
+        lambda host, port, on_start, on_hang_up, on_stop, tls, proxies, **options: (
+            calls.append(
+                {"host": host, "port": port, "proxy_protocol": proxies, **options}
+            )
+            or 0
         ),
     )
 
@@ -609,7 +615,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
 
 NOTHING_SAID = {
     "host": "127.0.0.1", "port": 8000, "data": None, "durability": "power",
-    "limits": Limits(),
+    "limits": Limits(), "trusted_networks": [], "proxy_protocol": [],
 }  # fmt: skip
 
 

@@ -1,11 +1,13 @@
 """Limits by address and network: what is counted, what is named, and a server that goes by it."""
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
-from helpers import LineClient, Listener
+from helpers import LineClient, Listener, Program
 from waiting import LIMIT, wait_until
 
 from python_tcp.admission import AddressGate
@@ -419,3 +421,21 @@ def test_our_client_comes_back_and_not_before_it_may(
 
 def lost(client: Listener) -> list[Disconnected]:
     return [each for each in client.events if isinstance(each, Disconnected)]
+
+
+def test_the_command_goes_by_the_limits_and_the_names_of_its_configuration(
+    tmp_path: Path, crowd: ExitStack
+) -> None:
+    (file := tmp_path / "chat.toml").write_text(
+        'port = 0\ntrusted_networks = ["127.0.2.0/24"]\n'
+        "[limits]\nconnections_per_address = 1\nconnect_rate = 1000\njoin_rate = 1000\n"
+    )
+    with Program("start_server", "--config", file) as program:
+        wait_until(lambda: program.lines)
+        port = int(re.search(r":(\d+);", program.lines[0])[1])
+        for number in range(3):
+            crowd.enter_context(From(port, ANN)).join(f"ann{number}")
+        crowd.enter_context(From(port, EVE)).join("eve")
+        assert answer(port, EVE, "eve2") == "too_many_connections"
+        line = f"lost {EVE}: too_many_connections"
+        wait_until(lambda: any(line in each for each in program.lines))

@@ -1,17 +1,20 @@
 """PROXY headers: read exactly, believed from named proxies only, and followed by TLS or by plain text."""
 
 import logging
+import re
 import socket
 import struct
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
-from helpers import LineClient
+from helpers import LineClient, Program
 from hypothesis import example, given
 from hypothesis import strategies as st
 from waiting import LIMIT, wait_until
 
 from python_tcp.chat_server import ChatServer
+from python_tcp.operations import read_config
 from python_tcp.protocol import Limits
 from python_tcp.proxy_protocol import SIGNATURE, ProxyHeader, ProxyHeaderParser
 from python_tcp.proxy_protocol import ProxyProtocolError, crc32c
@@ -368,3 +371,41 @@ def test_the_log_names_the_address_that_the_header_tells(
     [record] = [each for each in caplog.records if hasattr(each, "fields")]
     assert record.getMessage() == f"lost {ANN[0]}: http"
     assert record.fields["address"] == ANN[0]
+
+
+def test_the_command_believes_the_proxies_that_it_was_told_and_no_others() -> None:
+    told = ["--proxy-protocol", "10.0.0.0/8", "--proxy-protocol", PROXY]
+    with Program("start_server", "--port", 0, *told) as program:
+        wait_until(lambda: program.lines)
+        port = int(re.search(r":(\d+);", program.lines[0])[1])
+        header = proxy_header_v1(ANN, SERVER)
+        with Behind(port, header) as ann:
+            ann.join("ann")
+            wait_until(lambda: any(ANN[0] in line for line in program.lines))
+        with Behind(port, header, ELSEWHERE) as eve:
+            assert eve.read()["code"] == "wrong_protocol"
+        with Behind(port, b"hello\n") as proxy:
+            assert proxy.read()["code"] == "wrong_protocol"
+        wait_until(lambda: any("no PROXY header" in line for line in program.errors))
+
+
+@pytest.mark.parametrize("text", ["here", "10.0.0.1/8", ""])
+def test_an_address_that_is_none_ends_the_command_with_one_line(text: str) -> None:
+    with Program("start_server", "--port", 0, "--proxy-protocol", text) as program:
+        status, errors = program.end()
+    assert status == 2 and len(errors) == 1
+    assert errors[0].startswith(f"chat_server: proxy_protocol: {text!r} ")
+
+
+def test_the_key_of_the_configuration_is_a_list_of_networks(tmp_path: Path) -> None:
+    for wrong, said in [
+        ('proxy_protocol = ["::1", "here"]', "proxy_protocol: 'here' is no address"),
+        ('trusted_networks = ["10.0.0.1/8"]', "trusted_networks: '10.0.0.1/8' has"),
+        ('trusted_networks = "10.0.0.0/8"', "trusted_networks: Expected `array`"),
+        ("trusted_networks = [1]", "trusted_networks[0]: Expected `str`"),
+    ]:
+        (file := tmp_path / "chat.toml").write_text(wrong)
+        with pytest.raises(ValueError) as failure:
+            read_config(file)
+        assert str(failure.value).startswith(f"{file}: {said}")
+        assert str(failure.value).isprintable()
