@@ -121,6 +121,7 @@ class DeliveryQueue:
         self._then: list[Callable[[], object]] = []  # when all of `_held` is released
         self._is_wanted = self._is_due = False  # a commit; at the end of this tick
         self._is_late = False  # does the store complete commits later?
+        self._is_closed = False
         self._delay, self._began = CommitDelay(loop, self._go_on), 0.0
         self._thread_id = 0  # of the loop's thread
         self._trouble: str | None = None  # with the store, as it was logged
@@ -143,7 +144,7 @@ class DeliveryQueue:
     def commit(self) -> bool:
         """Have the store make sure of everything, now. True if all has been released."""
         self._thread_id = threading.get_ident()
-        if self._under_way is None:
+        if self._under_way is None and not self._is_closed:
             self._delay.end()
             self._is_wanted = False
             self._under_way, self._held = self._held, []
@@ -205,7 +206,11 @@ class DeliveryQueue:
             log.warning("history: %s", trouble or "it works again")
 
     def close(self) -> None:
-        """The store is closed: what it has not confirmed was never said."""
+        """The store is closed: what it has not confirmed was never said, and nothing is
+        committed any more.
+        """
+        self._is_closed = True
+        self._delay.end()
         if self._under_way is not None:
             closed = StoreError("the server was stopped")
             self._rooms.take_back(self._under_way + self._held, closed)

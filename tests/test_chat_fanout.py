@@ -254,6 +254,15 @@ def test_a_commit_without_deliveries_is_only_put_off(late: Chat) -> None:
     settle(late)
 
 
+def test_after_the_end_nothing_is_committed(late: Chat) -> None:
+    late.say(ANN, SendMessage("too late"))
+    late.queue.close()
+    late.loop.tick()
+    late.queue.hold([])
+    late.loop.tick()
+    assert late.store.waiting == []
+
+
 def test_two_who_talk_do_not_wait_for_each_other(late: Chat) -> None:
     late(ANN, SendMessage("one", id=1))
     late.store.complete()
