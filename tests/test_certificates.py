@@ -76,6 +76,7 @@ def test_without_a_data_file_it_is_in_the_state_folder(
     assert state_folder() == tmp_path / ".local" / "state" / "python_tcp"
 
 
+@pytest.mark.slow(seconds=2)
 def test_servers_that_start_at_once_have_the_same(tmp_path: Path) -> None:
     code = (
         "import sys; from python_tcp.certificates import *;"

@@ -669,6 +669,7 @@ def said_by(server: Program, pattern: str) -> str:
     return wait_until(found)[0]
 
 
+@pytest.mark.slow(seconds=9)
 def test_a_server_with_its_own_certificate_and_its_pin(tmp_path: Path) -> None:
     with serving(tmp_path / "chat.db") as server:
         port = int(said_by(server, r"127\.0\.0\.1:(\d+)"))
@@ -691,6 +692,7 @@ def test_a_server_with_its_own_certificate_and_its_pin(tmp_path: Path) -> None:
                     assert said_by(server, r"\b[0-9a-f]{64}\b") == pin
 
 
+@pytest.mark.slow(seconds=3)
 def test_a_restarted_server_without_its_certificate_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path / "chat.db") as server:
         port = int(said_by(server, r"127\.0\.0\.1:(\d+)"))

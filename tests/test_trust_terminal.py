@@ -71,6 +71,7 @@ def asked(ann: Terminal) -> None:
 each_face = pytest.mark.parametrize("face", [on_the_screen, line_by_line])
 
 
+@pytest.mark.slow(seconds=3)
 @each_face
 def test_the_first_time_the_fingerprint_is_shown_and_a_yes_is_remembered(
     face: object, front: Front, tmp_path: Path, known: KnownServers
