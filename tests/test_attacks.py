@@ -1,8 +1,12 @@
 """What attackers do, as scripts against a server in a process of its own, with an honest pair beside them.
 
 The pair is in a room of its own and says a few messages a second, each way. No message of theirs may be lost; how long
-they took is bounded generously, for a busy machine. `make test ARGS="-s tests/test_attacks.py"` prints for each attack the
-pair's median and 99th percentile, beside what the same pair measures without an attack on the same machine.
+they took is bounded generously, for a busy machine. `make test ARGS="-s -n0 tests/test_attacks.py"` prints for each attack
+the pair's median and 99th percentile, beside what the same pair measures without an attack on the same machine, and by how
+much the server's memory grew; at the end once more as one table.
+
+Most attacks come from one address, which is allowed any number of connections: what is tried is the defence behind that first
+one. The attacks on the limits by address have their own rows.
 """
 
 import functools
@@ -17,13 +21,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import pytest
 from authority import ca_file, server_file
@@ -40,6 +44,9 @@ import sys
 from python_tcp.chat_server import ChatServer
 from python_tcp.protocol import Limits
 limits, data = Limits(**eval(sys.argv[1])), sys.argv[2] or None
+if sys.argv[4]:
+    import resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[4]),) * 2)
 tls = None
 if sys.argv[3]:
     from python_tcp.handshakes import ServerTLS
@@ -50,6 +57,7 @@ with ChatServer(limits=limits, data=data, tls=tls) as server:
 """
 SLOWEST = 0.5  # seconds; so much for the 99th percentile on a loaded machine
 SECONDS = 2.0  # of each attack
+MOST_MEMORY = 200.0  # MiB that a server may grow by
 
 pytestmark = [
     pytest.mark.alone,
@@ -73,14 +81,33 @@ class Server:
         return int(found[1]) / 1024
 
 
+T = TypeVar("T")
 SERVERS: dict[int, Server] = {}  # by port
+ROWS: list[str] = []  # of the table
+
+
+@pytest.fixture(autouse=True, scope="module")
+def table() -> Iterator[None]:
+    """Prints all rows, once all attacks are over."""
+    yield
+    head = f"{'attack':58} {'done':>10} {'p50':>8} {'p99':>8} {'alone':>8} {'MiB':>7}"
+    print(
+        "\n\nThe honest pair in ms, and by how much the server grew:",
+        head,
+        *ROWS,
+        sep="\n",
+    )
 
 
 @contextmanager
-def running(data: str = "", tls: bool = False, **limits: float) -> Iterator[int]:
+def running(
+    data: str = "", tls: bool = False, descriptors: str = "", **limits: float
+) -> Iterator[int]:
     """A server in a process of its own; its port."""
+    limits = {"connections_per_address": 0} | limits
     files = server_file() if tls else ""
     command = [sys.executable, "-c", SERVER, repr(limits), data, files]
+    command.append(descriptors)
     with subprocess.Popen(command, stdin=-1, stdout=-1) as process:
         port = int(process.stdout.readline())
         context = client_context(ca_file()) if tls else None
@@ -140,6 +167,10 @@ class HonestPair:
         half, slow = self.figures()
         half_alone, slow_alone = alone(self.server.tls is not None)
         self.grown = self.server.memory("VmHWM") - self.before
+        ROWS.append(
+            f"{attack:58} {count:10} {half * 1000:8.1f} {slow * 1000:8.1f} "
+            f"{slow_alone * 1000:8.1f} {self.grown:7.1f}"
+        )
         print(
             f"\n{attack}: {count}; honest pair: {len(self.times)} messages, "
             f"p50 {half * 1000:.1f} ms (alone {half_alone * 1000:.1f}), "
@@ -147,6 +178,7 @@ class HonestPair:
             f"server's memory: at most {self.grown:.1f} MiB more"
         )
         assert len(self.times) >= 4 and slow < SLOWEST
+        assert self.grown < MOST_MEMORY
 
     def figures(self) -> tuple[float, float]:
         """The median and the 99th percentile, in seconds."""
@@ -165,8 +197,11 @@ def alone(tls: bool) -> tuple[float, float]:
 class Crowd:
     """Connections that send the same again and again, as fast as they can, and read and drop the answers."""
 
-    def __init__(self, port: int, count: int, lines: bytes, first: bytes = b"") -> None:
+    def __init__(
+        self, port: int, count: int, lines: bytes, first: bytes = b"", source: str = ""
+    ) -> None:
         self._port, self._lines, self._first = port, lines, first
+        self._source = source
         self._selector = selectors.DefaultSelector()
         self.connects = self.received = 0
         self.sockets: set[socket.socket] = set()
@@ -174,14 +209,21 @@ class Crowd:
             self._connect(number)
 
     def _connect(self, number: int) -> None:
-        sock = socket.create_connection(("127.0.0.1", self._port), timeout=LIMIT)
+        server, source = ("127.0.0.1", self._port), self._source
+        if "%" in source:
+            source %= number % 250 + 1
+        own = (source, 0) if source else None
+        sock = socket.create_connection(server, LIMIT, own)
         self.connects += 1
         if self._first:
-            sock.sendall(self._first % number)
+            with suppress(OSError):  # refused already
+                sock.sendall(
+                    self._first % number if b"%" in self._first else self._first
+                )
         sock.setblocking(False)
         self.sockets.add(sock)
-        both = selectors.EVENT_READ | selectors.EVENT_WRITE
-        self._selector.register(sock, both, number)
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._lines else 0)
+        self._selector.register(sock, wanted, number)
 
     def attack(self, seconds: float, again: bool = True) -> None:
         """`again`: whoever is thrown out connects again."""
@@ -217,17 +259,26 @@ class Crowd:
         self._selector.close()
 
 
-def _attack(port: int, count: int, lines: bytes, first: bytes) -> tuple[int, int]:
-    crowd = Crowd(port, count, lines, first)
+def _attack(
+    port: int, count: int, lines: bytes, first: bytes, source: str
+) -> tuple[int, int]:
+    crowd = Crowd(port, count, lines, first, source)
     crowd.attack(SECONDS)
     crowd.close()
     return crowd.connects, crowd.received
 
 
-def attack(port: int, count: int, lines: bytes, first: bytes = b"") -> tuple[int, int]:
+def attack(
+    port: int, count: int, lines: bytes, first: bytes = b"", source: str = ""
+) -> tuple[int, int]:
     """A crowd in a process of its own: how often it has connected, and how many bytes it got."""
+    return elsewhere(_attack, port, count, lines, first, source)
+
+
+def elsewhere(function: Callable[..., T], *args: object) -> T:
+    """What the function returns, in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_attack, port, count, lines, first).result()
+        return pool.submit(function, *args).result()
 
 
 JOIN = b'{"type":"join","username":"u%d"}\n'
@@ -465,3 +516,199 @@ def test_row_9_a_connection_leaves_no_cycle_behind() -> None:
             assert gc.collect() < 50, "less than one object for a connection"
         finally:
             gc.enable()
+
+
+# --- limits by address -------------------------------------------------------------------------------------------
+
+EVE, SOMEBODY = "127.0.1.1", "127.0.2.2"  # on Linux, all of 127/8 is this machine
+DEFAULTS = {"connections_per_address": Limits().connections_per_address}
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs addresses in 127/8")
+
+
+class Newcomers:
+    """People at another address, who come and join, one after the other, while an attack is under way."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.heard: list[str] = []  # the type of the answer, or the code
+        self.times: list[float] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.2):
+            before = time.perf_counter()
+            try:
+                self.heard.append(self._answer(f"new{len(self.heard)}"))
+            except OSError as error:
+                self.heard.append(type(error).__name__)
+            self.times.append(time.perf_counter() - before)
+
+    def _answer(self, name: str) -> str:
+        address = ("127.0.0.1", self._port)
+        with socket.create_connection(address, LIMIT, (SOMEBODY, 0)) as sock:
+            sock.sendall(b'{"type":"join","username":"%s"}\n' % name.encode())
+            with sock.makefile("rb") as lines:
+                event = json.loads(lines.readline() or b'{"type":"nothing"}')
+        return event.get("code", event["type"])
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stop.set()
+        self._thread.join(LIMIT)
+
+
+@linux
+@pytest.mark.parametrize("limits", [{"connections_per_address": 0}, DEFAULTS])
+def test_row_a_thousand_who_join_from_one_address(limits: dict) -> None:
+    """Without the limit they have the whole server, and somebody at another address stays out."""
+    with running(connections=900, **limits) as port, HonestPair(port) as pair:
+        inside = []
+        for number in range(1000):
+            own = (EVE, 0)
+            sock = socket.create_connection(("127.0.0.1", port), LIMIT, own)
+            sock.sendall(JOIN % number)
+            with suppress(ConnectionResetError):
+                if b"welcome" in sock.recv(4096):
+                    inside.append(sock)
+                    continue
+            sock.close()
+        with Newcomers(port) as newcomers:
+            time.sleep(SECONDS)
+        for sock in inside:
+            sock.close()
+        name = "1000 join from one address" + (
+            "" if limits is DEFAULTS else ", no limit"
+        )
+        pair.judge(name, len(inside))
+    if limits is DEFAULTS:
+        assert len(inside) == 100 and set(newcomers.heard) == {"welcome"}
+        assert max(newcomers.times) < SLOWEST
+    else:
+        assert len(inside) == 898 and set(newcomers.heard) == {"server_full"}
+
+
+@linux
+@pytest.mark.parametrize("first", [b"", JOIN, b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n"])
+def test_row_a_reconnect_storm_from_one_address(first: bytes) -> None:
+    """Whoever is refused connects again at once: 100 of them, as fast as they can."""
+    with running(**DEFAULTS) as port, HonestPair(port) as pair:
+        with Newcomers(port) as newcomers:
+            connects, _ = elsewhere(_storm, port, first)
+        said = first.split(b" ")[0].decode() or "nothing"
+        pair.judge(f"reconnect storm, saying {said[:15]}", connects)
+    assert connects > 500, "it was a storm"
+    assert set(newcomers.heard) == {"welcome"}
+
+
+def _storm(port: int, first: bytes) -> tuple[int, int]:
+    """Connect, say it, and close, again and again."""
+    count, end = 0, time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        socks = []
+        for _ in range(20):
+            with suppress(OSError):
+                own = (EVE, 0)
+                sock = socket.create_connection(("127.0.0.1", port), LIMIT, own)
+                socks.append(sock)
+                sock.send(first or b"\n")
+        for sock in socks:
+            sock.close()
+        count += len(socks)
+    return count, 0
+
+
+@linux
+def test_row_half_joined_from_all_addresses_of_a_network() -> None:
+    """A thousand connections from 250 addresses, which never join and come back when they are thrown out."""
+    with running(**DEFAULTS) as port, HonestPair(port) as pair:
+        with Newcomers(port) as newcomers:
+            connects, _ = attack(port, 1000, b"", b"", "127.0.1.%d")
+        pair.judge("half-joined from 250 addresses, connects", connects)
+    assert set(newcomers.heard) == {"welcome"}
+
+
+# --- what has its own tests elsewhere, in the same table ---------------------------------------------------------
+
+
+def _slowly(port: int, count: int, line: bytes, pause: float) -> int:
+    """Each connection sends one byte of this line after the other, with pauses."""
+    socks, sent, end = [], 0, time.monotonic() + SECONDS
+    for _ in range(count):
+        socks.append(sock := socket.create_connection(("127.0.0.1", port), LIMIT))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    while time.monotonic() < end:
+        byte = line[sent % len(line) :][:1]
+        for sock in socks:
+            with suppress(OSError):
+                sock.send(byte)
+        sent += 1
+        time.sleep(pause)
+    for sock in socks:
+        sock.close()
+    return sent * count
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "line", "pause"),
+    [
+        ("slowloris, bytes of lines without an end", 900, b"{", 0.1),
+        ("fragments, bytes of good lines", 100, b'{"type":"ping"}\n', 0.002),
+    ],
+)
+def test_row_byte_by_byte(name: str, count: int, line: bytes, pause: float) -> None:
+    with running() as port, HonestPair(port) as pair:
+        pair.judge(name, elsewhere(_slowly, port, count, line, pause))
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "lines"),
+    [
+        ("endless lines, connects", 20, b"x" * 65_536),
+        ("malformed lines, connects", 20, b'{"type":\n[[[[\n"\xff"\n{"type":5}\n{}\n' * 100),
+        ("deeply nested lines, connects", 20, (b"[" * 16_000 + b"\n") * 4),
+        ("long numbers, connects", 20, (b'{"type":"ping","id":' + b"9" * 16_000 + b"}\n") * 4),
+    ],
+)  # fmt: skip
+def test_row_bad_lines(name: str, count: int, lines: bytes) -> None:
+    with running() as port, HonestPair(port) as pair:
+        connects, _ = attack(port, count, lines)
+        pair.judge(name, connects)
+
+
+def _never_read(port: int, count: int) -> int:
+    """Members of a room who read nothing, and one who talks to them all the time."""
+    deaf = []
+    for number in range(count):
+        sock = socket.create_connection(("127.0.0.1", port), LIMIT)
+        sock.sendall(b'{"type":"join","username":"deaf%d","room":"loud"}\n' % number)
+        deaf.append(sock)
+    talker = Crowd(
+        port, 1, b'{"type":"message","content":"%s"}\n' % (b"x" * 4000) * 8,
+        b'{"type":"join","username":"talker%d","room":"loud"}\n',
+    )  # fmt: skip
+    talker.attack(SECONDS)
+    talker.close()
+    for sock in deaf:
+        sock.close()
+    return talker.received
+
+
+def test_row_slow_readers() -> None:
+    with running(flood_burst=0, output_bytes=262_144) as port, HonestPair(port) as pair:
+        pair.judge(
+            "readers that do not read, bytes to a talker",
+            elsewhere(_never_read, port, 50),
+        )
+
+
+def test_row_out_of_descriptors() -> None:
+    """The server may have 100 files, and 300 come. When they have gone, somebody else is welcome."""
+    with running(descriptors="100") as port, HonestPair(port) as pair:
+        connects, _ = attack(port, 300, b"", b"")
+        with LineClient(port) as client:
+            client.join("late")
+        pair.judge("out of descriptors, connects", connects)
