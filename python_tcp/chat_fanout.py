@@ -169,6 +169,8 @@ class DeliveryQueue:
             self._rooms.store.finish()
             if self._under_way is not None:
                 return  # it can't say, or this was called while it says
+            if not self._held and not self._then:
+                return  # a store that still forgets, or tries to, is not waited for
 
     def _done(self, error: StoreError | None) -> None:
         if threading.get_ident() != self._thread_id:

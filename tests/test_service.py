@@ -315,8 +315,11 @@ def test_health_is_a_real_write_but_only_once_in_a_while(tmp_path: Path) -> None
         assert len(written) == 1
 
 
-def test_a_file_that_is_gone_is_said_although_nobody_writes(tmp_path: Path) -> None:
-    with monitored(tmp_path / "chat.db", FRESH=0.0) as (_, ask):
+def test_a_file_that_is_gone_is_said_although_nobody_writes(
+    tmp_path: Path,
+    nothing_left_over: None,  # noqa: F811
+) -> None:
+    with monitored(tmp_path / "chat.db", FRESH=0.0) as (server, ask):
         assert ask() == (200, "ok\n")
         for path in tmp_path.iterdir():
             path.unlink()
@@ -326,6 +329,7 @@ def test_a_file_that_is_gone_is_said_although_nobody_writes(tmp_path: Path) -> N
             return status == 503 and "chat.db" in text and text.count("\n") == 1
 
         wait_until(is_ill)  # the writer looks for its file once a second
+    assert not server.running, "it ends nevertheless"
 
 
 def test_a_full_disk_is_said_and_forgotten_when_there_is_room_again(
