@@ -222,6 +222,12 @@ class Hold:
             raise CommandError("not_delivered", wrong, 1.0)
         self.whispers.append((whisper, sender, id))
 
+    def forget(self, ids: dict[str, set[MessageId]]) -> None:
+        """Those with these ids, by the key of their session, were never said."""
+        gone = {(key, id) for key in ids for id in ids[key]}
+        those = [each for each in self.whispers if (each[1].key, each[2]) not in gone]
+        self.whispers = those
+
 # %% ../nbs/13_members.ipynb #8feceb87
 class SessionTable:
     """Who is here, who has just lost the connection, and who may still come back.
@@ -324,3 +330,5 @@ class SessionTable:
         for key, those in ids.items():
             if (session := self.find(key)) is not None:
                 session.forget(those)
+        for hold in self.held.values():
+            hold.forget(ids)

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from .members import Delivery, Room, User
 from .protocol import MAX_EVENT, MAX_PAGE, Command, Error, History
-from .protocol import Message, MessageId, Ok, Welcome, encode
+from .protocol import Message, MessageId, Ok, Welcome, WhisperReceived
+from .protocol import encode
 
 # %% ../nbs/14_messages.ipynb #6eb6a30d
 class StoreError(Exception):
@@ -212,8 +213,10 @@ def _next_page(
     return messages, start + len(messages) <= last, lost
 
 # %% ../nbs/14_messages.ipynb #cf86f071
-# Who said something, the message or a page that was told, and the `Ok` for it.
-_Entry = tuple[User | None, Message | History | None, Ok | None]
+# Who said something, the message or a page that was told, the `Ok` for it, and the id of
+# what must have been said before.
+_Event = Message | WhisperReceived | History
+_Entry = tuple[User | None, _Event | None, Ok | None, MessageId | None]
 
 # %% ../nbs/14_messages.ipynb #0a51b142
 class Rollback:
@@ -229,19 +232,23 @@ class Rollback:
         self._trouble = trouble
         self._entries: dict[int, _Entry] = {}  # by the `id()` of what it has told
         for entry in entries:
-            user, event, ok = entry
+            user, event, ok, follows = entry
+            gone = self.ids.setdefault(user.session.key, set()) if user else set()
+            if isinstance(event, WhisperReceived) and follows not in gone:
+                continue  # it does not depend on what is lost
             self._entries |= {id(each): entry for each in (event, ok)}
             if isinstance(event, Message):
                 self.last.setdefault(event.room, event.seq - 1)
-                if user and ok:
-                    self.ids.setdefault(user.session.key, set()).add(ok.id)
+            if ok and isinstance(event, Message | WhisperReceived):
+                gone.add(ok.id)
 
     def corrected(self, delivery: Delivery) -> Delivery | None:
         """The delivery as it is now; None if nothing is left of it."""
         to, event = delivery
-        user, _, ok = self._entries.get(id(event)) or (None, None, None)
+        user, _, ok, _ = self._entries.get(id(event)) or (None,) * 4
         match event:
-            case Message() if user:  # with an id, the error stands where the `Ok` was
+            case Message() | WhisperReceived() if user:
+                # With an id, the error stands where the `Ok` was.
                 return None if ok else self._not_saved((user.client,), None)
             case Ok() if user and event.id in self.ids.get(user.session.key, ()):
                 return self._not_saved(to, event.id)
@@ -276,11 +283,19 @@ class Archive:
     def append(self, user: User, message: Message, ok: Ok | None) -> None:
         id = None if ok is None else ok.id
         self.store.append(message, user.session.key, id)
-        self._uncommitted.append((user, message, ok))
+        self._uncommitted.append((user, message, ok, None))
+
+    def append_whisper(
+        self, user: User, event: WhisperReceived, ok: Ok, follows: MessageId | None, now: float
+    ) -> None:  # fmt: skip
+        """It is not kept, but its id. What it follows may not be saved in the end."""
+        self.store.remember(user.session.key, ok.id, now)
+        if follows is not None:
+            self._uncommitted.append((user, event, ok, follows))
 
     def say_again(self, user: User, ok: Ok) -> None:
         """The same `Ok` for the same message: if that is taken back, so is this."""
-        self._uncommitted.append((user, None, ok))
+        self._uncommitted.append((user, None, ok, None))
 
     def page(
         self,
@@ -295,7 +310,7 @@ class Archive:
             found = _last_page(self.store, room, before, limit)
             return History(room.name, *found, id)
         page = History(room.name, *_next_page(self.store, room, after, limit), id)
-        self._uncommitted.append((None, page, None))
+        self._uncommitted.append((None, page, None, None))
         return page
 
     def since(self, room: Room, number: int | None) -> list[History]:

@@ -188,8 +188,8 @@ class Messaging:
         if id is None:
             return [Delivery(both, event)]
         user.session.remember(id, None)
-        self._archive.store.remember(user.session.key, id, now)
-        return [Delivery(both, event), Delivery((user.client,), Ok(id))]
+        self._archive.append_whisper(user, event, ok := Ok(id), command.follows, now)
+        return [Delivery(both, event), Delivery((user.client,), ok)]
 
     def _check_order(self, user: User, follows: MessageId | None) -> None:
         """Nothing overtakes what was refused, so that the client can say it again."""

@@ -1217,6 +1217,36 @@ def test_whispers_need_no_paper(full: Chat) -> None:
     assert inboxes[BOB] == [said] and inboxes[ANN][1:] == [said, Ok(8)]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_whisper_does_not_overtake_a_message_that_was_not_saved(
+    full: Chat, there: bool
+) -> None:
+    """Nor does what follows the whisper, even if it waits for somebody."""
+    bob = full.rooms.users[BOB].session.token
+    if not there:
+        full.held += full.rooms.lost(BOB, NOW)
+    inboxes = full(
+        ANN,
+        SendMessage("one", id="first"),
+        Whisper("bob", "two", id=2, follows="first"),
+        Whisper("bob", "three", id=3, follows=2),
+        Whisper("bob", "on its own", id=4),
+    )
+    answers = [event for event in inboxes[ANN] if isinstance(event, Error | Ok)]
+    assert [(each.code, each.id) for each in answers[:3]] == [
+        ("not_saved", "first"),
+        ("not_saved", 2),
+        ("not_saved", 3),
+    ]
+    assert answers[3:] == [Ok(4)], "it depends on nothing"
+    full.store.is_full = False
+    if not there:
+        inboxes = full(BOB, Join("Bob", token=bob))
+    told = [each for each in inboxes[BOB] if isinstance(each, WhisperReceived)]
+    assert [each.content for each in told] == ["on its own"]
+    assert full.rooms.users[ANN].session.ids.keys() == {1, 4}, "the others come again"
+
+
 def test_numbers_that_were_taken_back_are_taken_out_of_what_was_told(
     full: Chat,
 ) -> None:
@@ -1832,6 +1862,10 @@ class Plain:
         absent = self.absent_one(lambda a: a.name.lower() == command.to.lower())
         if (other := self.client_of(command.to)) is None and absent is None:
             return self.refuse(client, command, "no_such_user")
+        token = self.tokens[client]
+        if id is not None and (token, command.follows) in self.unsaid:
+            self.unsaid.add((token, id))  # nothing overtakes what was not saved
+            return self.refuse(client, command, "not_saved", 1.0)
         to = self.names[other] if absent is None else absent.name
         event = WhisperReceived(self.names[client], to, command.content, now)
         if absent is not None:
