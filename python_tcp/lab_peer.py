@@ -57,7 +57,7 @@ class LabFailure(Exception):
 class LabSkip(Exception):
     """This test can't be run here, and why."""
 
-# %% ../nbs/60_lab_peer.ipynb #a809b82a
+# %% ../nbs/60_lab_peer.ipynb #90bc7f7d
 _PAUSE = 0.03  # seconds between two pieces
 _BEHIND = 40  # bytes that are shown behind the first one that is wrong
 _MUCH = 16_000_000  # bytes: more than any answer has
@@ -146,7 +146,7 @@ class LabPeer:
     def exchange(self, data: bytes, expected: bytes, what: str) -> None:
         """Send without reading until no more goes; then send the rest and read."""
         self._note(Kind.SENT, data)
-        self.expect(expected, what, self.push(data))
+        self.expect(expected, what, self.push(data, stuck=0.5))
 
     def expect_one_of(self, *answers: bytes) -> bytes:
         """Read until one of these is complete, and return it. Where all is well, it is not

@@ -24,7 +24,7 @@ def program(name: str) -> str:
         if cell.source.startswith(f"{name} = ")
     ]
     names: dict = {}
-    exec(cell.partition("\n\n\ndef")[0].partition("\nshow(")[0], names)
+    exec(cell.partition("\nstage = ")[0], names)
     return names[name]
 
 
