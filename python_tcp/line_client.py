@@ -166,16 +166,15 @@ def ending_on_signals() -> Iterator[None]:
             signal.signal(number, handler or signal.SIG_DFL)
 
 # %% ../nbs/38_line_client.ipynb #a2d38002
-def _ask(prompt: str, lines: list[str], then: Callable[[str], object]) -> None:
+def _answer(prompt: str, lines: list[str]) -> str:
     print(*lines, prompt, sep="\n", end="", flush=True)
     try:
         while os.name == "posix" and not select.select([sys.stdin], [], [], 1)[0]:
             pass  # not longer: a signal just before it does not end it
-        answer = input()
+        return input().strip()
     except (EOFError, KeyboardInterrupt):
         print()
-        answer = "no"
-    then(answer.strip())
+        return "no"
 
 
 def _face(name: str, trust: ServerTrust | None) -> _LineFace:
@@ -186,16 +185,21 @@ def _enter(face: _LineFace, host: str, port: int, room: str) -> Error | None:
     attempt = partial(face.enter, host, port, room)
     return until_free(attempt, lambda told: print_line(f"! {told}"))
 
-
+# %% ../nbs/38_line_client.ipynb #a2d38005
 def _refusal(trust: ServerTrust | None, why: Error) -> str | None:
     """What to end with after `why`; None if the person trusts this server now."""
     if trust is None or not isinstance(why, Distrusted):
         return why.content
     question, ends = trust.question(why.code, why.content), list[str]()
+    asked: list[tuple[str, list[str], Callable[[str], object]]] = []
     if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         question = question._replace(lines=[])  # nobody to ask
     end = lambda status, last_words: ends.append(last_words)  # noqa: E731
-    TrustPrompt(trust, _ask, lambda: None, end).show(question)
+    ask = lambda *question: asked.append(question)  # noqa: E731
+    TrustPrompt(trust, ask, lambda: None, end).show(question)
+    while asked:
+        prompt, lines, then = asked.pop()
+        then(_answer(prompt, lines))  # which may ask again
     return ends[0] if ends else None
 
 # %% ../nbs/38_line_client.ipynb #6dea0421

@@ -211,3 +211,17 @@ def test_a_warning_about_clear_text_is_one_row_and_stays(server: ChatServer) -> 
         (row,) = rows
         assert row.startswith("chat_client: 0.0.0.0 without TLS: whoever is in between")
         assert ann.end("/quit\r") == 0 and ann.as_found()
+
+
+def test_a_text_that_is_pasted_into_the_question_is_many_wrong_answers(
+    front: Front, known: KnownServers
+) -> None:
+    with line_by_line(front.port) as ann:
+        asked(ann)
+        for _ in range(40):
+            ann.type("not an answer\r" * 10)
+            ann.read(0.05)
+        assert ann.end("no\r") == 1
+        shown = "".join(ann.screen.everything())
+    assert "Traceback" not in shown and shown.count("Please type yes or no.") == 400
+    assert not front.heard and not known.path.exists()
