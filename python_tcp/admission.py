@@ -120,8 +120,11 @@ class AddressGate:
         """A new connection: count it and let it pass, or close it."""
         host, limits = str(address[0]), self._by_address
         if limits.arrive(host, self._loop.now) or limits.is_full(host):
+            reason = "too_many_connections"
+            fields = {"event": "refused", "address": host, "reason": reason}
+            log.info("refused %s: %s", host, reason, extra={"fields": fields})
             sock.close()
-            self._dropped(address, "too_many_connections")
+            self._dropped(address, reason)
             return
         limits.enter(host)
         self._inside[address] += 1
