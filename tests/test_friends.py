@@ -163,7 +163,7 @@ class Machine:
         text = re.sub(r"\b8000\b", str(self.port), text).replace(
             "203.0.113.7", "localhost"
         )
-        return re.sub(r"\b9100\b", str(self._metrics), text)
+        return re.sub(r"\b9800\b", str(self._metrics), text)
 
     def run(self, block: str) -> str:
         """Type it. Returns what was printed."""

@@ -1,19 +1,16 @@
 """A running server gets new settings: by the real command, with the real signal, while people chat."""
 
-import os
-import pty
 import re
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 from helpers import LIMIT, LineClient, Program
+from screen import SERVER, Terminal
 from waiting import wait_until
 
 from python_tcp import operations
@@ -172,58 +169,20 @@ def test_it_ends_while_it_could_read_again(
         assert ann.read_all()[-1]["code"] == "server_closing"
 
 
-IN_A_TERMINAL = """
-import os, sys
-os.login_tty(int(sys.argv[1]))
-os.execv(sys.executable, [sys.executable, "-c", sys.argv[2], *sys.argv[3:]])
-"""
-SERVER = (
-    "import sys; from python_tcp.chat_app import start_server as main; sys.exit(main())"
-)
-
-
-class Terminal:
-    """A pseudo-terminal with a program in it, of which it is the controlling terminal."""
-
-    def __init__(self, *command: object) -> None:
-        self._ours, theirs = pty.openpty()
-        os.set_blocking(self._ours, False)
-        self._shown = bytearray()
-        arguments = [sys.executable, "-c", IN_A_TERMINAL, theirs, *command]
-        self.process = subprocess.Popen(list(map(str, arguments)), pass_fds=[theirs])
-        os.close(theirs)
-
-    def expect(self, pattern: str) -> re.Match:
-        """Wait until this was shown."""
-        return wait_until(lambda: re.search(pattern, self._read()))
-
-    def _read(self) -> str:
-        with suppress(BlockingIOError):
-            self._shown += os.read(self._ours, 4096)
-        return self._shown.decode()
-
-    def close(self) -> None:
-        """As its window is closed."""
-        os.close(self._ours)
-
-
 @pytest.mark.usefixtures("hang_ups_are_heard")
 def test_a_closed_terminal_ends_it_but_kill_hup_in_it_does_not(tmp_path: Path) -> None:
     (file := tmp_path / "chat.toml").write_text("port = 0\n")
-    terminal = Terminal(SERVER, "--config", file)
-    try:
-        port = int(terminal.expect(r":(\d+);")[1])
-        terminal.expect("at most")
+    command = [sys.executable, "-c", SERVER, "--config", file]
+    with Terminal(*command, columns=200) as terminal:
+        terminal.until("at most")
+        port = int(re.search(r":(\d+);", terminal.bytes.decode())[1])
         terminal.process.send_signal(signal.SIGHUP)
-        terminal.expect("nothing has changed")
+        terminal.until("nothing has changed")
         with LineClient(port) as ann:
             ann.join("ann")
-            terminal.close()
+            terminal.hang_up()
             assert terminal.process.wait(LIMIT) == 0
             assert ann.read_all()[-1]["code"] == "server_closing"
-    finally:
-        terminal.process.kill()
-        terminal.process.wait()
 
 
 # --- the parts ---------------------------------------------------------------------------------------------------
