@@ -33,7 +33,7 @@ def clear_text_answer(first: bytes) -> bytes:
 
 # %% ../nbs/50_handshakes.ipynb #299c29ab
 TLS_HANDSHAKE = 0x16  # the first byte of TLS (RFC 8446, 5.1)
-HELLO_HEAD = 9  # bytes: the head of a record, and that of the hello in it, with its size
+HELLO_HEAD = 9  # bytes: the heads of a record and of the hello in it, with its size
 MOST_HELLO = 16_384  # bytes; usual are 300 to 2,000
 
 

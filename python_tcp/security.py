@@ -41,7 +41,8 @@ def server_context(cert: str | Path, key: str | Path | None = None) -> ssl.SSLCo
         if error.reason == "KEY_VALUES_MISMATCH":
             wrong = f"the key in {key or cert} does not fit the certificate in {cert}"
         else:
-            wrong = f"no certificate and key (PEM) in {cert} and {key or cert}"
+            files = cert if key is None else f"{cert} and {key}"
+            wrong = f"no certificate and key (PEM) in {files}"
         raise ValueError(wrong) from error
     return context
 
