@@ -1,5 +1,6 @@
 """Limits by address and network: what is counted, what is named, and a server that goes by it."""
 
+import logging
 import re
 import socket
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from authority import ca_file, server_file
 from helpers import LineClient, Listener, Program
 from waiting import LIMIT, wait_until
 
@@ -14,9 +16,11 @@ from python_tcp.admission import AddressGate
 from python_tcp.chat_server import ChatServer
 from python_tcp.chat_session import Disconnected, Reconnected
 from python_tcp.delivery import TokenBucket
+from python_tcp.handshakes import ServerTLS
 from python_tcp.networks import AddressLimits, NetworkList, Rates
 from python_tcp.networks import address_and_network, as_address
 from python_tcp.protocol import Limits
+from python_tcp.security import client_context
 
 EVE, ANN, BOB = "127.0.1.1", "127.0.2.2", "127.0.2.3"
 FAST = {"connect_rate": 1e6, "join_rate": 1e6}  # for tests of the numbers
@@ -439,3 +443,41 @@ def test_the_command_goes_by_the_limits_and_the_names_of_its_configuration(
         assert answer(port, EVE, "eve2") == "too_many_connections"
         line = f"lost {EVE}: too_many_connections"
         wait_until(lambda: any(line in each for each in program.lines))
+
+
+def test_handshakes_under_way_count_and_keep_nobody_else_out(
+    crowd: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A quarter more than the limit may begin one. The rest is closed without a word."""
+    caplog.set_level(logging.INFO)
+    limits = Limits(connections_per_address=8, **FAST)
+    tls = ServerTLS(server_file())
+    with ChatServer(limits=limits, tls=tls) as server:
+        for _ in range(30):
+            crowd.enter_context(From(server.port, EVE))
+        wait_until(lambda: len(refused(caplog)) == 20)
+        assert len(server.engine._clients._layers) == 10, "in their handshake"
+        assert {each.fields["address"] for each in refused(caplog)} == {EVE}
+        ann = LineClient(server.port, tls=client_context(ca_file()))
+        crowd.enter_context(ann).join("ann")  # from 127.0.0.1
+        assert server.connections == 1
+        crowd.close()
+        wait_until(lambda: not server._admission._gate._inside)
+    assert not server._admission._gate._by_address._sizes
+
+
+def refused(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [each for each in caplog.records if each.getMessage().startswith("refused")]
+
+
+def test_whoever_passes_the_gate_and_is_too_many_hears_why_over_tls(
+    crowd: ExitStack,
+) -> None:
+    limits = Limits(connections_per_address=4, **FAST)
+    tls, context = ServerTLS(server_file()), client_context(ca_file())
+    with ChatServer(limits=limits, tls=tls) as server:
+        for number in range(4):
+            one = LineClient(server.port, tls=context)
+            crowd.enter_context(one).join(f"ann{number}")
+        with LineClient(server.port, tls=context) as more:
+            assert more.read()["code"] == "too_many_connections"

@@ -3,22 +3,26 @@
 import logging
 import re
 import socket
+import ssl
 import struct
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from authority import ca_file, server_file
 from helpers import LineClient, Program
 from hypothesis import example, given
 from hypothesis import strategies as st
 from waiting import LIMIT, wait_until
 
 from python_tcp.chat_server import ChatServer
+from python_tcp.handshakes import ServerTLS
 from python_tcp.operations import read_config
 from python_tcp.protocol import Limits
 from python_tcp.proxy_protocol import SIGNATURE, ProxyHeader, ProxyHeaderParser
 from python_tcp.proxy_protocol import ProxyProtocolError, crc32c
 from python_tcp.proxy_protocol import proxy_header_v1, proxy_header_v2
+from python_tcp.security import client_context
 
 ANN, SERVER = ("198.51.100.7", 56_324), ("192.0.2.1", 8000)
 ANN6, SERVER6 = ("2001:db8::7", 56_324), ("2001:db8::1", 8000)
@@ -409,3 +413,47 @@ def test_the_key_of_the_configuration_is_a_list_of_networks(tmp_path: Path) -> N
             read_config(file)
         assert str(failure.value).startswith(f"{file}: {said}")
         assert str(failure.value).isprintable()
+
+
+# --- before TLS --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "header", [proxy_header_v1(ANN, SERVER), proxy_header_v2(ANN, SERVER)]
+)
+def test_the_header_comes_before_the_handshake(header: bytes) -> None:
+    """Sent in one piece with the first bytes of TLS: not one of those is taken."""
+    tls = ServerTLS(server_file())
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = client_context(ca_file())
+    client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    with ChatServer(proxies=[PROXY], tls=tls) as server:
+        with Behind(server.port, header + outgoing.read()) as behind:
+            while True:
+                try:
+                    client.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    incoming.write(behind.sock.recv(65_536))
+            client.write(b'{"type":"join","username":"ann"}\n')
+            behind.send(outgoing.read())
+            wait_until(lambda: server.users == ["ann"])
+            assert server.connection_of("ann")[1] == ANN[0]
+
+
+def test_a_header_inside_of_tls_is_noise() -> None:
+    """A proxy that was not named can't say so a second time."""
+    tls = ServerTLS(server_file())
+    with ChatServer(proxies=[PROXY], tls=tls) as server:
+        with LineClient(server.port, tls=client_context(ca_file())) as eve:
+            eve.send(proxy_header_v1(ANN, SERVER))
+            assert eve.read()["code"] == "wrong_protocol"
+
+
+def test_a_proxy_without_a_header_hears_one_line_where_tls_is_spoken() -> None:
+    tls = ServerTLS(server_file())
+    with ChatServer(proxies=[PROXY], tls=tls) as server:
+        with Behind(server.port, b"\x16\x03\x01\x02\x00\x01\x00") as client:
+            assert client.read()["code"] == "wrong_protocol"
