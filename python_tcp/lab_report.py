@@ -33,7 +33,7 @@ def conversation_lines(conversation: Iterable[Exchange]) -> list[str]:
         return [f"... {left_out} steps before", *steps[-MOST_STEPS:]]
     return steps
 
-# %% ../nbs/69_lab_report.ipynb #0d3c4090
+# %% ../nbs/69_lab_report.ipynb #8dd7851e
 def _block(title: str, lines: Iterable[str], sign: str = "  ") -> list[str]:
     shown = [f"    {sign}{line}" for line in lines]
     return [f"  {title}", *shown] if shown else []
@@ -41,8 +41,10 @@ def _block(title: str, lines: Iterable[str], sign: str = "  ") -> list[str]:
 
 def failure_lines(result: Result) -> list[str]:
     """All that there is to say about a test that failed."""
-    test, wrap = result.test, textwrap.TextWrapper(84, break_long_words=False)
-    wrap.initial_indent = wrap.subsequent_indent = "    "
+    test, indent = result.test, " " * 4
+    wrap = textwrap.TextWrapper(
+        84, initial_indent=indent, subsequent_indent=indent, break_long_words=False
+    )
     lines = [f"{test.stage} {test.name}: {test.title}", "  What is wrong:"]
     lines += wrap.wrap(sanitize(result.complaint))
     talk = conversation_lines(result.conversation)
