@@ -1,14 +1,19 @@
 """A running server gets new settings: by the real command, with the real signal, while people chat."""
 
+import hashlib
 import re
 import signal
+import socket
+import ssl
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+import trustme
 from helpers import LIMIT, LineClient, Program
 from screen import SERVER, Terminal
 from waiting import wait_until
@@ -236,3 +241,147 @@ def test_what_can_not_be_applied_is_not_recorded() -> None:
 
     reloader = Reloader(Point(), {"x"}, lambda: Point(x=1), refuse)
     assert not reloader.reload() and reloader.settings == Point()
+
+
+# --- TLS, figures, and what else belongs to a server -------------------------------------------------------------
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """A new certificate for localhost, and its key, at the same place each time."""
+    made = trustme.CA().issue_cert("localhost")
+    made.private_key_pem.write_to_path(str(folder / "key.pem"))
+    made.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def shown_certificate(port: int) -> str:
+    """The fingerprint of what the server shows to who connects now."""
+    pem = ssl.get_server_certificate(("127.0.0.1", port), timeout=LIMIT)
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+
+
+def tls_client(port: int) -> ssl.SSLSocket:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", port), LIMIT))
+
+
+def said_pins(program: Program) -> list[str]:
+    return re.findall(r"pin is (\w+)", "\n".join(program.lines))
+
+
+@pytest.mark.parametrize("with_a_file", [True, False])
+def test_a_renewed_certificate_is_taken_over_and_nobody_is_lost(
+    tmp_path: Path, with_a_file: bool
+) -> None:
+    cert, key = write_certificate(tmp_path)
+    arguments = ["--port", 0, "--tls-cert", cert, "--tls-key", key]
+    if with_a_file:
+        (file := tmp_path / "chat.toml").write_text(
+            f"tls_cert = '{cert}'\ntls_key = '{key}'\n"
+        )
+        arguments = ["--port", 0, "--config", file]
+    with Program("start_server", *arguments) as program:
+        wait_until(lambda: said_pins(program))
+        port = int(re.search(r":(\d+);", program.lines[0])[1])
+        (pin,) = said_pins(program)
+        assert shown_certificate(port) == pin
+        with tls_client(port) as ann:
+            ann.sendall(b'{"type":"join","username":"ann"}\n')
+            heard = ann.makefile("rb")
+            assert b"welcome" in heard.readline()
+
+            before = cert.read_bytes()
+            cert.write_text("half a certif")  # renewed, but badly
+            program.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: program.errors)
+            assert (
+                "all stays as it was" in program.errors[0]
+                and str(cert) in program.errors[0]
+            )
+            assert shown_certificate(port) == pin
+
+            cert.unlink()
+            program.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: len(program.errors) == 2)
+            assert (
+                "No such file" in program.errors[1] and str(cert) in program.errors[1]
+            )
+            cert.write_bytes(before)
+
+            write_certificate(tmp_path)
+            program.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: len(said_pins(program)) == 2)
+            assert said_pins(program)[1] != pin
+            assert shown_certificate(port) == said_pins(program)[1]
+            ann.sendall(b'{"type":"message","content":"still here"}\n')
+            lines = iter(heard.readline, b"")
+            assert any(b"still here" in line for line in lines)
+        assert program.end(signal.SIGTERM)[0] == 0
+
+
+def test_its_own_certificate_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    pins = []
+    for _ in range(2):
+        arguments = ["--port", 0, "--tls-self", "--data", tmp_path / "chat.db"]
+        with Program("start_server", *arguments) as program:
+            wait_until(lambda: said_pins(program))
+            port = int(re.search(r":(\d+);", program.lines[0])[1])
+            assert [shown_certificate(port)] == said_pins(program)
+            pins += said_pins(program)
+            assert program.end(signal.SIGTERM)[0] == 0
+    assert pins[0] == pins[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--tls-self", "--tls-cert", "cert.pem"], "one certificate"),
+        (["--tls-key", "key.pem"], "needs a certificate"),
+        (["--tls-cert", "none.pem"], "none.pem"),
+        (["--tls-cert", "text.pem"], "text.pem"),
+        (["--tls-cert", "cert.pem", "--tls-key", "other.pem"], "does not fit"),
+    ],
+)
+def test_a_certificate_that_can_not_be_is_one_line(
+    tmp_path: Path, arguments: list[str], why: str
+) -> None:
+    write_certificate(tmp_path)
+    (tmp_path / "key.pem").rename(tmp_path / "other.pem")
+    write_certificate(tmp_path)
+    (tmp_path / "text.pem").write_text("no certificate")
+    words = [tmp_path / word if word.endswith(".pem") else word for word in arguments]
+    with Program("start_server", "--port", 0, *words) as program:
+        status, errors = program.end()
+    assert (status, program.lines, len(errors)) == (2, [], 1) and why in errors[0]
+
+
+def test_clear_text_to_everybody_is_warned_about() -> None:
+    with Program("start_server", "--host", "0.0.0.0", "--port", 0) as program:
+        wait_until(lambda: program.errors)
+        assert "without TLS" in program.errors[0] and "--tls-self" in program.errors[0]
+        assert program.end(signal.SIGTERM)[0] == 0
+
+
+def test_figures_and_health_are_served_and_a_taken_port_is_one_line(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "chat.db"
+    with Program("start_server", "--port", 0, "--metrics", 0, "--data", data) as first:
+        wait_until(lambda: any("/health" in line for line in first.lines))
+        port = int(re.search(r"localhost:(\d+)/health", "\n".join(first.lines))[1])
+        with urllib.request.urlopen(f"http://localhost:{port}/health") as answer:
+            assert answer.read() == b"ok\n"
+        with Program("start_server", "--port", 0, "--metrics", port) as second:
+            status, errors = second.end()
+            assert status == 1 and len(errors) == 1
+            assert f"can't listen on port {port} for metrics" in errors[0]
+        assert first.end(signal.SIGTERM) == (0, [])
+
+
+def test_a_join_is_logged_with_its_address(served: Served) -> None:
+    with LineClient(served.port) as ann:
+        ann.join("ann")
+    lines = served.program.lines
+    joined = r"ann joined lobby, from 127\.0\.0\.1( \(connection \d+\))?$"
+    wait_until(lambda: any(re.search(joined, line) for line in lines))
