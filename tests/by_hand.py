@@ -151,7 +151,9 @@ class Chat:
     """
 
     def __init__(self, store: MemoryStore | None = None, **limits: float) -> None:
-        self.limits = Limits(**({"flood_burst": 0} | limits))
+        self.limits = Limits(
+            **({"flood_burst": 0, "connections_per_address": 0} | limits)
+        )
         self.store = MemoryStore() if store is None else store
         self.rooms = Rooms(self.limits, self.store)
         self.server = HandServer()
