@@ -2025,6 +2025,7 @@ class ChatMachine(RuleBasedStateMachine):
         ] = {}  # ids, and whose they are: a token
         self.unconfirmed: dict[str, list[MessageId]] = defaultdict(list)
         self.truth: dict[tuple[str, int], Message] = {}  # by room and number
+        self.whispered: Counter[str] = Counter()  # by content
 
     def start(self) -> None:
         self.rooms = Rooms(LIMITS, self.store, self.store)
@@ -2143,6 +2144,8 @@ class ChatMachine(RuleBasedStateMachine):
                     ):
                         # it may leave before it has entered the room again
                         self.heard.pop((client, room), None)
+                    case WhisperReceived(content=content):
+                        self.whispered[content] += 1
                     case Ok(id=id) if id in self.said_in_order:
                         waiting = self.unconfirmed[self.said_in_order[id]]
                         assert id not in waiting or waiting.pop(0) == id
@@ -2216,7 +2219,8 @@ class ChatMachine(RuleBasedStateMachine):
 
     @rule(client=MOSTLY_MEMBERS, count=st.integers(0, 3), then=THEN)
     def say_in_order(self, client: int, count: int, then: str) -> None:
-        """As our own client does: what was refused, or has no answer yet, is said once more, and then something new."""
+        """As our own client does: what was refused, or has no answer yet, is said once more, and then something new. Each third
+        is a whisper."""
         joined = [each for each in self.rooms.users if each not in self.gone()]
         if not joined:
             return
@@ -2228,7 +2232,11 @@ class ChatMachine(RuleBasedStateMachine):
             self.said_in_order[id] = token
             waiting.append(id)
         for id in waiting.copy():
-            self.do(client, SendMessage(id, None, id, last), "go on")
+            if int(id.split()[1]) % 3 < 2:
+                command: Command = SendMessage(id, None, id, last)
+            else:  # to somebody who has it for certain, if it was said: oneself
+                command = Whisper(self.rooms.users[client].name, id, id, last)
+            self.do(client, command, "go on")
             last = id
         self.then(then)
 
@@ -2438,6 +2446,7 @@ class ChatMachine(RuleBasedStateMachine):
         assert held == away | {each.name: each.until for each in plain.absent}
         assert uncommitted(rooms) == []
         count = Counter(each.content for room in plain.said.values() for each in room)
+        count += self.whispered
         for id, token in self.said_in_order.items():
             assert count[id] <= 1 and (count[id] or id in self.unconfirmed[token])
 
