@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import pyte
 
-LIMIT = 10.0  # seconds
+LIMIT = 20.0  # seconds
 WITHOUT_WIDTH = re.compile(
     "[\u061c\u200c-\u200f\u2066-\u2069]"
 )  # joiners, directions, isolates

@@ -115,7 +115,7 @@ def test_an_idle_connection_does_not_hold_it_back() -> None:
         client, server = it.connect()
         start = time.monotonic()
         it.proxy.stop()
-        assert time.monotonic() - start < LIMIT / 4
+        assert time.monotonic() - start < 2.5  # of the five that it might wait
         assert client.recv(1) == server.recv(1) == b""
         client.close(), server.close()
 

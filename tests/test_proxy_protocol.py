@@ -202,6 +202,7 @@ def test_any_bytes_are_a_header_an_error_or_not_yet_all(data: bytes) -> None:
     st.booleans(),
     st.lists(st.integers(1, 20), min_size=1),
 )
+@pytest.mark.slow(seconds=5)
 def test_what_a_proxy_says_is_what_is_read(
     hosts: tuple, ports: tuple, tlvs: list, checksum: bool, sizes: list
 ) -> None:

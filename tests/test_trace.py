@@ -547,7 +547,7 @@ def test_the_end_does_not_wait_for_those_who_stay() -> None:
         with recorder as trace:
             ann = trace.connect("ann")
             start = time.monotonic()
-        assert time.monotonic() - start < LIMIT / 4
+        assert time.monotonic() - start < 2.5  # of the five that it might wait
         assert ann.recv(1) == b""
         ann.close()
     assert [e.kind for e in recorder.events] == ["connect"]

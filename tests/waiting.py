@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-LIMIT = 10.0  # seconds: far more than anything here takes; a wait that reaches it has failed
+LIMIT = 20.0  # seconds: far more than anything here takes; a wait that reaches it has failed
 
 
 def wait_until(condition: Callable[[], object], limit: float = LIMIT) -> object:
