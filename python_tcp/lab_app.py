@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CLIENT_STAGES', 'STAGES', 'chosen_stages', 'start_lab']
 
-# %% ../nbs/74_lab_app.ipynb #450b599e
+# %% ../nbs/74_lab_app.ipynb #74d05c96
 import argparse
 import os
 import sys
@@ -16,7 +16,7 @@ from typing import NoReturn
 from .core import LOCALHOST
 from .lab import Result, RunningServer, Stage, Target, run_stages
 from .lab_class import check_submission, class_csv, class_table, submissions
-from .lab_chat import COMMANDS, CONNECT
+from .lab_chat import LAB_COMMANDS, CONNECT
 from .lab_clients import client_stages, no_server
 from .lab_echo import ECHO
 from .lab_fire import LANGUAGES, fire_stage
@@ -30,8 +30,8 @@ from .lab_report import result_line
 from .lab_room import ROOM
 from .line_client import ending_on_signals, fail
 
-# %% ../nbs/74_lab_app.ipynb #582067fb
-_SERVERS = ECHO, LINES, LENGTH, ROOM, NICK, COMMANDS, CONNECT, protocol_stage()
+# %% ../nbs/74_lab_app.ipynb #e2223748
+_SERVERS = ECHO, LINES, LENGTH, ROOM, NICK, LAB_COMMANDS, CONNECT, protocol_stage()
 CLIENT_STAGES = {stage.name: stage for stage in client_stages([])}
 STAGES = {stage.name: stage for stage in (*_SERVERS, fire_stage("room"))}
 STAGES |= CLIENT_STAGES
@@ -157,14 +157,17 @@ class _Running:
     def __exit__(self, *exc_info: object) -> None:
         pass
 
-# %% ../nbs/74_lab_app.ipynb #1373ea39
+# %% ../nbs/74_lab_app.ipynb #3f50c2cd
+def _say(result: Result) -> None:
+    print(result_line(result), flush=True)
+
+
 def _show(stages: list[Stage], target: Target, seed: int, limit: float) -> list[Result]:
     """Run the stages, and print what the student reads."""
     every = list[Result]()
     for stage in stages:
         print(f"{stage.name}: {stage.title}", flush=True)
-        say = lambda result: print(result_line(result), flush=True)
-        results = run_stages([stage], target, seed, limit, say)
+        results = run_stages([stage], target, seed, limit, _say)
         print(f"  {summary(results)}\n")
         failed = [result for result in results if result.outcome == "failed"]
         if failed:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['submissions', 'Mark', 'check_submission', 'class_table', 'class_csv']
 
-# %% ../nbs/73_lab_class.ipynb #e51d320a
+# %% ../nbs/73_lab_class.ipynb #73fa7a76
 import csv
 import io
 import shutil
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .core import LOCALHOST
-from .lab import Outcome, Result, Stage, run_stages
+from .lab import LabOutcome, Result, Stage, run_stages
 from .lab_program import ProgramTarget, filled
 from .lab_report import points_of, summary, text_report
 from .text import sanitize
@@ -34,7 +34,7 @@ def submissions(folder: str) -> list[Path]:
         raise ValueError(f"there is nothing in {folder}")
     return sorted(found)
 
-# %% ../nbs/73_lab_class.ipynb #87a6e218
+# %% ../nbs/73_lab_class.ipynb #0b2c2fbe
 @dataclass(frozen=True)
 class Mark:
     """What came of a submission."""
@@ -52,7 +52,7 @@ class Mark:
     @property
     def first_complaint(self) -> str:
         for result in self.results:
-            if result.outcome == Outcome.FAILED:
+            if result.outcome == LabOutcome.FAILED:
                 return f"{result.test.stage} {result.test.name}: {result.complaint}"
         return ""
 

@@ -6,7 +6,7 @@
 __all__ = ['MOST_STEPS', 'conversation_lines', 'failure_lines', 'result_line', 'summary', 'text_report', 'conversation_diagram',
            'read_points', 'points_of', 'json_report', 'junit_report', 'gradescope_report']
 
-# %% ../nbs/69_lab_report.ipynb #7d6d2435
+# %% ../nbs/69_lab_report.ipynb #3f32c4bd
 import json
 import textwrap
 import tomllib
@@ -17,7 +17,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from .diagram import SequenceDiagram, TraceEvent
-from .lab import Outcome, Result
+from .lab import LabOutcome, Result
 from .lab_peer import Exchange, Kind
 from .text import sanitize
 
@@ -56,12 +56,12 @@ def failure_lines(result: Result) -> list[str]:
         lines += [f"  Chapter {test.chapter} explains it."]
     return lines
 
-# %% ../nbs/69_lab_report.ipynb #1a753515
+# %% ../nbs/69_lab_report.ipynb #4ee64d87
 def result_line(result: Result) -> str:
     """One line: what came of a test."""
     word = result.outcome.upper() if result.outcome == "failed" else result.outcome
     line = f"  {word:<8} {result.test.name:<14} {result.test.title}"
-    if result.outcome == Outcome.SKIPPED:
+    if result.outcome == LabOutcome.SKIPPED:
         line += f" ({result.complaint})"
     return line
 
@@ -69,11 +69,11 @@ def result_line(result: Result) -> str:
 def summary(results: Iterable[Result]) -> str:
     """How many passed, and how many were skipped."""
     outcomes = [result.outcome for result in results]
-    skipped = outcomes.count(Outcome.SKIPPED)
-    text = f"{outcomes.count(Outcome.PASSED)} of {len(outcomes) - skipped} passed"
+    skipped = outcomes.count(LabOutcome.SKIPPED)
+    text = f"{outcomes.count(LabOutcome.PASSED)} of {len(outcomes) - skipped} passed"
     return f"{text}, {skipped} skipped" if skipped else text
 
-# %% ../nbs/69_lab_report.ipynb #a2b5d4fa
+# %% ../nbs/69_lab_report.ipynb #eaee520f
 def _by_stage(results: Iterable[Result]) -> list[tuple[str, list[Result]]]:
     groups = groupby(results, key=lambda result: result.test.stage)
     return [(stage, list(group)) for stage, group in groups]
@@ -84,7 +84,7 @@ def text_report(results: Iterable[Result], notes: Iterable[str] = ()) -> str:
     lines = []
     for stage, group in _by_stage(results):
         lines += [f"{stage}: {summary(group)}", *map(result_line, group), ""]
-        failed = [result for result in group if result.outcome == Outcome.FAILED]
+        failed = [result for result in group if result.outcome == LabOutcome.FAILED]
         if failed:
             lines += [*failure_lines(failed[0]), ""]
     lines += [f"Note: {note}" for note in notes]
@@ -126,7 +126,7 @@ def conversation_diagram(
     title = f"{result.test.stage} {result.test.name}"
     return SequenceDiagram([*names, server], events, title)
 
-# %% ../nbs/69_lab_report.ipynb #12c66aa7
+# %% ../nbs/69_lab_report.ipynb #b876b8f1
 def read_points(path: str, stages: Iterable[str]) -> dict[str, float]:
     """Points by stage, from a TOML file. Raises `ValueError` with one line that says what is
     wrong.
@@ -155,10 +155,10 @@ def points_of(
     """
     rows = []
     for stage, group in _by_stage(results):
-        tried = [result for result in group if result.outcome != Outcome.SKIPPED]
+        tried = [result for result in group if result.outcome != LabOutcome.SKIPPED]
         for result in tried:
             most = points[stage] / len(tried) if stage in points else 1.0
-            rows.append((result, most * (result.outcome == Outcome.PASSED), most))
+            rows.append((result, most * (result.outcome == LabOutcome.PASSED), most))
     return rows
 
 # %% ../nbs/69_lab_report.ipynb #13715578
@@ -181,18 +181,18 @@ def json_report(results: Iterable[Result], notes: Iterable[str] = ()) -> str:
     ]
     return json.dumps({"tests": rows, "notes": list(notes)}, indent=2) + "\n"
 
-# %% ../nbs/69_lab_report.ipynb #69e93d1b
+# %% ../nbs/69_lab_report.ipynb #ff50228d
 def junit_report(results: Iterable[Result]) -> str:
     """JUnit XML: a test suite for each stage."""
     root = ElementTree.Element("testsuites")
     for stage, group in _by_stage(results):
-        count = {kind: sum(it.outcome == kind for it in group) for kind in Outcome}
+        count = {kind: sum(it.outcome == kind for it in group) for kind in LabOutcome}
         figures = {
             "name": stage,
             "tests": str(len(group)),
-            "failures": str(count[Outcome.FAILED]),
+            "failures": str(count[LabOutcome.FAILED]),
             "errors": "0",
-            "skipped": str(count[Outcome.SKIPPED]),
+            "skipped": str(count[LabOutcome.SKIPPED]),
             "time": f"{sum(it.seconds for it in group):.3f}",
         }
         suite = ElementTree.SubElement(root, "testsuite", figures)
@@ -200,23 +200,23 @@ def junit_report(results: Iterable[Result]) -> str:
             about = {"classname": f"tcp_lab.{stage}", "name": it.test.name}
             about["time"] = f"{it.seconds:.3f}"
             case = ElementTree.SubElement(suite, "testcase", about)
-            if it.outcome == Outcome.FAILED:
+            if it.outcome == LabOutcome.FAILED:
                 why = {"message": sanitize(it.complaint)}
                 failure = ElementTree.SubElement(case, "failure", why)
                 failure.text = "\n".join(failure_lines(it))
-            elif it.outcome == Outcome.SKIPPED:
+            elif it.outcome == LabOutcome.SKIPPED:
                 ElementTree.SubElement(case, "skipped", {"message": it.complaint})
     ElementTree.indent(root)
     return ElementTree.tostring(root, "unicode", xml_declaration=True) + "\n"
 
-# %% ../nbs/69_lab_report.ipynb #d7caf58c
+# %% ../nbs/69_lab_report.ipynb #0ef803bf
 def gradescope_report(
     results: Iterable[Result], points: Mapping[str, float] | None = None
 ) -> str:
     """Gradescope's results.json: the points, and for each test what the student reads."""
     rows: list[dict[str, Any]] = []
     for result, score, most in points_of(results, points or {}):
-        failed = result.outcome == Outcome.FAILED
+        failed = result.outcome == LabOutcome.FAILED
         rows.append(
             {
                 "name": f"{result.test.stage} {result.test.name}: {result.test.title}",

@@ -16,7 +16,7 @@ from sockets import nothing_left_over, read_all, tcp_pair  # noqa: F401
 from waiting import wait_until
 
 from python_tcp.echo import EchoServer
-from python_tcp.lab import Bench, LabTest, Outcome, Result, RunningServer
+from python_tcp.lab import Bench, LabTest, LabOutcome, Result, RunningServer
 from python_tcp.lab import run_stages, run_test
 from python_tcp.lab_app import STAGES
 from python_tcp.lab_echo import ECHO
@@ -282,7 +282,7 @@ def test_only_our_names_in_braces_are_replaced() -> None:
 
 def test_when_the_program_does_not_start_the_other_tests_are_not_tried() -> None:
     results = run_stages([ECHO], python("raise SystemExit(1)"))
-    assert {result.outcome for result in results} == {Outcome.FAILED}
+    assert {result.outcome for result in results} == {LabOutcome.FAILED}
     assert len(results) == len(ECHO.tests)
     assert {result.complaint for result in results[1:]} == {
         "Not tried, because the program does not start."
@@ -329,7 +329,7 @@ def test_nobody_at_the_address() -> None:
 
 FAILED = Result(
     WORD,
-    Outcome.FAILED,
+    LabOutcome.FAILED,
     "ann: no \x1b[2J",
     (
         Exchange("ann", Kind.CONNECT),
@@ -341,7 +341,7 @@ FAILED = Result(
 
 
 def test_a_report_tells_the_story_of_the_first_failure_only() -> None:
-    passed = Result(WORD, Outcome.PASSED)
+    passed = Result(WORD, LabOutcome.PASSED)
     text = text_report([passed, FAILED, FAILED], ["It ignored SIGTERM."])
     assert text.startswith("small: 1 of 3 passed\n  passed   word")
     for line in (
@@ -358,13 +358,13 @@ def test_a_report_tells_the_story_of_the_first_failure_only() -> None:
 
 def test_a_long_conversation_is_shown_from_its_end() -> None:
     steps = tuple(Exchange("ann", Kind.SENT, b"%d" % n) for n in range(100))
-    text = text_report([Result(WORD, Outcome.FAILED, "no", steps)])
+    text = text_report([Result(WORD, LabOutcome.FAILED, "no", steps)])
     assert "... 70 steps before" in text and "ann > b'99'" in text
 
 
 def test_reports_for_programs() -> None:
-    skipped = Result(WORD, Outcome.SKIPPED, "why")
-    results = [Result(WORD, Outcome.PASSED), FAILED, skipped]
+    skipped = Result(WORD, LabOutcome.SKIPPED, "why")
+    results = [Result(WORD, LabOutcome.PASSED), FAILED, skipped]
     tests = json.loads(json_report(results))["tests"]
     assert [test["outcome"] for test in tests] == ["passed", "failed", "skipped"]
     suite = ElementTree.fromstring(junit_report(results).split("\n", 1)[1])[0]
