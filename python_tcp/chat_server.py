@@ -207,12 +207,12 @@ class ChatServer:
         self.hooks = Hooks()
         self._store: SQLiteStore | None = None  # while a data file is open
         trusted = NetworkList(trusted_networks)
-        gate = AddressGate(limits, trusted)
+        self._gate = gate = AddressGate(limits, trusted)
         layers = _layers(tls, gate, NetworkList(proxies))
         self.engine = self._server = server = _make_server(host, port, limits, layers)
         server.on_start, server.on_stop = self._started, self._stopped
         server.farewell = self._last_words
-        server.on_dropped = gate.left
+        server.on_dropped = self._dropped
         self._admission = AdmissionControl(server, limits, trusted, gate)
         self._sender = EventSender(server)
         self._rooms = Rooms(limits, _memory_store(limits))
@@ -305,6 +305,11 @@ class ChatServer:
     def _new(self, connection_id: int) -> ChatConnection:
         dialect = self._dialect()
         return ChatConnection(self._server, connection_id, dialect, self.limits)
+
+    def _dropped(self, address: Address, reason: str) -> None:
+        """It was closed before it came in: no TLS, a wrong header, too many."""
+        self._gate.left(address, reason)
+        self.hooks.ended("refused")
 
     def _last_words(self, connection_id: int, reason: str) -> bytes:
         return self._life.last_words(connection_id, reason)

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from authority import server_file
 from helpers import LIMIT, LineClient, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from sockets import nothing_left_over  # noqa: F401
 
 from python_tcp import metrics
 from python_tcp.chat_server import ChatServer
+from python_tcp.handshakes import ServerTLS
 from python_tcp.metrics import ChatMetrics, Histogram, LocalPages, Metric, MetricsPage
 from python_tcp.metrics import exposition, http_response, look_at_request
 from python_tcp.protocol import Limits
@@ -421,3 +423,20 @@ def test_a_page_that_answers_later_is_asked_once_for_a_connection() -> None:
             with suppress(ConnectionResetError):
                 assert sock.recv(65_536).endswith(b"\r\n\r\nat last\n")
         pages.stop()
+
+
+def test_who_fails_before_coming_in_is_counted_as_refused() -> None:
+    with measured(tls=ServerTLS(server_file())) as (server, pages):
+        for noise in (b"\x16\x03\x01\x00\x05nonsense", b"GET / HTTP/1.1\r\n\r\n"):
+            with socket.create_connection((server.host, server.port), LIMIT) as sock:
+                sock.sendall(noise)
+                with suppress(ConnectionResetError):
+                    while sock.recv(1000):
+                        pass
+        now = wait_until(
+            lambda: (
+                (got := figures(pages)).get("chat_disconnects_total['refused']") and got
+            )
+        )
+        assert now["chat_disconnects_total['refused']"] == 2
+        assert now["chat_connections"] == 0
