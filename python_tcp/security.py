@@ -18,10 +18,12 @@ from .client import open_connection
 from .core import bare_host, format_address
 
 # %% ../nbs/40_security.ipynb #28165f04
-def _restrict(context: ssl.SSLContext) -> None:
+def _context(protocol: int) -> ssl.SSLContext:
     """What is known to be weak is refused (RFC 9325)."""
+    context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    return context
 
 # %% ../nbs/40_security.ipynb #3e45499e
 def server_context(cert: str | Path, key: str | Path | None = None) -> ssl.SSLContext:
@@ -30,8 +32,7 @@ def server_context(cert: str | Path, key: str | Path | None = None) -> ssl.SSLCo
 
     Raises `OSError` or `ValueError`, with one sentence.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _restrict(context)
+    context = _context(ssl.PROTOCOL_TLS_SERVER)
     for path in (cert, key or cert):
         with open(path, "rb"):  # an error that names the file
             pass
@@ -55,8 +56,7 @@ def client_context(ca: str | Path | None = None) -> ssl.SSLContext:
     """A client's settings. It believes the authorities in the PEM file `ca`, or those of
     the system. Raises `ValueError`, with one sentence, for a file that can't be used.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _restrict(context)
+    context = _context(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if ca is None:
             context.load_default_certs()
@@ -221,10 +221,9 @@ class ClientTLS:
     ) -> None:
         self.pin = pin
         self._sessions: dict[str, ssl.SSLSession] = {}  # of the last server
-        self.context = client_context() if context is None else context
-        if context is None and pin is not None:
-            self.context.check_hostname = False
-            self.context.verify_mode = ssl.CERT_NONE
+        if context is None:
+            context = client_context() if pin is None else _for_anybody()
+        self.context = context
 
     def connect(
         self, sock: socket.socket, host: str, port: int, timeout: float
@@ -260,6 +259,12 @@ class ClientTLS:
             self._sessions = {who: session}
 
 
+def _for_anybody() -> ssl.SSLContext:
+    context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 _CHANGED = (
     "WARNING: {} shows another certificate than the one that is trusted: "
     "somebody may be in between"
@@ -276,10 +281,8 @@ def peer_certificate(
     """The certificate (DER) that a server shows. Nothing is sent to it, and without a
     `context` nothing is checked. Raises `OSError`, `TLSError` among them.
     """
-    anybody = client_context()
-    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     sock = open_connection(host, port, timeout)
-    tls, transport = ClientTLS(context or anybody).connect(sock, host, port, timeout)
+    tls, transport = ClientTLS(context or _for_anybody()).connect(sock, host, port, timeout)
     with tls:
         certificate = _certificate(tls)
         try:
