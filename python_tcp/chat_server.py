@@ -282,8 +282,8 @@ class ChatServer:
         """
         if self._store is not None:
             self._store.change(change)
-            if not self._life.deliveries.commit():
-                self._life.deliveries.then(lambda: None)  # if one was under way: the next
+            if not self._life.deliveries.commit():  # ours, or one that was under way
+                self._life.deliveries.then(lambda: None)  # so, one more
 
     def _started(self) -> None:
         loop, limits = self._server.loop, self.limits
