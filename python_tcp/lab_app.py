@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CLIENT_STAGES', 'STAGES', 'chosen_stages', 'start_lab']
 
-# %% ../nbs/74_lab_app.ipynb #74d05c96
+# %% ../nbs/74_lab_app.ipynb #8c77dcec
 import argparse
 import os
 import sys
@@ -23,14 +23,14 @@ from .lab_fire import LANGUAGES, fire_stage
 from .lab_frames import LENGTH, LINES
 from .lab_nick import NICK
 from .lab_program import ProgramTarget
-from .lab_protocol import protocol_stage
+from .lab_protocol import TRANSCRIPTS, protocol_stage
 from .lab_report import conversation_diagram, failure_lines, gradescope_report
 from .lab_report import json_report, junit_report, read_points, summary
 from .lab_report import result_line
 from .lab_room import ROOM
 from .line_client import ending_on_signals, fail
 
-# %% ../nbs/74_lab_app.ipynb #e2223748
+# %% ../nbs/74_lab_app.ipynb #0a684b4d
 _SERVERS = ECHO, LINES, LENGTH, ROOM, NICK, LAB_COMMANDS, CONNECT, protocol_stage()
 CLIENT_STAGES = {stage.name: stage for stage in client_stages([])}
 STAGES = {stage.name: stage for stage in (*_SERVERS, fire_stage("room"))}
@@ -55,6 +55,8 @@ def chosen_stages(
             chosen.append(fire_stage(speaks))
         else:
             raise ValueError(f"fire needs --language: {', '.join(LANGUAGES)}")
+        if not chosen[-1].tests:
+            raise ValueError(f"{name} has no tests: there is nothing in {TRANSCRIPTS}")
     return chosen
 
 # %% ../nbs/74_lab_app.ipynb #1a7181ef

@@ -17,8 +17,8 @@ from waiting import wait_until
 
 from python_tcp.echo import EchoServer
 from python_tcp.lab import Bench, LabTest, LabOutcome, Result, RunningServer
-from python_tcp.lab import run_stages, run_test
-from python_tcp.lab_app import STAGES
+from python_tcp.lab import Stage, run_stages, run_test
+from python_tcp.lab_app import STAGES, chosen_stages
 from python_tcp.lab_echo import ECHO
 from python_tcp.lab_peer import Exchange, Kind, LabFailure, LabPeer
 from python_tcp.lab_program import ProgramTarget, filled, is_free, processes_with
@@ -496,3 +496,10 @@ def with_word(mark: str) -> list[str]:
         except OSError:
             pass
     return found
+
+
+def test_a_stage_without_tests_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the package is installed without the folder protocol/."""
+    monkeypatch.setitem(STAGES, "protocol", Stage("protocol", "", ""))
+    with pytest.raises(ValueError, match="protocol has no tests"):
+        chosen_stages(["protocol"], None)

@@ -57,7 +57,7 @@ def test_wheel(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         check=True,
         timeout=180,
     )
-    for command in ("chat_server", "chat_client"):
+    for command in ("chat_server", "chat_client", "tcp_lab"):
         shown = subprocess.run(
             [bin / command, "--help"],
             cwd=tmp_path,
