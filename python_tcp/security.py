@@ -282,7 +282,8 @@ def peer_certificate(
     `context` nothing is checked. Raises `OSError`, `TLSError` among them.
     """
     sock = open_connection(host, port, timeout)
-    tls, transport = ClientTLS(context or _for_anybody()).connect(sock, host, port, timeout)
+    layer = ClientTLS(context or _for_anybody())
+    tls, transport = layer.connect(sock, host, port, timeout)
     with tls:
         certificate = _certificate(tls)
         try:
