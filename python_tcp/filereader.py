@@ -43,6 +43,14 @@ def _said(row: tuple[object, ...]) -> Message | None:
         return None
 
 # %% ../nbs/20_filereader.ipynb #7aafaad4
+class _Connection(sqlite3.Connection):
+    """Text that is no UTF-8 is shown as far as it is."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.text_factory = partial(str, encoding="utf-8", errors="replace")
+
+
 class FileReader:
     """Looks things up in a data file: what is committed. Raises `StoreError`."""
 
@@ -52,9 +60,9 @@ class FileReader:
             timeout=0,
             isolation_level=None,
             check_same_thread=False,
+            factory=_Connection,
         )
         self._db.execute("PRAGMA query_only = 1")
-        self._db.text_factory = partial(str, encoding="utf-8", errors="replace")
         self._left_out: set[tuple[str, object]] = set()  # the log has heard of them
         self.close = self._db.close
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from itertools import chain
 from time import perf_counter
 
+from msgspec.structs import replace
+
 from .admission import AdmissionControl
 from .chat_fanout import ChatConnection, Commands, DeliveryQueue
 from .loop import EventLoop
@@ -91,19 +93,21 @@ _SOON = 2.0  # seconds, in which somebody who is there has answered a ping
 
 def _ask_holder(
     answer: list[Delivery], command: Command, rooms: Rooms, admission: AdmissionControl
-) -> None:
+) -> list[Delivery]:
     """Where a name is taken: is its holder still there? If that is not known yet, the
     answer says when to try again.
     """
     error = answer[0].event if len(answer) == 1 else None
     if not isinstance(error, Error) or not isinstance(command, Join):
-        return
+        return answer
     holder = rooms.by_name.get(command.username.lower())
     if error.code != "name_taken" or holder is None or not holder.present:
-        return
-    if (left := admission.time_left(holder.client)) is not None:
-        error.content += f", unless nothing is heard from there for {left:.0f} s"
-        error.retry_after = max(0.1, min(_SOON, left))
+        return answer
+    if (left := admission.time_left(holder.client)) is None:
+        return answer
+    why = f"{error.content}, unless nothing is heard from there for {left:.0f} s"
+    soon = max(0.1, min(_SOON, left))
+    return [Delivery(answer[0].to, replace(error, content=why, retry_after=soon))]
 
 # %% ../nbs/25_turns.ipynb #c0ffee05
 class CommandHandler:
@@ -188,8 +192,7 @@ class CommandHandler:
         def rule() -> list[Delivery]:
             answer = self._rooms.handle(client, command, self.now(), token)
             self._admission.charge(connection, answer)
-            _ask_holder(answer, command, self._rooms, self._admission)
-            return answer
+            return _ask_holder(answer, command, self._rooms, self._admission)
 
         safe = with_answer(rule, client, command)
         self._rooms.store.consult(safe, done, lambda: not connection.ended)

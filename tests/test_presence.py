@@ -200,7 +200,7 @@ def test_each_client_knows_the_same_as_without_a_collector(
 
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
-    with ChatServer() as server:
+    with ChatServer(limits=Limits(connections_per_address=0)) as server:
         yield server
 
 
