@@ -32,6 +32,7 @@ OPERATIONAL = {
     "too_many_connections",
     "slow_consumer",
     "server_closing",
+    "wrong_protocol",  # to a proxy that is not believed
 }  # what a server says in distress
 
 
