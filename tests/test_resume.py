@@ -657,7 +657,7 @@ def test_a_line_said_while_lost_arrives_after_coming_back(
 @pytest.fixture
 def impatient(crowd: Crowd) -> Iterator[tuple[ChatServer, Proxy]]:
     """A server that keeps a place for a moment only."""
-    limits = Limits(flood_burst=0, resume_window=0.2)
+    limits = Limits(flood_burst=0, connections_per_address=0, resume_window=0.2)
     with ChatServer(limits=limits) as server, Proxy((HOST, server.port)) as proxy:
         yield server, proxy
         crowd.close()
@@ -699,7 +699,7 @@ def test_a_room_that_can_not_be_entered_again_is_left_and_the_rest_goes_on(
     wait_until(lambda: ann.told(Disconnected))
     with ChatServer(
         port=reserved_port,
-        limits=Limits(flood_burst=0, rooms_per_client=2),
+        limits=Limits(flood_burst=0, connections_per_address=0, rooms_per_client=2),
         history=file,
     ):
         wait_until(lambda: ann.told(Reconnected))
@@ -956,6 +956,7 @@ def test_a_goodbye_says_whether_to_come_back(
 def test_a_conversation_that_never_began_is_not_taken_up_again(crowd: Crowd) -> None:
     with ChatServer() as server:
         ann = crowd.meet("ann", server.port, join=False)
+        wait_until(lambda: server.connections == 1)  # else it is refused, not told
     wait_until(lambda: ann.told(Goodbye))
     assert [event.code for event in ann.told(Goodbye)] == [
         "server_closing"
