@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from waiting import wait_until
 
 from python_tcp.chat_server import ChatServer
-from python_tcp.protocol import OTHERS, MAX_LINE, UNSAFE, Limits, decode_event
+from python_tcp.protocol import OTHERS, MAX_LINE, UNSAFE, GetHistory, Limits
+from python_tcp.protocol import decode_event
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = "where-the-honest-are"
@@ -51,7 +52,12 @@ class Honest:
 @pytest.fixture(scope="module")
 def server() -> Iterator[ChatServer]:
     with ChatServer(
-        limits=Limits(flood_burst=0, join_timeout=600.0, ping_after=600.0)
+        limits=Limits(
+            flood_burst=0,
+            connections_per_address=0,
+            join_timeout=600.0,
+            ping_after=600.0,
+        )
     ) as server:
         yield server
 
@@ -395,6 +401,17 @@ def goes_on_and_on(server: ChatServer) -> dict:
     return last_words(ann)
 
 
+def finds_a_bug(server: ChatServer) -> dict:
+    server._rooms.rules[GetHistory] = lambda user, command, now: 1 / 0
+    return ann_says(server, line("history"))
+
+
+def comes_by_a_proxy(server: ChatServer) -> dict:
+    client = LineClient(server.port)
+    client.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 8000\r\n")
+    return last_words(client)
+
+
 HISTORY = "history"  # the server has a file
 ERRORS = {
     "bad_json": ({}, lambda server: ann_says(server, b"{")),
@@ -454,6 +471,7 @@ ERRORS = {
     "rate_limited": ({"flood_burst": 1, "flood_rate": 0.1}, too_fast),
     "not_saved": ({HISTORY: True, "flood_burst": 0}, without_paper),
     "no_history": ({HISTORY: True}, without_history),
+    "server_error": ({}, finds_a_bug),
     "not_delivered": ({"resume_window": 0.2}, whispers_in_vain),
 }
 GOODBYES = {
@@ -469,6 +487,7 @@ GOODBYES = {
     "idle after joining": ({"ping_after": 0.1, "ping_timeout": 0.1}, does_not_answer),
     "replaced": ({}, comes_again),
     "bad_message": ({}, talks_nonsense),
+    "wrong_protocol": ({}, comes_by_a_proxy),
     "rate_limited": (
         {"flood_burst": 1, "flood_excess": 2, "flood_rate": 0.001},
         goes_on_and_on,
@@ -739,7 +758,9 @@ FIELDS = [
 def patient() -> Iterator[tuple[LineClient, LineClient]]:
     """A speaker whom the server forgives everything, and a listener who hears all that the speaker can make be heard."""
     with ChatServer(
-        limits=Limits(flood_burst=0, bad_lines=10**9, ping_after=600.0)
+        limits=Limits(
+            flood_burst=0, connections_per_address=0, bad_lines=10**9, ping_after=600.0
+        )
     ) as server:
         with (
             LineClient(server.port).join("listener") as listener,
