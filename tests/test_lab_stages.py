@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -185,3 +186,14 @@ def test_our_chat_stands_the_fire() -> None:
     why = outcomes.pop("sleeper")
     assert why == "flood control keeps everybody from saying so much"
     assert set(outcomes.values()) == {""}
+
+
+@pytest.mark.alone
+def test_the_whole_lab_takes_less_than_a_minute() -> None:
+    began = time.monotonic()
+    for stage in ("echo", "lines", "length", "room", "nick", "commands", "connect"):
+        results = run_stages(
+            chosen_stages([stage, "fire"], None), good("asyncio", stage), limit=LIMIT
+        )
+        assert {result.complaint for result in results} == {""}
+    assert time.monotonic() - began < 60
