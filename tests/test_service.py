@@ -229,6 +229,7 @@ def command(code: str, *arguments: str, **environ: str) -> Iterator[subprocess.P
             process.kill()
 
 
+@pytest.mark.slow(seconds=3)
 def test_the_real_command_from_its_start_to_its_end(
     manager: Manager, tmp_path: Path
 ) -> None:
@@ -253,6 +254,7 @@ def test_the_real_command_from_its_start_to_its_end(
         manager.drain()
 
 
+@pytest.mark.slow(seconds=3)
 def test_a_real_command_whose_loop_hangs_gives_no_sign_of_life(
     manager: Manager,
 ) -> None:
@@ -266,6 +268,7 @@ def test_a_real_command_whose_loop_hangs_gives_no_sign_of_life(
         assert process.poll() is None, "it is there, and does nothing"
 
 
+@pytest.mark.slow(seconds=3)
 def test_a_manager_that_is_gone_does_not_hurt_the_real_command(tmp_path: Path) -> None:
     gone = {"NOTIFY_SOCKET": str(tmp_path / "gone"), "WATCHDOG_USEC": "100000"}
     with command(COMMAND, **gone) as process:
@@ -315,6 +318,7 @@ def test_health_is_a_real_write_but_only_once_in_a_while(tmp_path: Path) -> None
         assert len(written) == 1
 
 
+@pytest.mark.slow(seconds=3)
 def test_a_file_that_is_gone_is_said_although_nobody_writes(
     tmp_path: Path,
     nothing_left_over: None,  # noqa: F811
