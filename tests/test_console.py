@@ -240,7 +240,7 @@ def test_wrong_arguments() -> None:
 
 def test_a_full_pipe_does_not_stop_the_chat(tmp_path: Path) -> None:
     config = tmp_path / "chat.toml"
-    config.write_text("[limits]\nflood_burst = 0\n")
+    config.write_text("[limits]\nflood_burst = 0\nconnections_per_address = 0\n")
     with on_a_pipe("--port", 0, "--config", config) as process:
         port = int(re.search(r":(\d+);", process.stdout.readline())[1])
         with LineClient(port) as ann:  # nobody reads what the server writes about these
