@@ -324,7 +324,9 @@ def test_all_come_back_after_a_restart_within_ten_seconds(
 
     With a thousand: `MANY=1000 pytest tests/test_resume.py -k all_come_back -s`.
     """
+    crowd_allowed = config(tmp_path, connections_per_address=0)
     arguments = ["--port", reserved_port, "--data", tmp_path / "chat.db"]
+    arguments += ["--config", crowd_allowed]
     part = max(50, MANY // 4)
     with ExitStack() as stack:
         crowds = []
