@@ -19,7 +19,7 @@ from typing import Protocol
 from .core import format_address
 from .lab_peer import Exchange, Kind, LabFailure, LabPeer, LabSkip
 
-# %% ../nbs/61_lab.ipynb #7c178719
+# %% ../nbs/61_lab.ipynb #5815e6f5
 class LabNoStart(LabFailure):
     """The program does not start or does not listen, so no test can be run."""
 
@@ -47,7 +47,7 @@ class ServerUnderTest(Protocol):
     def last_lines(self) -> list[str]:
         """The end of its output."""
 
-
+# %% ../nbs/61_lab.ipynb #cdd7a2b0
 @dataclass
 class RunningServer:
     """A server that runs already, at `host` and `port`."""

@@ -83,7 +83,7 @@ def _number(text: str) -> float:
         pass
     raise argparse.ArgumentTypeError(f"expected seconds, not {text[:40]!r}")
 
-# %% ../nbs/74_lab_app.ipynb #6420557d
+# %% ../nbs/74_lab_app.ipynb #940cdcc2
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stages", nargs="+", metavar="STAGE", choices=[*STAGES])
     add = parser.add_argument
@@ -100,7 +100,7 @@ def _class_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", help="write the table as CSV")
     parser.add_argument("--reports", metavar="FOLDER", help="write a report for each")
 
-
+# %% ../nbs/74_lab_app.ipynb #6473d57e
 def _parser() -> argparse.ArgumentParser:
     parser = _LabParser("tcp_lab", description="Check a network program from outside.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -188,7 +188,7 @@ def _write(path: str | None, text: str) -> None:
     elif path:
         Path(path).write_text(text, encoding="utf-8")
 
-# %% ../nbs/74_lab_app.ipynb #3680a6fe
+# %% ../nbs/74_lab_app.ipynb #e70ab571
 def _run(args: argparse.Namespace, command: list[str]) -> int:
     target = _target(args, command)
     if isinstance(target, str):
@@ -204,7 +204,7 @@ def _run(args: argparse.Namespace, command: list[str]) -> int:
         _write(args.svg, conversation_diagram(failed[0]).svg())
     return 1 if failed else 0
 
-
+# %% ../nbs/74_lab_app.ipynb #302030b4
 def _class(args: argparse.Namespace, command: list[str]) -> int:
     if not command:
         return fail("tcp_lab class", "give -- and a command that starts a program") + 1
@@ -231,7 +231,7 @@ def _list_stages(stages: Iterable[Stage]) -> None:
     for stage in stages:
         print(f"{stage.name:<10} {len(stage.tests):>2} tests: {stage.title}")
 
-
+# %% ../nbs/74_lab_app.ipynb #84f0868d
 def start_lab(arguments: list[str] | None = None) -> int:
     """The command `tcp_lab`. Returns 0 if no test failed, 1 if one did, 2 for wrong usage."""
     words = sys.argv[1:] if arguments is None else arguments

@@ -8,7 +8,7 @@ __all__ = ['ECHO_PROGRAM', 'ROOM_PROGRAM', 'BUGS', 'PlantedBug']
 # %% ../nbs/75_lab_bugs.ipynb #f466fa14
 from dataclasses import dataclass
 
-# %% ../nbs/75_lab_bugs.ipynb #697d4eab
+# %% ../nbs/75_lab_bugs.ipynb #4fa39d42
 _ECHO_1 = """
 import os, select, socket
 listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=100)
@@ -39,6 +39,8 @@ while True:
         except OSError:
             waiting[sock] = b""
 """
+
+# %% ../nbs/75_lab_bugs.ipynb #a209f6f3
 _ECHO_2 = """
     for sock in [sock for sock in ended if not waiting[sock]]:
         sock.close()
@@ -147,9 +149,9 @@ _LOCKED = "    with lock:\n        if name in"
 _REMOVE = "            clients.remove(client)\n"
 _ANSWER = 'client.out.put(f"* users'
 
-# %% ../nbs/75_lab_bugs.ipynb #ca24a0fc
+# %% ../nbs/75_lab_bugs.ipynb #5833f728
 # What is planted, and which test has to find it.
-BUGS = [
+_BUGS_1 = [
     _room("recv taken for a message", "glued", (_CUT, 'lines = [data.rstrip(b"\\n")]')),
     _echo("send taken for sendall", "big", "[count:]", '[:0]'),
     _room("one client blocks the next", "silent", (_START + ".start()", "serve(listener.accept()[0])")),
@@ -159,6 +161,11 @@ BUGS = [
            "                client.out.put(text.encode())")),
     _room("no lock on names", "race", (_LOCKED, "    if True:\n        if name in"),
           stage="commands"),
+]  # fmt: skip
+
+# %% ../nbs/75_lab_bugs.ipynb #686650b8
+BUGS = [
+    *_BUGS_1,
     _echo("echo cut at 1024", "long", "[sock] += data", "[sock] += data[:1024]"),
     _room("split UTF-8", "utf8", (_CUT, "data = data.decode(errors='replace').encode()\n"
           "            " + _CUT)),

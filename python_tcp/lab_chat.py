@@ -35,7 +35,7 @@ command. Its answer goes to its sender alone. In what follows each line ends wit
 """,
 )
 
-# %% ../nbs/67_lab_chat.ipynb #e5dc303a
+# %% ../nbs/67_lab_chat.ipynb #4815d4ae
 @LAB_COMMANDS.test(
     cause="The answer to `/users` goes to the one who asked, sorted, and has everybody.",
     chapter="16_rooms",
@@ -67,7 +67,7 @@ def _commands_left(bench: Bench) -> None:
     ann.send(b"/users\n")
     ann.expect(b"* users: ann\n", "The answer to /users")
 
-
+# %% ../nbs/67_lab_chat.ipynb #bc118dbc
 @LAB_COMMANDS.test(
     cause="The answer went to the wrong client, or to everybody. Keep the connection of "
     "the one who asked, or look the other one up by name.",
@@ -121,7 +121,7 @@ def _commands_taken(bench: Bench) -> None:
     ann.send(b"/users\n")
     ann.expect(b"* users: ann, anna\n", "The answer to /users")
 
-# %% ../nbs/67_lab_chat.ipynb #a6c6877b
+# %% ../nbs/67_lab_chat.ipynb #e293408d
 @LAB_COMMANDS.test(
     cause="Looking whether a name is free and taking it are two steps, and another "
     "thread comes in between. Hold one lock around both.",
@@ -148,7 +148,7 @@ def _answered(one: bytes, other: bytes, data: bytes) -> int:
     """All of it, when one of the two answers is in it."""
     return len(data) if one in data or other in data else 0
 
-
+# %% ../nbs/67_lab_chat.ipynb #1f7045d7
 @LAB_COMMANDS.test(
     cause="The server ends without a word. Catch SIGTERM, tell everybody, then close.",
     chapter="39_chat_app",
@@ -241,7 +241,7 @@ def _say(bench: Bench, room: str, speaker: LabPeer, *others: LabPeer) -> None:
     for client in (speaker, *others):
         _expect_object(client, "message", sender=speaker.name, room=room, text=text)
 
-# %% ../nbs/67_lab_chat.ipynb #f4418e7f
+# %% ../nbs/67_lab_chat.ipynb #3597599b
 @CONNECT.test(
     cause="`connect` is answered with `connect_ack`, and its payload says name and room.",
     chapter="12_protocol",
@@ -268,7 +268,7 @@ def _connect_rooms(bench: Bench) -> None:
     _expect_object(bob, "message", sender="bob", room="blue", text="hm")
     _say(bench, "red", cid, ann)
 
-
+# %% ../nbs/67_lab_chat.ipynb #7d2f8a40
 @CONNECT.test(
     cause="The server parses what one `recv` gives. There may be several objects in it: "
     "cut at LF first, then parse.",
@@ -284,7 +284,7 @@ def _connect_glued(bench: Bench) -> None:
     for word in words:
         _expect_object(ann, "message", sender="ann", room="red", text=word)
 
-# %% ../nbs/67_lab_chat.ipynb #70a159b7
+# %% ../nbs/67_lab_chat.ipynb #d74b8370
 @CONNECT.test(
     cause="The server parses what one `recv` gives. It may be half an object, or end "
     "inside a character of UTF-8: keep it until there is an LF.",
@@ -300,7 +300,7 @@ def _connect_cut(bench: Bench) -> None:
         ann.send(data[:place], data[place:])
         _expect_object(ann, "message", sender="ann", room="red", text=text)
 
-
+# %% ../nbs/67_lab_chat.ipynb #9242cff3
 @CONNECT.test(
     cause="Text that is no JSON, or JSON that is no such object, raised an exception "
     "that ended the connection or the server.",
@@ -319,7 +319,7 @@ def _connect_errors(bench: Bench) -> None:
         _expect_object(ann, "error")
     _say(bench, "red", ann, bob)
 
-
+# %% ../nbs/67_lab_chat.ipynb #0e34b532
 @CONNECT.test(
     cause="A client that is gone has to be taken out of its room, whatever ended it.",
     chapter="03_broadcast",

@@ -130,7 +130,7 @@ def _no_answer(client: ClientBench) -> None:
     keyboard.end_of_input()
     keyboard.expect_exit("at the end of its input")
 
-# %% ../nbs/72_lab_clients.ipynb #b44ab421
+# %% ../nbs/72_lab_clients.ipynb #e1b4c648
 def _nobody(client: ClientBench) -> None:
     """When nobody accepts the connection, it says so and ends"""
     client.listener.close()
@@ -165,7 +165,7 @@ def _ctrl_c(client: ClientBench) -> None:
     keyboard.interrupt()
     keyboard.expect_exit("after Ctrl-C")
 
-
+# %% ../nbs/72_lab_clients.ipynb #7a3661f0
 def _no_traceback(keyboard: LabKeyboard) -> str:
     text = keyboard.printed()
     if "Traceback" in text:

@@ -24,7 +24,7 @@ A TCP server that sends back each byte that it gets, in order, and nothing else 
 """,
 )
 
-# %% ../nbs/63_lab_echo.ipynb #de3db0b1
+# %% ../nbs/63_lab_echo.ipynb #e847b808
 @ECHO.test(
     cause="The server does not send back what `recv` gave it.", chapter="01_echo"
 )
@@ -50,7 +50,7 @@ def _echo_binary(bench: Bench) -> None:
     ann.send(bytes(values))
     ann.expect(bytes(values), "All 256 values of a byte")
 
-
+# %% ../nbs/63_lab_echo.ipynb #8ad7725a
 @ECHO.test(
     cause="The server reads once, up to a fixed size, and drops the rest. "
     "Call `recv` again until it gives b''.",
@@ -63,7 +63,7 @@ def _echo_long(bench: Bench) -> None:
     ann.send(data)
     ann.expect(data, "10,000 bytes")
 
-# %% ../nbs/63_lab_echo.ipynb #5f2e7f76
+# %% ../nbs/63_lab_echo.ipynb #855e03c9
 @ECHO.test(
     cause="The server waits for a newline or for a certain number of bytes.",
     chapter="01_echo",
@@ -88,7 +88,7 @@ def _echo_big(bench: Bench) -> None:
     ann = bench.connect("ann", receive_buffer=65_536)
     ann.exchange(data, data, "8 MB")
 
-
+# %% ../nbs/63_lab_echo.ipynb #578fbf82
 @ECHO.test(
     cause="At the end of the stream the server forgets what it has not sent yet, "
     'or does not close: `recv` gives b"" when the client has finished.',

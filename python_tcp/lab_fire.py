@@ -169,7 +169,7 @@ def _vanishing(bench: Bench, language: Language, pair: _Pair) -> None:
     pair.talk()
     language.enter(bench, "cidonia")
 
-# %% ../nbs/70_lab_fire.ipynb #649438b7
+# %% ../nbs/70_lab_fire.ipynb #7e4ff2ff
 _ATTACKS = [
     (_hundred, "Something grows with the square of the clients, or a limit of the "
      "system is reached: descriptors, threads, the queue of `listen`.", "04_loop"),
@@ -196,7 +196,7 @@ def fire_stage(language: str) -> Stage:
         stage.tests.append(test)
     return stage
 
-
+# %% ../nbs/70_lab_fire.ipynb #2ac0dd24
 def _attack_test(
     attack: Callable[[Bench, Language, _Pair], None], language: Language,
     cause: str, chapter: str,

@@ -34,7 +34,7 @@ and LF.
 def _answer(line: bytes) -> bytes:
     return b"%d %s\n" % (len(line), line)
 
-# %% ../nbs/64_lab_frames.ipynb #4b7745c6
+# %% ../nbs/64_lab_frames.ipynb #58ce0bc6
 @LINES.test(
     cause="The answer is not the number of bytes, a space, the line and LF.",
     chapter="02_framing",
@@ -59,7 +59,7 @@ def _lines_glued(bench: Bench) -> None:
     ann.send(b"".join(line + b"\n" for line in lines))
     ann.expect(b"".join(map(_answer, lines)), "The answers to three lines")
 
-
+# %% ../nbs/64_lab_frames.ipynb #1a920629
 @LINES.test(
     cause="The server answers when `recv` returns, and not when the line is complete. "
     "Keep what comes until there is a newline.",
@@ -75,7 +75,7 @@ def _lines_split(bench: Bench) -> None:
         ann.expect(b"".join(map(_answer, lines)), f"Cut after {place} bytes")
         ann.close()
 
-# %% ../nbs/64_lab_frames.ipynb #c006bf75
+# %% ../nbs/64_lab_frames.ipynb #c7f9b39a
 @LINES.test(
     cause="The server decodes each piece. A piece may end inside a character: decode "
     "whole lines only.",
@@ -100,7 +100,7 @@ def _lines_crlf(bench: Bench) -> None:
     ann.send(one + b"\r\n" + two + b"\r", b"\n")
     ann.expect(_answer(one) + _answer(two), "The answers to two lines")
 
-
+# %% ../nbs/64_lab_frames.ipynb #dbd24cd9
 @LINES.test(
     cause="The server has no limit for a line, or the limit ends the connection, or the "
     "rest of a long line is taken for a line of its own.",
@@ -208,7 +208,7 @@ def _length_glued(bench: Bench) -> None:
     frames = [bench.random.randbytes(n) for n in (3, 0, 7)]
     _converse(bench.connect("ann"), frames, "The answers to three frames")
 
-# %% ../nbs/64_lab_frames.ipynb #a0c4c29a
+# %% ../nbs/64_lab_frames.ipynb #d713c735
 @LENGTH.test(
     cause="`recv(4)` may give one byte, and `recv(n)` fewer than n. Read on until the "
     "frame is whole.",
@@ -232,7 +232,7 @@ def _length_long(bench: Bench) -> None:
     frames = [bench.random.randbytes(16_384)]
     _converse(bench.connect("ann"), frames, "The answer to 16,384 bytes")
 
-
+# %% ../nbs/64_lab_frames.ipynb #d78b3f9f
 @LENGTH.test(
     cause="The server believes any length, and waits for gigabytes. Compare it with the "
     "limit before reading on.",

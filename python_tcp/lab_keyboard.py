@@ -21,10 +21,10 @@ from .core import LOCALHOST
 from .lab_peer import Exchange, Kind, LabFailure
 from .lab_program import MARK, filled, kill_all
 
-# %% ../nbs/71_lab_keyboard.ipynb #285c8a0f
+# %% ../nbs/71_lab_keyboard.ipynb #c67fd9f0
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[@-Z\\-_])|\r")
 
-
+# %% ../nbs/71_lab_keyboard.ipynb #a57d3923
 class LabKeyboard:
     """A client program, on pipes or on a terminal of its own. Use `close`, which ends it."""
 
@@ -132,7 +132,7 @@ class LabKeyboard:
     def _note(self, kind: Kind, data: bytes = b"", expected: str = "") -> None:
         self._conversation.append(Exchange("keyboard", kind, data, expected))
 
-
+# %% ../nbs/71_lab_keyboard.ipynb #a2f8296c
 def _pair(terminal: bool) -> tuple[int, int, int, int]:
     """Their input, our keys; our view of their output, their output."""
     if terminal:

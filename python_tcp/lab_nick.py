@@ -37,7 +37,7 @@ def enter_nick(bench: Bench, name: str, *others: LabPeer) -> LabPeer:
         other.hear(name.encode())
     return client
 
-# %% ../nbs/66_lab_nick.ipynb #3a70bdee
+# %% ../nbs/66_lab_nick.ipynb #c61ee4a7
 def _tells(bench: Bench, speaker: LabPeer, *others: LabPeer) -> None:
     """One says a word, and the others hear it."""
     word = bench.word()
@@ -68,7 +68,7 @@ def _nick_talk(bench: Bench) -> None:
     _tells(bench, bob, ann, cid)
     _tells(bench, cid, ann, bob)
 
-
+# %% ../nbs/66_lab_nick.ipynb #4eb03920
 @NICK.test(
     cause='The end of a connection is `b""` from `recv`, and not an exception.',
     chapter="03_broadcast",
@@ -82,7 +82,7 @@ def _nick_leave(bench: Bench) -> None:
     cid = enter_nick(bench, "cidonia", ann)
     _tells(bench, cid, ann)
 
-# %% ../nbs/66_lab_nick.ipynb #10939568
+# %% ../nbs/66_lab_nick.ipynb #fac0db6e
 @NICK.test(
     cause="The server waits for the name in the loop that accepts.",
     chapter="03_broadcast",
@@ -109,7 +109,7 @@ def _nick_reset(bench: Bench) -> None:
     cid = enter_nick(bench, "cidonia", ann)
     _tells(bench, ann, cid)
 
-
+# %% ../nbs/66_lab_nick.ipynb #1075cb17
 @NICK.test(
     cause="Two clients with the same name are mixed up: when one leaves, the other is "
     "taken out. Find a client by its connection, or refuse the second.",

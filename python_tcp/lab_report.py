@@ -126,7 +126,7 @@ def conversation_diagram(
     title = f"{result.test.stage} {result.test.name}"
     return SequenceDiagram([*names, server], events, title)
 
-# %% ../nbs/69_lab_report.ipynb #b876b8f1
+# %% ../nbs/69_lab_report.ipynb #993239fb
 def read_points(path: str, stages: Iterable[str]) -> dict[str, float]:
     """Points by stage, from a TOML file. Raises `ValueError` with one line that says what is
     wrong.
@@ -146,7 +146,7 @@ def read_points(path: str, stages: Iterable[str]) -> dict[str, float]:
             raise ValueError(f"{path}: {stage}: {points!r} is not a number from 0")
     return table
 
-
+# %% ../nbs/69_lab_report.ipynb #43a30774
 def points_of(
     results: Iterable[Result], points: Mapping[str, float]
 ) -> list[tuple[Result, float, float]]:

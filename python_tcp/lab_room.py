@@ -53,7 +53,7 @@ def _says(bench: Bench, speaker: LabPeer, *others: LabPeer) -> None:
     speaker.send(text.encode() + b"\n")
     all_hear(f"{speaker.name}: {text}\n".encode(), speaker, *others)
 
-# %% ../nbs/65_lab_room.ipynb #450fce77
+# %% ../nbs/65_lab_room.ipynb #0a2e5dff
 @ROOM.test(
     cause="The newcomer has to be in the room before everybody is told.",
     chapter="03_broadcast",
@@ -78,7 +78,7 @@ def _room_say(bench: Bench) -> None:
     _says(bench, ann, bob, cid)
     _says(bench, cid, ann, bob)
 
-
+# %% ../nbs/65_lab_room.ipynb #d538b979
 @ROOM.test(
     cause="The server takes what one `recv` gives for one message. Cut the stream into "
     "lines.",
@@ -92,7 +92,7 @@ def _room_glued(bench: Bench) -> None:
     ann.send("".join(f"{word}\n" for word in words).encode())
     all_hear("".join(f"ann: {word}\n" for word in words).encode(), ann, bob)
 
-# %% ../nbs/65_lab_room.ipynb #9b766d4e
+# %% ../nbs/65_lab_room.ipynb #4b97b226
 @ROOM.test(
     cause="The server passes on what one `recv` gives. Keep it until there is a newline.",
     chapter="02_framing",
@@ -123,7 +123,7 @@ def _room_utf8(bench: Bench) -> None:
     all_hear(f"ann: {text}\n".encode(), ann, bob)
     _says(bench, bob, ann)
 
-
+# %% ../nbs/65_lab_room.ipynb #3e04ed51
 @ROOM.test(
     cause='The end of a connection is `b""` from `recv`, and not an exception. Then take '
     "the client out of the room, and tell the others.",
@@ -138,7 +138,7 @@ def _room_leave(bench: Bench) -> None:
     all_hear(b"* bob left\n", ann, cid)
     _says(bench, cid, ann)
 
-# %% ../nbs/65_lab_room.ipynb #07a753a6
+# %% ../nbs/65_lab_room.ipynb #2d6cfe43
 @ROOM.test(
     cause="Who left is still in the server's list, so the name is taken, or messages go "
     "to a connection that is closed. Remove all that belongs to a client in one place.",
@@ -169,7 +169,7 @@ def _room_silent(bench: Bench) -> None:
     bench.connect("another").reset()
     _says(bench, ann, bob)
 
-
+# %% ../nbs/65_lab_room.ipynb #aa3fb549
 @ROOM.test(
     cause="`recv` or `send` raised ConnectionResetError, and that ended the thread or "
     "the whole server before the others were told.",
@@ -185,7 +185,7 @@ def _room_reset(bench: Bench) -> None:
     cid = enter_room(bench, "cid", ann)
     _says(bench, cid, ann)
 
-# %% ../nbs/65_lab_room.ipynb #6f280f4f
+# %% ../nbs/65_lab_room.ipynb #4e70a12e
 @ROOM.test(
     cause="The list of clients is changed while a loop goes through it, so the loop "
     "leaves out the next one. Go through a copy, or remove later.",
@@ -200,7 +200,7 @@ def _room_first_gone(bench: Bench) -> None:
     all_hear(b"* first left\n", ann, bob)
     _says(bench, bob, ann)
 
-
+# %% ../nbs/65_lab_room.ipynb #6aa3bdba
 @ROOM.test(
     cause="`sendall` to a client that does not read waits, and everybody waits with it. "
     "Give each client a queue with a bound.",
@@ -221,7 +221,7 @@ def _room_slow_reader(bench: Bench) -> None:
             while client.expect_one_of(b"ann: " + text + b"\n", left) == left:
                 pass  # the server drops who does not read, which is fine
 
-
+# %% ../nbs/65_lab_room.ipynb #916ca925
 @ROOM.test(
     cause="Messages are told by several threads without a lock around the whole round, "
     "so two of them overtake each other.",

@@ -120,7 +120,7 @@ def test_where_two_long_texts_begin_to_differ(pair: tuple) -> None:
 
 def test_a_trickle_of_bytes_does_not_keep_the_lab_for_ever(pair: tuple) -> None:
     ann, theirs = pair
-    ann.limit = 0.1
+    ann = LabPeer("ann", ann._wire.sock, [], 0.1)
     ending = threading.Event()
 
     def trickle() -> None:
