@@ -20,7 +20,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = "import sys; from python_tcp.chat_app import start_server as main; sys.exit(main())"
+CODE = (
+    "import sys; from python_tcp.chat_app import start_server as main; sys.exit(main())"
+)
 LIMITS = """
 [limits]
 connections = 10_000

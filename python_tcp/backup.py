@@ -27,14 +27,19 @@ PART = 256  # pages of 4096 bytes
 PAUSE = 0.01  # seconds, for the commits of the server
 
 
+def _open(path: Path, mode: str) -> closing[sqlite3.Connection]:
+    """A connection that begins no transaction by itself."""
+    uri = file_uri(path, mode)
+    return closing(sqlite3.connect(uri, uri=True, isolation_level=None))
+
+
 def _copy(source: Path, part: Path) -> None:
     """Copy what is committed now, while others write. Raises `sqlite3.Error`."""
     with (
-        closing(sqlite3.connect(file_uri(source, "rw"), uri=True)) as db,
-        closing(sqlite3.connect(part)) as copy,
+        _open(source, "rw") as db,
+        _open(part, "rw") as copy,
         part.open("r+b") as file,
     ):
-        db.isolation_level = copy.isolation_level = None  # we say BEGIN ourselves
         db.execute("PRAGMA query_only = 1")
         db.execute("BEGIN")
         db.execute("SELECT count(*) FROM log").fetchone()  # now it has begun
@@ -54,8 +59,7 @@ _FIRST_MARKED = 2  # the version of the file from which on it knows its inode
 def _seal(part: Path) -> int:
     """Mark the copy, and have all of it checked. Returns how many messages it has."""
     version = file_version(part)
-    with closing(sqlite3.connect(part)) as db:
-        db.isolation_level = None
+    with _open(part, "rw") as db:
         db.execute("PRAGMA journal_mode = DELETE")  # then it is one file
         if version >= _FIRST_MARKED:
             db.execute("UPDATE log SET inode = 0")
@@ -72,7 +76,7 @@ def is_backup(path: Path) -> bool:
     try:
         if file_version(path) < _FIRST_MARKED:
             return False
-        with closing(sqlite3.connect(file_uri(path, "ro&immutable=1"), uri=True)) as db:
+        with _open(path, "ro&immutable=1") as db:
             (inode,) = db.execute("SELECT inode FROM log").fetchone()
             return bool(inode == 0)
     except (OSError, sqlite3.Error, StoreFileError):
