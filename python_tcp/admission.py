@@ -153,6 +153,11 @@ def _goodbye(code: str) -> list[Error | Goodbye]:
     event = goodbye(code)
     return [event] if event else []
 
+
+def _too_fast(why: str, command: Command | Error, wait: float) -> Error:
+    id = getattr(command, "id", None)
+    return Error("rate_limited", f"{why}: wait {wait:g} s", id, wait)
+
 # %% ../nbs/25_admission.ipynb #c0ffee03
 class AdmissionControl:
     """Who may come in, and how much each may ask."""
@@ -181,8 +186,7 @@ class AdmissionControl:
         network, loop = network_of(host), server.loop
         if reason := self._why_not(network, host):
             connection.end()
-            server.close(client, reason)
-            return
+            return server.close(client, reason)
         self._inside[client] = connection, network, host
         self._by_address.enter(host)
         self._sizes[network] += 1
@@ -243,8 +247,7 @@ class AdmissionControl:
         """Ask it whether it is there, if it was silent. In how many seconds is it given up?
         None: it was heard a moment ago.
         """
-        connection, _, _ = self._inside[client]
-        dead_at = connection.keep_alive.ask(self.FRESH)
+        dead_at = self._inside[client][0].keep_alive.ask(self.FRESH)
         return None if dead_at is None else dead_at - self._server.loop.now
 
     def charge(self, connection: ChatConnection, answer: list[Delivery]) -> None:
@@ -268,30 +271,26 @@ class AdmissionControl:
             return [*bad, *_goodbye("bad_message")]
         if isinstance(command, Leave) and command.room is None:
             return [*bad]
-        now, price = self._server.loop.now, _price(command)
-        if bucket is None or not (
-            wait := bucket.wait(limits.flood_burst, limits.flood_rate, now, price)
-        ):
+        pace = limits.flood_burst, limits.flood_rate, self._server.loop.now
+        wait = bucket.wait(*pace, _price(command)) if bucket is not None else 0.0
+        if bucket is None or not wait:
             return [*bad] or self._joins_too_fast(connection.client, command)
         if bucket.refused > limits.flood_excess:
             return _goodbye("rate_limited")
         if isinstance(command, Pong):
             return []  # it is an answer, and has none
-        id = getattr(command, "id", None)
-        return [Error("rate_limited", f"too fast: wait {wait:g} s", id, wait)]
+        return [_too_fast("too fast", command, wait)]
 
     def _joins_too_fast(
         self, client: int, command: Command | Error
     ) -> list[Error | Goodbye]:
-        if not isinstance(command, Join) or client not in self._inside:
+        _, network, host = self._inside.get(client, (None, "", ""))
+        has_no_name = client in self._not_joined.get(network, {})
+        if not has_no_name or not isinstance(command, Join):
             return []
-        _, network, host = self._inside[client]
-        if client not in self._not_joined.get(network, {}):
-            return []  # it has a name, and only enters another room
-        if not (wait := self._by_address.join(host, self._server.loop.now)):
-            return []
-        why = f"too many people join from your address: wait {wait:g} s"
-        return [Error("rate_limited", why, command.id, wait)]
+        wait = self._by_address.join(host, self._server.loop.now)
+        why = "too many people join from your address"
+        return [_too_fast(why, command, wait)] if wait else []
 
 # %% ../nbs/25_admission.ipynb #87e67909
 def last_words(dialect: Dialect, reason: str) -> bytes:
@@ -308,7 +307,8 @@ def end_reason(stream: Stream) -> str:
     """Why it has ended. The log hears of it, if it is news."""
     reason, address = stream.close_reason or "", str(stream.remote_address[0])
     if reason not in _NO_NEWS:
-        fields: dict[str, object] = {"event": "lost", "connection": stream.connection_id}
-        fields |= {"address": address, "reason": reason}
-        log.info("lost %s: %s", address, reason, extra={"fields": fields})
+        number = stream.connection_id
+        fields = {"event": "lost", "address": address, "reason": reason}
+        extra = {"fields": fields | {"connection": number}}
+        log.info("lost %s: %s", address, reason, extra=extra)
     return reason
