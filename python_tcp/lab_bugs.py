@@ -8,7 +8,7 @@ __all__ = ['ECHO_PROGRAM', 'ROOM_PROGRAM', 'BUGS', 'PlantedBug']
 # %% ../nbs/75_lab_bugs.ipynb #f466fa14
 from dataclasses import dataclass
 
-# %% ../nbs/75_lab_bugs.ipynb #4fa39d42
+# %% ../nbs/75_lab_bugs.ipynb #d43d3bd0
 _ECHO_1 = """
 import os, select, socket
 listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=100)
@@ -22,6 +22,7 @@ while True:
         if sock is listener:
             sock = listener.accept()[0]
             sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
             waiting[sock] = b""
             continue
         try:
