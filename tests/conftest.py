@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -76,17 +77,27 @@ def seconds(item: pytest.Item) -> float:
 
 
 def pytest_collection_finish() -> None:
-    """What is here by now stays here: the `gc.collect()` of a test looks at what came later."""
+    keep_what_is_here()
+
+
+def keep_what_is_here() -> None:
+    """The `gc.collect()` of a test looks at what came later only: all else takes long."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    if TURNS not in item.config.stash:
-        return (yield)
-    with item.config.stash[TURNS].turn(is_alone(item)):
-        return (yield)
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Iterator[None]:
+    turn = nullcontext()
+    if TURNS in item.config.stash:
+        turn = item.config.stash[TURNS].turn(is_alone(item))
+    with turn:
+        result = yield
+    if nextitem is not None and nextitem.path != item.path:
+        keep_what_is_here()
+    return result
 
 
 # --- fixtures ------------------------------------------------------------------------------------
