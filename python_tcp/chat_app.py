@@ -9,6 +9,7 @@ __all__ = ['run_chat_server', 'start_server', 'start_client', 'ChatServer', 'Cha
 # %% ../nbs/39_chat_app.ipynb #77745d3c
 import argparse
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +20,7 @@ import msgspec
 from .chat_client import ChatClient
 from .chat_server import ChatServer
 from .console import LOG_FORMATS, LogWriter
-from .core import LOCALHOST
+from .core import LOCALHOST, bare_host
 from .datafile import Durability, StoreFileError
 from .line_client import ending_on_signals, fail, print_line, run_chat_client
 from .operations import Config, HangUps, ServerOperator
@@ -192,12 +193,21 @@ def _client_parser() -> argparse.ArgumentParser:
     return parser
 
 # %% ../nbs/39_chat_app.ipynb #a2d39001
+def _can_be_found(host: str, port: int) -> bool:
+    """If not, nobody is connected to: there is nothing to warn about."""
+    try:
+        return bool(host and socket.getaddrinfo(bare_host(host), port))
+    except (OSError, UnicodeError):
+        return False
+
+
 def _trust(
     parser: argparse.ArgumentParser, given: argparse.Namespace
 ) -> ServerTrust | None:
     """Whom the person trusts; None without TLS. A mistake ends the program."""
     if not given.tls and given.tls_ca is None and given.tls_pin is None:
-        if (warning := clear_text_warning(given.host, "--tls")) is not None:
+        warning = clear_text_warning(given.host, "--tls")
+        if warning is not None and _can_be_found(given.host, given.port):
             print(f"{parser.prog}: {warning}", file=sys.stderr)
         return None
     try:
