@@ -234,6 +234,7 @@ class Traffic:
             "whispers": sum(each.said.total() - each.said[HALL] for each in talkers),
             "messages heard": sum(each.received for each in talkers),
             "talkers' connections cut": sum(each.lost for each in talkers),
+            "whispers lost with one": sum(each.whispers_lost for each in talkers),
         }
 
 

@@ -95,6 +95,8 @@ class Talker:
         self.heard: Counter[tuple[str, str]] = Counter()  # last numbers
         self.wrong: list[str] = []
         self.lost = self.received = 0  # connections, messages
+        self.whispers_lost = 0  # under way when a connection was lost
+        self._excused: set[str] = set()  # whose next whisper may show that
 
     def _happened(self, event: ClientEvent) -> None:
         match event:
@@ -109,6 +111,7 @@ class Talker:
                 self.wrong.append(f"{self.name} is refused: {event}")
             case Disconnected():
                 self.lost += 1
+                self._excused = {self.name, *self.others}
 
     def _hear(self, where: str, who: str, content: str) -> None:
         if who not in self.others and who != self.name:
@@ -116,8 +119,12 @@ class Talker:
         number, expected = int(content.partition(" ")[0]), self.heard[where, who] + 1
         if number <= self.heard[where, who]:
             self.wrong.append(f"{self.name} hears {who} {where} {number} twice")
+        elif number > expected and where == self.name and who in self._excused:
+            self.whispers_lost += number - expected  # nobody confirms a whisper
         elif number > expected:
             self.wrong.append(f"{self.name} misses {who} {where} {expected}")
+        if where == self.name:
+            self._excused.discard(who)
         self.heard[where, who] = max(number, self.heard[where, who])
 
     def turn(self, chance: random.Random) -> None:
@@ -143,6 +150,8 @@ class Talker:
         """How many of a speaker's messages and whispers have not come here."""
         name = speaker.name
         count = speaker.said[HALL] - self.heard[HALL, name]
+        if name in self._excused:
+            return count
         return count + speaker.said[self.name] - self.heard[self.name, name]
 
 

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench.traffic import HOUR, MOST_GROWTH, Result, Sample, run, slope  # noqa: E402
 from bench.visitors import HALL, Talker  # noqa: E402
 from python_tcp.protocol import Error, Message, WhisperReceived  # noqa: E402
+from python_tcp.chat_session import Disconnected  # noqa: E402
 from python_tcp.room_views import HistoryGap  # noqa: E402
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -78,6 +79,12 @@ def whispered(content: str) -> WhisperReceived:
         ([said("1 x"), said("3 x")], "ann misses bob hall 2"),
         ([whispered("1 x"), whispered("1 x")], "ann hears bob ann 1 twice"),
         ([whispered("2 x")], "ann misses bob ann 1"),
+        ([whispered("1 x"), Disconnected("gone", 1.0), whispered("3 x")], ""),
+        (
+            [Disconnected("gone", 1.0), whispered("1 x"), whispered("3 x")],
+            "ann misses bob ann 2",
+        ),
+        ([said("1 x"), Disconnected("gone", 1.0), said("3 x")], "ann misses bob hall"),
         ([HistoryGap(HALL, 3)], "ann is told of a gap"),
         ([Error("no_such_user", "bob is not here")], "ann is refused"),
     ],
