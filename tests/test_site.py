@@ -361,8 +361,8 @@ def test_the_sidebar_has_sections_for_both_renderers(
     files = [
         "index.ipynb",
         "00_core.ipynb",
-        "06_stream.ipynb",
-        "39_chat_app.ipynb",
+        "07_stream.ipynb",
+        "41_chat_app.ipynb",
         "93_trace.ipynb",
         "97_glossary.ipynb",
         "api_core.ipynb",
@@ -417,7 +417,7 @@ def test_the_search_index_knows_the_chapters(site: dict[Path, Page]) -> None:
 
 
 def test_a_name_that_is_a_link_already_stays_that_link(tools: ModuleType) -> None:
-    nested = "a [[`KeepAlive`](loop.html#keepalive)](04_loop.ipynb), and [`X`](x.html)"
+    nested = "a [[`KeepAlive`](loop.html#keepalive)](05_loop.ipynb), and [`X`](x.html)"
     assert tools.without_links_in_links(nested) == (
-        "a [`KeepAlive`](04_loop.ipynb), and [`X`](x.html)"
+        "a [`KeepAlive`](05_loop.ipynb), and [`X`](x.html)"
     )

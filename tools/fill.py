@@ -17,13 +17,14 @@ from figures import NBS, chapter_paths, count
 # The parts of the book: the number of the first chapter of each.
 PARTS = {
     0: "I Bytes",
-    4: "II One thread for all",
-    11: "III A chat: words and rules",
-    18: "III A chat: kept and delivered",
-    23: "III A chat: the server",
-    27: "III A chat: the client",
-    35: "III A chat: terminal and commands",
-    40: "IV Out in the world",
+    5: "II One thread for all",
+    12: "III A chat: words and rules",
+    19: "III A chat: kept and delivered",
+    24: "III A chat: the server",
+    29: "III A chat: the client",
+    37: "III A chat: terminal and commands",
+    42: "IV Out in the world",
+    54: "V The lab",
 }
 
 MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
