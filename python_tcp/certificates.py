@@ -104,7 +104,7 @@ def _new_certificate(host: str) -> bytes:
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
     except ImportError as error:
-        how = "pip install 'python_tcp[tls]'"
+        how = "pip install cryptography"
         why = f"making a certificate needs the package cryptography: {how}"
         raise ValueError(why) from error
     key = ec.generate_private_key(ec.SECP256R1())

@@ -189,7 +189,7 @@ def test_without_the_package_one_line_says_what_to_install(tmp_path: Path) -> No
     )
     command = [sys.executable, "-c", code, str(tmp_path / "chat.db")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    how = "pip install 'python_tcp[tls]'\n"
+    how = "pip install cryptography\n"
     assert done.stdout.endswith(how) and done.stderr == ""
     assert len(done.stdout.splitlines()) == 1 and os.listdir(tmp_path) == []
 

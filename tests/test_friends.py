@@ -158,8 +158,10 @@ class Machine:
         """A block, with what is different on this machine."""
         for place in PLACES:
             text = re.sub(rf"(?<![\w.]){place}\b", f"{self.folder}{place}", text)
-        text = text.replace("'python_tcp[tls]'", f"'{self._wheel}[tls]'")
-        text = text.replace("install python_tcp\n", f"install '{self._wheel}'\n")
+        text = text.replace(
+            '"$(ls /root/python_tcp-*.whl)[tls]"', f"'{self._wheel}[tls]'"
+        )
+        text = text.replace("install python_tcp-*.whl\n", f"install '{self._wheel}'\n")
         text = re.sub(r"\b8000\b", str(self.port), text).replace(
             "203.0.113.7", "localhost"
         )
