@@ -305,14 +305,20 @@ def test_a_server_without_a_file_is_well_when_it_answers() -> None:
         assert ask() == (200, "ok\n")
 
 
-def test_health_is_a_real_write_but_only_once_in_a_while(tmp_path: Path) -> None:
+def test_health_is_a_real_write(tmp_path: Path) -> None:
+    wal = tmp_path / "chat.db-wal"
+    with monitored(tmp_path / "chat.db", FRESH=0.0) as (_, ask):
+        assert ask() == (200, "ok\n")  # and what the start has written is written
+        for _ in range(3):
+            before = wal.read_bytes()
+            assert ask() == (200, "ok\n") and wal.read_bytes() != before
+
+
+def test_health_writes_only_once_in_a_while(tmp_path: Path) -> None:
     with monitored(tmp_path / "chat.db", FRESH=60.0) as (server, ask):
         written = []
         touch = server.touch
         server.touch = lambda change: (written.append(1), touch(change))
-        wal = tmp_path / "chat.db-wal"
-        before = wal.read_bytes()
-        assert ask() == (200, "ok\n") and wal.read_bytes() != before
         for _ in range(20):
             assert ask() == (200, "ok\n")
         assert len(written) == 1
