@@ -393,8 +393,8 @@ def test_the_sidebar_has_sections_for_both_renderers(
     labels = [entry["text"] for section in sections for entry in section["contents"]]
     assert labels == [
         "0. Sockets",
-        "6. Streams",
-        "39. Commands",
+        "7. Streams",
+        "41. Commands",
         "Drawings",
         "Glossary",
         "core",
