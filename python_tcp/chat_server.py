@@ -282,8 +282,7 @@ class ChatServer:
         """
         if self._store is not None:
             self._store.change(change)
-            if not self._life.deliveries.commit():  # ours, or one that was under way
-                self._life.deliveries.then(lambda: None)  # so, one more
+            self._life.deliveries.hold([])
 
     def _started(self) -> None:
         loop, limits = self._server.loop, self.limits

@@ -598,23 +598,19 @@ def test_weak_settings_are_off() -> None:
         assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
-def test_a_renegotiation_is_refused() -> None:
-    """`openssl s_client` asks for one when it reads a line with an R."""
+def openssl_client(port: int, version: str) -> subprocess.Popen[bytes]:
+    """`openssl s_client`, connected; the test is skipped where there is none."""
+    command = ["openssl", "s_client", version, "-connect", f"{HOST}:{port}"]
     try:
-        subprocess.run(["openssl", "version"], check=True, capture_output=True)
+        return subprocess.Popen(command, stdin=-1, stdout=-1, stderr=subprocess.STDOUT)
     except OSError:
         pytest.skip("there is no openssl command")
+
+
+def test_a_renegotiation_is_refused() -> None:
+    """`openssl s_client` asks for one when it reads a line with an R."""
     with Recorder() as server:
-        command = [
-            "openssl",
-            "s_client",
-            "-tls1_2",
-            "-connect",
-            f"{HOST}:{server.port}",
-        ]
-        with subprocess.Popen(
-            command, stdin=-1, stdout=-1, stderr=subprocess.STDOUT
-        ) as client:
+        with openssl_client(server.port, "-tls1_2") as client:
             wait_until(lambda: server.connections)
             client.stdin.write(b"R\n")
             client.stdin.flush()
@@ -626,21 +622,8 @@ def test_a_renegotiation_is_refused() -> None:
 
 def test_new_keys_in_the_middle_disturb_nobody() -> None:
     """TLS 1.3 has no renegotiation, but a peer may ask for new keys."""
-    try:
-        subprocess.run(["openssl", "version"], check=True, capture_output=True)
-    except OSError:
-        pytest.skip("there is no openssl command")
     with Recorder() as server:
-        command = [
-            "openssl",
-            "s_client",
-            "-tls1_3",
-            "-connect",
-            f"{HOST}:{server.port}",
-        ]
-        with subprocess.Popen(
-            command, stdin=-1, stdout=-1, stderr=subprocess.STDOUT
-        ) as client:
+        with openssl_client(server.port, "-tls1_3") as client:
             wait_until(lambda: server.connections)
             for line in (b"hello\n", b"K\n", b"again\n"):
                 client.stdin.write(line)
