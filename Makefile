@@ -44,6 +44,7 @@ figures: $(READY)
 export: $(READY)
 	$(BIN)/nbdev_export
 	$(BIN)/python tools/fill.py
+	$(BIN)/python tools/fold.py
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/readme.py
 	$(BIN)/python tools/contract.py

@@ -130,6 +130,21 @@ def test_that_being_out_of_step_is_noticed(tree: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_the_site_folds_is_folded_in_jupyterlab(tree: Path) -> None:
+    command = [sys.executable, tree / "tools" / "fold.py"]
+    subprocess.run([*command, "--check"], check=True)
+    notebook = nbformat.read(tree / "nbs" / "00_core.ipynb", as_version=4)
+    [folded] = [c for c in notebook.cells if "def check_forgotten" in c.source]
+    del folded.metadata["jupyter"]
+    nbformat.write(notebook, tree / "nbs" / "00_core.ipynb")
+    check = [*command, "--check"]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, f"00_core.ipynb: {folded.id}\n")
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(check, check=True)
+
+
+@pytest.mark.slow
 def test_the_readme_is_the_index(tree: Path) -> None:
     command = [sys.executable, tree / "tools" / "readme.py", "--check"]
     assert subprocess.run(command).returncode == 0, "run: make readme"

@@ -1,0 +1,57 @@
+#!/usr/bin/env python
+"""Fold in JupyterLab what the site folds: the code cells that begin with `#| code-fold: true`.
+
+    fold.py [--check] [NOTEBOOK ...]
+
+GitHub shows a notebook whole, whatever its cells say.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+
+NBS = Path(__file__).resolve().parent.parent / "nbs"
+FOLDED = re.compile(r"^#\| *code-fold: *true$", re.M)
+
+
+def fold(path: Path, check: bool = False) -> list[str]:
+    """Hide the source of the folded cells of a notebook, and show that of all others.
+
+    Returns the ids of the cells that had it otherwise. Writes nothing if there are none.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    changed = []
+    for cell in notebook.cells:
+        wanted = bool(cell.cell_type == "code" and FOLDED.search(cell.source))
+        if wanted != cell.metadata.get("jupyter", {}).get("source_hidden", False):
+            changed.append(cell.id)
+            if wanted:
+                cell.metadata["jupyter"] = {"source_hidden": True}
+            else:
+                del cell.metadata["jupyter"]
+    if changed and not check:
+        nbformat.write(notebook, path)
+    return changed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; say which"
+    )
+    parser.add_argument("notebook", nargs="*", type=Path)
+    arguments = parser.parse_args()
+    wrong = 0
+    for path in arguments.notebook or sorted(NBS.glob("*.ipynb")):
+        changed = fold(path, arguments.check)
+        wrong += bool(changed)
+        if changed:
+            print(f"{path.name}: {', '.join(changed)}")
+    return bool(arguments.check and wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
