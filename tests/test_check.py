@@ -44,16 +44,28 @@ def test_an_exception_is_told_by_name_and_message(
         raise error
 
     assert check_double(answer) == (
-        f"Not yet. An exception ended it, in `raise error`: {words}"
+        f"Not yet. An exception ended it, in line `raise error`: {words}"
     )
 
 
-def test_what_raises_in_the_check_itself_is_told_without_a_line_of_the_answer() -> None:
+def test_what_raises_in_the_check_itself_is_told_with_the_line_of_the_check() -> None:
     @check
     def check_sum(answer):
-        int("one")
+        answer(1).stop()
 
-    assert check_sum(len).startswith("Not yet. An exception ended it: ValueError: ")
+    said = check_sum(lambda x: None)
+    assert said.startswith(
+        "Not yet. An exception ended it, in the check's line `answer(1).stop()`: Attr"
+    )
+
+
+def test_an_object_in_the_place_of_a_class_is_told() -> None:
+    @check
+    def check_name(answer):
+        answer.name()
+
+    said = "Not yet. The check got 2 and wanted a function or a class."
+    assert check_name(2) == said
 
 
 @pytest.mark.parametrize("value", [None, 2, b"ab"])
@@ -78,7 +90,11 @@ def test_an_answer_without_end_is_given_up_and_holds_nothing_back() -> None:
 
     start = time.monotonic()
     try:
-        assert check_ends(released.wait) == "Not yet. It has not ended after 0.1 s."
+        assert check_ends(lambda: released.wait()) == (
+            "Not yet. It has not ended after 0.1 s: it was in line `assert "
+            "check_ends(lambda: released.wait()) == (`. It still waits or runs there. "
+            "To end it, restart the kernel."
+        )
         assert 0.1 <= time.monotonic() - start < 5
         assert all(
             thread.daemon
@@ -90,6 +106,50 @@ def test_an_answer_without_end_is_given_up_and_holds_nothing_back() -> None:
     assert check_ends(lambda: None) == "Right."
 
 
+def test_an_answer_that_spins_is_ended_and_its_line_is_told() -> None:
+    rounds = []
+
+    def spins():
+        while True:
+            try:
+                rounds.append(1)
+            except BaseException:
+                rounds.append(2)
+
+    def stubborn():
+        try:
+            spins()
+        except SystemExit:
+            spins()
+
+    @check(limit=0.1)
+    def check_ends(answer):
+        answer()
+
+    for answer in (spins, stubborn):
+        said = check_ends(answer)
+        assert said.startswith("Not yet. It has not ended after 0.1 s: it was in line")
+        assert said.endswith(". It was ended.")
+        assert "check_ends" not in [thread.name for thread in threading.enumerate()]
+        rounds.clear()
+
+
+def test_what_the_check_itself_waits_for_is_told() -> None:
+    released = threading.Event()
+
+    @check(limit=0.1)
+    def check_event(answer):
+        answer()
+        released.wait()
+
+    try:
+        assert "the check was waiting in its line `released.wait()`" in (
+            check_event(lambda: None)
+        )
+    finally:
+        released.set()
+
+
 def test_a_program_ends_though_an_answer_does_not() -> None:
     code = "import threading; from python_tcp.check import check; print(repr(check(lambda answer: answer(), limit=0.1)(threading.Event().wait)))"
     done = subprocess.run(
@@ -97,7 +157,8 @@ def test_a_program_ends_though_an_answer_does_not() -> None:
     )
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
-        "Not yet. It has not ended after 0.1 s.\n",
+        "Not yet. It has not ended after 0.1 s. It still waits or runs there. "
+        "To end it, restart the kernel.\n",
         "",
     )
 
