@@ -19,20 +19,22 @@ from typing import Any, Protocol, get_args, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from .commands import MAX_LINE, MAX_PAGE
-from .commands import PROTOCOL_VERSION, Command, Error
-from .commands import Event, MessageId, SendMessage, SetStatus, Whisper
+from .commands import MAX_LINE, MAX_PAGE, PROTOCOL_VERSION, Ban, Command
+from .commands import Kick, MessageId, Mute, SendMessage, SetStatus
+from .commands import SetTopic, Whisper
+from .events import Error, Event, Goodbye
 from .framing import FrameTooLong, LineFramer
 
 # %% ../nbs/13_protocol.ipynb #2996966f
 from .commands import DEFAULT_PORT, MAX_EVENT, Content  # noqa: F401
-from .commands import GetHistory, Goodbye, MOST_SAFE  # noqa: F401
-from .commands import History, Join, Leave, Limits, ListRooms  # noqa: F401
-from .commands import ListUsers, Message, Name, Ok, Ping, Pong  # noqa: F401
-from .commands import RoomList, RoomName, RoomSize, Seq, Status  # noqa: F401
-from .commands import StatusChanged, Token, UserJoined, UserLeft  # noqa: F401
-from .commands import UserList, Welcome, WhisperReceived  # noqa: F401
-from .commands import goodbye  # noqa: F401
+from .commands import GetHistory, Join, Leave, ListRooms  # noqa: F401
+from .commands import ListUsers, MOST_SAFE, Name, Ping, Pong  # noqa: F401
+from .commands import RoomName, Seq, Status, Token  # noqa: F401
+from .events import History, Message, Ok, RoomList, RoomSize  # noqa: F401
+from .events import StatusChanged, UserJoined, UserLeft  # noqa: F401
+from .events import UserList, Welcome, WhisperReceived  # noqa: F401
+from .events import goodbye  # noqa: F401
+from .limits import Limits  # noqa: F401
 
 # %% ../nbs/13_protocol.ipynb #cecaeef8
 _all_ = [
@@ -55,13 +57,9 @@ def encode(message: Command | Event) -> bytes:
 
 # %% ../nbs/13_protocol.ipynb #141e296b
 _KINDS = {
-    ord('"'): "text",
-    ord("["): "a list",
-    ord("{"): "an object",
-    ord("n"): "null",
-    ord("t"): "true",
-    ord("f"): "false",
-}
+    ord('"'): "text", ord("["): "a list", ord("{"): "an object",
+    ord("n"): "null", ord("t"): "true", ord("f"): "false",
+}  # fmt: skip
 
 
 def _kind(raw: bytes) -> str:
@@ -71,9 +69,7 @@ def _kind(raw: bytes) -> str:
 _CODES = {"username": "bad_name", "to": "bad_name", "room": "bad_room"}
 _A_NUMBER = "a whole number from 0 to 2**53 - 1"
 _EXPECTED = {
-    "since": _A_NUMBER,
-    "before": _A_NUMBER,
-    "after": _A_NUMBER,
+    **dict.fromkeys(("since", "before", "after", "seq"), _A_NUMBER),
     "limit": f"a whole number from 1 to {MAX_PAGE}",
     "token": "the token of an earlier welcome",
     "username": "1 to 32 letters, digits or _ - .",
@@ -83,8 +79,14 @@ _EXPECTED = {
     "status": "1 to 80 characters",
     "id": "a whole number within 2**53, or text of at most 64 characters",
     "follows": "the `id` of an earlier message",
+    **dict.fromkeys(("password", "old", "new"), "text of 8 to 256 characters"),
+    "reason": "at most 200 characters",
+    "topic": "at most 200 characters",
+    "target": "a name, an address or a network",
+    "seconds": "a number of seconds, 0 or more",
+    "server": "true or false",
 }
-_TEXT_FIELDS = ("username", "to", "room", "content", "status")
+_TEXT_FIELDS = ("username", "to", "room", "content", "status", "reason", "topic")
 
 # %% ../nbs/13_protocol.ipynb #2ecb1ab4
 _COMMANDS = {command.__struct_config__.tag: command for command in get_args(Command)}
@@ -148,7 +150,7 @@ def _explain_field(name: str, raw: bytes) -> Error:
     if _kind(raw) != "text":
         return Error("bad_message", f"`{name}`: expected text, got {_kind(raw)}")
     size = len(msgspec.json.decode(raw))
-    if name in ("content", "status") and size > 0:
+    if name in ("content", "status", "reason", "topic") and size > 0:
         return Error("too_long", f"`{name}`: expected {_EXPECTED[name]}, got {size}")
     return Error(
         _CODES.get(name, "bad_message"), f"`{name}`: expected {_EXPECTED[name]}"
@@ -171,7 +173,7 @@ _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2
 _SURROGATES = re.compile(rb"\\\\|%b%b|(%b|%b)" % (_HIGH, _LOW, _HIGH, _LOW))
 
 # %% ../nbs/13_protocol.ipynb #7f5f6c9f
-_INTEGERS = {"since", "before", "after", "limit", "id", "follows"}  # or a name, or text
+_INTEGERS = {"since", "before", "after", "limit", "id", "follows", "seq"}
 _FLOAT = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
@@ -203,6 +205,8 @@ _TEXTS: dict[type, str] = {
     SendMessage: "content",
     Whisper: "content",
     SetStatus: "status",
+    SetTopic: "topic",
+    **dict.fromkeys((Kick, Mute, Ban), "reason"),
 }
 
 
@@ -234,7 +238,7 @@ def decode(line: bytes) -> Command | Error:
 def _check_characters(command: Command, field: str) -> Command | Error:
     text = getattr(command, field)
     found = forbidden_character(text)
-    if found is None and field == "status" and (blank := re.search(r"[\t\n]", text)):
+    if found is None and field != "content" and (blank := re.search(r"[\t\n]", text)):
         found = f"U+{ord(blank[0]):04X}"
     if found is None:
         return command
