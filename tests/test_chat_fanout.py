@@ -564,13 +564,13 @@ def test_a_real_server_with_a_store_on_a_thread_of_its_own() -> None:
             )
             assert answer["id"] == number
             (said if answer["type"] == "ok" else refused).append(f"{number}")
-            if len(said) == 60:
+            if len(said) >= 60 and len(refused) > 3:  # both were seen often enough
                 break
         heard = [bob.read_until("message") for _ in said]
         assert [event["content"] for event in heard] == said
         assert [event["seq"] for event in heard] == list(range(1, len(said) + 1))
     store.close()
-    assert len(refused) > 3 and [each.content for each in store.messages] == said
+    assert [each.content for each in store.messages] == said
 
 
 def test_a_server_that_stops_while_a_commit_is_under_way_stops_in_time() -> None:

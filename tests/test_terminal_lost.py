@@ -14,6 +14,7 @@ pytest.importorskip("termios", reason="needs a POSIX terminal")
 
 from screen import Terminal, chat  # noqa: E402
 
+from python_tcp.chat_client import ChatClient  # noqa: E402
 from python_tcp.chat_server import ChatServer  # noqa: E402
 from python_tcp.protocol import Limits  # noqa: E402
 
@@ -135,7 +136,9 @@ def test_a_name_that_is_taken_meanwhile_is_asked_for_again_and_the_room_is_kept(
         ann.until(
             lambda: re.search(r"trying again in [2-9] s", ann.screen.row(23)), limit=20
         )
-        with server(port, tmp_path / "other.db"), LineClient(port).join("ann"):
+        with server(port, tmp_path / "other.db"), ChatClient("ann") as other:
+            # One who answers pings: with a silent one, it is a race who gives up first.
+            assert other.connect("127.0.0.1", port) and other.join()
             ann.until("Another name:", limit=60)
             ann.until("taken")
             ann.type("zoe\r")
