@@ -12,6 +12,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from python_tcp.commands import Ban, ChangePassword, DeleteAccount, DeleteMessage, Deop
+from python_tcp.commands import Invite, Kick, ListBans, Lock, Login, Logout, MarkRead, Mute
+from python_tcp.commands import Op, Register, RegisterRoom, SetTopic, Unban, Unlock
+from python_tcp.events import AccountChanged, BanInfo, BanList, MessageDeleted, Moderated
+from python_tcp.events import ReadMark, TopicChanged
 from python_tcp.protocol import MAX_LINE, MAX_PAGE, OTHERS, UNSAFE, Command, Event
 from python_tcp.protocol import (
     Dialect,
@@ -44,6 +49,9 @@ COMMANDS = [
     SendMessage("x", id=-MOST), Whisper("bob", "psst"), Whisper("bob", "psst", MOST), ListUsers(), ListUsers("dev"), ListRooms(), SetStatus("away"), Leave(), Leave("dev"),
     Ping(), Ping("x"), Pong(), Pong(1), Join("ann", "dev", 0, TOKEN, 7), Join("ann", since=MOST, id="j"), Join("ann", token="t" * 16), GetHistory(),
     GetHistory("dev", 7, None, 1, "h"), GetHistory(after=0, limit=MAX_PAGE), GetHistory(before=0, after=MOST), SendMessage("x", id=MOST), SendMessage("x", id=-MOST),
+    Register("ann", "p" * 8, 1), Login("ann", "p" * 256), Logout(), ChangePassword("p" * 8, "🔑" * 8), DeleteAccount("p" * 8, 1), MarkRead("dev", 0), Kick("bob", "dev", "too loud", 1),
+    Mute("bob", seconds=0.0), Mute("bob", "dev", 60.0), Ban("192.0.2.0/24", None, 600.0, "spam", 1), Unban("bob", "dev"), ListBans("dev", "bob"), Op("bob", "dev"), Op("bob", server=True),
+    Deop("bob"), RegisterRoom("dev", 1), SetTopic("", "dev"), SetTopic("x" * 200), Lock("dev", "p" * 8), Unlock(), Invite("bob", "dev", 1), DeleteMessage(MOST, "dev", 1), Join("ann", password="x"),
 ]  # fmt: skip
 EVENTS = [
     Welcome("ann", "lobby", "Welcome!", 3, limits={"line": 16384}), UserJoined("lobby", "ann", 1.5), UserLeft("lobby", "ann", 1.5), Message("lobby", 1, "ann", "hi\n👋", 1.5),
@@ -52,6 +60,8 @@ EVENTS = [
     Welcome("ann", "lobby", "Welcome!", 0, "epoch", TOKEN, 1, {"flood_rate": 0.5}), UserList("lobby", ["ann"], {"ann": "at lunch"}), History("lobby", [], False),
     History("lobby", [Message("lobby", 8, "ann", "hi\n", 1.5), Message("lobby", 9, "bob", "👋", 2.5)], True, 7, "h"), Error("rate_limited", "no", 7, 0.2),
     Goodbye("idle", "Bye.", True, 0.0), Goodbye("server_full", "Bye.", True, 5.0),
+    AccountChanged("ann", "registered", "operator", 1), ReadMark("lobby", 7), Moderated("ban", "ann", 1.5, "bob", "lobby", "spam", 9.5), TopicChanged("lobby", "TCP", "ann", 1.5),
+    MessageDeleted("lobby", 7, "ann", 1.5), BanList([]), BanList([BanInfo("bob", "ann", 1.5, 9.5, "spam")], "dev", "ann", True), UserList("lobby", ["ann"], accounts=["ann"]),
 ]  # fmt: skip
 
 
@@ -576,6 +586,9 @@ REASONS = {
     "slow_consumer": 1.0,
     "idle": 0.0,
     "rate_limited": 10.0,
+    "banned": None,
+    "logged_out": None,
+    "account_deleted": None,
 }
 
 
@@ -601,12 +614,13 @@ def test_a_reason_that_nobody_is_told_has_no_goodbye(reason: str) -> None:
 # --- how much of everything --------------------------------------------------------------------------------------
 
 EDGES = [  # a limit, what it may be, what it may not be
-    *((name, [1, 1_000_000], [0, -1, 1.5, "1", None, True]) for name in ("connections", "rooms_per_client", "flood_excess", "bad_lines", "output_bytes")),
+    *((name, [1, 1_000_000], [0, -1, 1.5, "1", None, True]) for name in ("connections", "rooms_per_client", "flood_excess", "bad_lines", "output_bytes", "sessions_per_account")),
     *((name, [0, 1, 2**40], [-1, 0.5, "0", None, False]) for name in ("flood_burst", "history_messages", "history_bytes", "data_bytes", "connections_per_address", "connections_per_network")),
     *((name, [5e-324, 1, 86_400.5], [0, 0.0, -0.001, -1, "1", None])
       for name in ("flood_rate", "connect_rate", "join_rate", "join_timeout", "ping_after", "ping_timeout", "output_timeout")),
     ("history_days", [0, 0.5, 3650], [-0.001, "1", None]),
     ("resume_window", [0, 0.5, 3600], [-0.001, "1", None]),
+    ("guests", [True, False], [0, 1, "no", None]),
 ]  # fmt: skip
 
 
