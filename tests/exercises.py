@@ -10,6 +10,7 @@ A file `answers/<chapter>.py` has answers to the exercises of one chapter, each 
 """
 
 import ast
+import symtable
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -38,7 +39,8 @@ def wrong(check: str, said: str) -> Callable[[Answer], Answer]:
     """The decorated answer must not pass, and be told `said`."""
 
     def mark(answer: Answer) -> Answer:
-        answer.tries = [*getattr(answer, "tries", []), Try(check, answer, said)]  # type: ignore[attr-defined]
+        tries = vars(answer).get("tries", [])  # not those of a class above
+        answer.tries = [*tries, Try(check, answer, said)]  # type: ignore[attr-defined]
         return answer
 
     return mark
@@ -71,26 +73,26 @@ def checks_of(chapter: str) -> list[str]:
     return found
 
 
-def _defined(tree: ast.Module) -> set[str]:
+def _defined(source: str) -> set[str]:
     """The names that a cell gives a value."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        match node:
-            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-                names.add(name)
-            case ast.Name(id=name, ctx=ast.Store()):
-                names.add(name)
-            case ast.alias(name=name, asname=other):
-                names.add(other or name.split(".")[0])
-    return names
-
-
-def _used(tree: ast.Module) -> set[str]:
+    symbols = symtable.symtable(source, "cell", "exec").get_symbols()
     return {
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+        each.get_name() for each in symbols if each.is_assigned() or each.is_imported()
     }
+
+
+def _used(source: str) -> set[str]:
+    """The names that a cell takes from the notebook, in its functions too."""
+    top = symtable.symtable(source, "cell", "exec")
+    used, tables = set(), [top]
+    for table in tables:  # the list grows
+        tables += table.get_children()
+        used |= {
+            each.get_name()
+            for each in table.get_symbols()
+            if each.is_referenced() and (table is top or each.is_global())
+        }
+    return used - _defined(source)
 
 
 @cache
@@ -106,8 +108,8 @@ def check_of(chapter: str, name: str) -> Callable[[Answer], str]:
     needed, todo = {start}, [start]
     while todo:
         number = todo.pop()
-        for used in _used(trees[number]) - _defined(trees[number]):
-            earlier = [i for i in range(number) if used in _defined(trees[i])]
+        for used in _used(cells[number][0]):
+            earlier = [i for i in range(number) if used in _defined(cells[i][0])]
             if earlier and earlier[-1] not in needed:
                 needed.add(earlier[-1])
                 todo.append(earlier[-1])

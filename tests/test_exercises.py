@@ -9,6 +9,13 @@ from exercises import Try, check_of, checks_of
 
 ANSWERS = Path(__file__).with_name("answers")
 WRONG, RIGHT = 3, 2  # at least so many for each check
+FINISHED = [
+    "core",
+    "echo",
+    "framing",
+    "broadcast",
+    "lab_frames",
+]
 
 
 def tries_of(path: Path) -> list[Try]:
@@ -17,7 +24,9 @@ def tries_of(path: Path) -> list[Try]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return [
-        each for value in vars(module).values() for each in getattr(value, "tries", ())
+        each
+        for value in vars(module).values()
+        for each in getattr(value, "__dict__", {}).get("tries", ())
     ]
 
 
@@ -37,7 +46,7 @@ def test_an_answer_is_judged_rightly(chapter: str, each: Try) -> None:
         assert verdict.startswith("Not yet. ") and each.said in verdict
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
+@pytest.mark.parametrize("chapter", FINISHED)
 def test_there_are_wrong_and_right_answers_for_each_check(chapter: str) -> None:
     counts = Counter((each.check, each.said == "Right.") for each in CHAPTERS[chapter])
     for name in checks_of(chapter):
