@@ -14,6 +14,7 @@ FINISHED = [
     "echo",
     "framing",
     "broadcast",
+    "outside",
     "lab_frames",
 ]
 
