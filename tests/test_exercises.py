@@ -15,6 +15,7 @@ FINISHED = [
     "framing",
     "broadcast",
     "outside",
+    "loop",
     "lab_frames",
 ]
 
