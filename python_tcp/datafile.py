@@ -19,7 +19,7 @@ from urllib.parse import quote_from_bytes
 
 # %% ../nbs/19_datafile.ipynb #c218ee2f
 APPLICATION_ID = 0x70746370  # "ptcp"
-FILE_VERSION = 3
+FILE_VERSION = 4
 
 
 class StoreFileError(Exception):
@@ -71,6 +71,11 @@ _COLUMNS = {  # by table, with the version of the file that has them first
     "forgotten": (2, "n, room, seq"),
     "log": (2, "epoch, inode, boot, floor, gone"),
     "places": (3, "key, name, session, status, rooms"),
+    "accounts": (4, "key, name, hash, role, created"),
+    "read_marks": (4, "key, room, seq"),
+    "room_settings": (4, "key, settings"),
+    "bans": (4, "room, target, network, username, timestamp, until, reason"),
+    "audit": (4, "n, timestamp, username, action, room, target, reason, until"),
 }
 _LAST_ROW = "SELECT n FROM messages WHERE n > 1 << 62"  # none is left for the next
 
@@ -128,6 +133,24 @@ CREATE TABLE places (
     status TEXT NOT NULL, rooms TEXT NOT NULL);
 """
 
+# %% ../nbs/19_datafile.ipynb #685c40a0
+_ACCOUNTS = """
+CREATE TABLE accounts (
+    key TEXT PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, role TEXT NOT NULL,
+    created REAL NOT NULL);
+CREATE TABLE read_marks (
+    key TEXT NOT NULL, room TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (key, room));
+CREATE TABLE room_settings (key TEXT PRIMARY KEY, settings TEXT NOT NULL);
+CREATE TABLE bans (
+    room TEXT NOT NULL, target TEXT NOT NULL, network TEXT NOT NULL,
+    username TEXT NOT NULL, timestamp REAL NOT NULL, until REAL, reason TEXT NOT NULL,
+    PRIMARY KEY (room, target));
+CREATE TABLE audit (
+    n INTEGER PRIMARY KEY, timestamp REAL NOT NULL, username TEXT NOT NULL,
+    action TEXT NOT NULL, room TEXT NOT NULL, target TEXT NOT NULL,
+    reason TEXT NOT NULL, until REAL);
+"""
+
 # %% ../nbs/19_datafile.ipynb #62981c84
 def _create_file(path: Path) -> None:
     """Make the tables in a file that is empty, or not there: all of them, or none."""
@@ -137,7 +160,8 @@ def _create_file(path: Path) -> None:
     try:
         marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FILE_VERSION};"
         row = f"INSERT INTO log (epoch) VALUES ('{secrets.token_hex(4)}');"
-        db.executescript(f"BEGIN IMMEDIATE; {marks} {_TABLES} {_PLACES} {row} COMMIT;")
+        tables = f"{_TABLES} {_PLACES} {_ACCOUNTS}"
+        db.executescript(f"BEGIN IMMEDIATE; {marks} {tables} {row} COMMIT;")
         db.close()
     except BaseException:
         db.close()
@@ -164,9 +188,9 @@ DROP TABLE old_messages; DROP TABLE old_ids; DROP TABLE old_forgotten; DROP TABL
 PRAGMA user_version = 2;
 COMMIT;
 """
-_UPGRADE_2 = f"""
-BEGIN IMMEDIATE; {_PLACES} PRAGMA user_version = {FILE_VERSION}; COMMIT;
-"""
+_UPGRADE_2 = f"BEGIN IMMEDIATE; {_PLACES} PRAGMA user_version = 3; COMMIT;"
+_UPGRADE_3 = f"BEGIN IMMEDIATE; {_ACCOUNTS} PRAGMA user_version = 4; COMMIT;"
+_UPGRADES = _UPGRADE_1, _UPGRADE_2, _UPGRADE_3  # from each version to the next
 
 # %% ../nbs/19_datafile.ipynb #be7156f6
 Durability = Literal["power", "process"]
@@ -222,7 +246,7 @@ def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
     )  # fmt: skip
     try:
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        for upgrade in [_UPGRADE_1, _UPGRADE_2][version - 1 :]:
+        for upgrade in _UPGRADES[version - 1 :]:
             db.executescript(upgrade)
         db.execute("PRAGMA journal_mode = WAL")  # readers don't wait for the writer
         db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")

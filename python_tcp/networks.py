@@ -96,6 +96,16 @@ class Rates:
             del self._buckets[first]
         return wait
 
+    def give_back(self, key: str) -> None:
+        """The last token was not used up."""
+        if (bucket := self._buckets.get(key)) is not None:
+            bucket.pay(-1.0)
+
+    def spent(self, key: str, burst: float) -> float:
+        """How many tokens were missing when the last one was taken."""
+        bucket = self._buckets.get(key)
+        return 0.0 if bucket is None else burst - bucket.tokens
+
 # %% ../nbs/46_networks.ipynb #3a2c7db5
 class AddressLimits:
     """What an address and its network may have: connections at a time, new connections a
