@@ -8,7 +8,7 @@ WORKERS := -n logical --maxprocesses 4 --dist worksteal
 export PYTHONDONTWRITEBYTECODE :=
 BOOK := settings.ini _quarto.yml $(wildcard nbs/_quarto.yml nbs/*.css nbs/*.ipynb nbs/images/* python_tcp/*.py tools/*.py)
 
-.PHONY: help run test quick book site bench figures export readme clean
+.PHONY: help run test quick book site bench figures handout grade export readme clean
 
 help:
 	@echo "make run     serve the book on http://127.0.0.1:8080 and a chat on 127.0.0.1:8000"
@@ -18,6 +18,8 @@ help:
 	@echo "make site    build the tutorial site into _docs/"
 	@echo "make bench   measure the chat; ARGS='--help' lists what can be measured"
 	@echo "make figures count cells, words, checks and exercises of each chapter, against the aims"
+	@echo "make handout write the notebooks without solutions into _handout/, as one zip"
+	@echo "make grade   mark notebooks that were handed in: FILES='ann.ipynb FOLDER'; ARGS='--csv FILE'"
 	@echo "make export  write python_tcp/ and README.md from the notebooks, and clean them"
 	@echo "make clean   remove all that was made, .venv too"
 
@@ -41,6 +43,12 @@ bench: $(READY)
 figures: $(READY)
 	@$(BIN)/python tools/figures.py $(ARGS)
 
+handout: $(READY)
+	@$(BIN)/python tools/handout.py $(ARGS)
+
+grade: $(READY)
+	@$(BIN)/python tools/grade.py $(ARGS) $(FILES)
+
 export: $(READY)
 	$(BIN)/nbdev_export
 	$(BIN)/python tools/fill.py
@@ -53,7 +61,7 @@ readme: $(READY)
 	$(BIN)/python tools/readme.py
 
 clean:
-	rm -rf .venv _docs _proc build dist *.egg-info .pytest_cache .hypothesis
+	rm -rf .venv _docs _handout _proc build dist *.egg-info .pytest_cache .hypothesis
 
 _docs/index.html: $(READY) $(BOOK)
 	$(BIN)/python tools/site.py
