@@ -28,19 +28,20 @@ class Try(NamedTuple):
     check: str
     answer: Answer
     said: str
+    seconds: float  # about so long it takes
 
 
-def right(check: str) -> Callable[[Answer], Answer]:
+def right(check: str, seconds: float = 0.0) -> Callable[[Answer], Answer]:
     """The decorated answer must pass."""
-    return wrong(check, "Right.")
+    return wrong(check, "Right.", seconds)
 
 
-def wrong(check: str, said: str) -> Callable[[Answer], Answer]:
+def wrong(check: str, said: str, seconds: float = 0.0) -> Callable[[Answer], Answer]:
     """The decorated answer must not pass, and be told `said`."""
 
     def mark(answer: Answer) -> Answer:
         tries = vars(answer).get("tries", [])  # not those of a class above
-        answer.tries = [*tries, Try(check, answer, said)]  # type: ignore[attr-defined]
+        answer.tries = [*tries, Try(check, answer, said, seconds)]  # type: ignore[attr-defined]
         return answer
 
     return mark

@@ -37,9 +37,16 @@ ALL = [(chapter, each) for chapter, tries in CHAPTERS.items() for each in tries]
 
 
 @pytest.mark.parametrize(
-    "chapter, each", ALL,
-    ids=[f"{chapter}-{each.check}-{each.answer.__name__}" for chapter, each in ALL],
-)  # fmt: skip
+    "chapter, each",
+    [
+        pytest.param(
+            *pair,
+            id="-".join([pair[0], pair[1].check, pair[1].answer.__name__]),
+            marks=[pytest.mark.slow(seconds=pair[1].seconds)] * (pair[1].seconds >= 1),
+        )
+        for pair in ALL
+    ],
+)
 def test_an_answer_is_judged_rightly(chapter: str, each: Try) -> None:
     verdict = str(check_of(chapter, each.check)(each.answer))
     if each.said == "Right.":

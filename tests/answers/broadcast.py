@@ -73,7 +73,7 @@ def with_a_lock_of_its_own(names: set[str], lock: Lock, name: str) -> bool:
         return True
 
 
-@wrong("check_take", "has returned after 2 s")
+@wrong("check_take", "has returned after 2 s", 2)
 def takes_it_twice(names: set[str], lock: Lock, name: str) -> bool:
     with lock:
         if name in names:
@@ -218,12 +218,12 @@ class ARing:
         return lines
 
 
-@right("check_room")
+@right("check_room", 1)
 class TheBooks(BroadcastServer):
     pass
 
 
-@right("check_room")
+@right("check_room", 1)
 class OnSocketserver:
     """A thread for each client, and a queue for what waits for it."""
 
@@ -414,7 +414,7 @@ class NoFraming(OneThread):
     pass
 
 
-@wrong("check_room", "within 2 s while a client was there")
+@wrong("check_room", "within 2 s while a client was there", 2.5)
 class WaitsForItsClients(BroadcastServer):
     def stop(self, timeout: float = 2.0) -> None:
         threading.Event().wait(2.2)

@@ -94,7 +94,7 @@ class Repeated:
 Done = Callable[[Any], Any]
 
 
-@wrong("check_in_thread", "work still runs; done was called with: expected []")
+@wrong("check_in_thread", "work still runs; done was called with: expected []", 4)
 def waits_for_it(loop: EventLoop, work: Call, done: Done) -> None:
     thread = threading.Thread(target=lambda: done(work()))
     thread.start()
@@ -107,7 +107,7 @@ def as_a_callback(loop: EventLoop, work: Call, done: Done) -> None:
     loop.call_later(0.06, lambda: done(work()))
 
 
-@wrong("check_in_thread", "and was done)")
+@wrong("check_in_thread", "and was done)", 3)
 def done_on_its_thread(loop: EventLoop, work: Call, done: Done) -> None:
     def run() -> None:
         try:
@@ -119,7 +119,7 @@ def done_on_its_thread(loop: EventLoop, work: Call, done: Done) -> None:
     threading.Thread(target=run, daemon=True).start()
 
 
-@wrong("check_in_thread", "The loop was woken")
+@wrong("check_in_thread", "The loop was woken", 3)
 def polls(loop: EventLoop, work: Call, done: Done) -> None:
     results = []
 
@@ -136,7 +136,7 @@ def polls(loop: EventLoop, work: Call, done: Done) -> None:
     look()
 
 
-@wrong("check_in_thread", "Then work divides by zero")
+@wrong("check_in_thread", "Then work divides by zero", 2)
 def without_exceptions(loop: EventLoop, work: Call, done: Done) -> None:
     def run() -> None:
         try:
