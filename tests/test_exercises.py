@@ -16,6 +16,7 @@ FINISHED = [
     "broadcast",
     "outside",
     "loop",
+    "output",
     "lab_frames",
 ]
 
