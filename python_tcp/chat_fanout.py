@@ -15,13 +15,14 @@ from pathlib import Path
 from time import perf_counter
 
 from .delivery import TokenBucket
+from .dialects import AnyDialect, Said, Speaker
 from .datafile import Durability, StoreFileError, printable_path
 from .filewriter import CommitDelay
 from .history import SavedPlaces, SQLiteStore
 from .loop import EventLoop, KeepAlive
 from .members import Delivery
 from .messages import StoreError
-from .protocol import Command, Dialect, Error, Event, Goodbye, Limits, Ping
+from .protocol import Event, Goodbye, Limits, Ping
 from .protocol import Ok, RoomList, UserList
 from .rooms import Rooms
 from .server import EventDrivenTCPServer
@@ -31,7 +32,7 @@ log = logging.getLogger("python_tcp.chat_server")
 
 # %% ../nbs/24_chat_fanout.ipynb #70549642
 # What a dialect has made of some bytes. None: nothing more will come.
-Commands = Iterable[Command | Error | None]
+Commands = Iterable[Said]
 
 # %% ../nbs/24_chat_fanout.ipynb #c0ffee01
 class ChatConnection:
@@ -42,13 +43,15 @@ class ChatConnection:
     """
 
     __slots__ = (
-        "client", "dialect", "keep_alive", "bucket", "bad_lines", "ended", "_server", "_later"
+        "client", "dialect", "encode", "speaker",
+        "keep_alive", "bucket", "bad_lines", "ended", "_server", "_later",
     )  # fmt: skip
 
     def __init__(
-        self, server: EventDrivenTCPServer, client: int, dialect: Dialect, limits: Limits
+        self, server: EventDrivenTCPServer, client: int, dialect: AnyDialect, limits: Limits
     ) -> None:  # fmt: skip
-        self.client, self.dialect, self._server = client, dialect, server
+        self.client, self._server = client, server
+        self.speak(dialect)
         loop, times = server.loop, (limits.ping_after, limits.ping_timeout)
         self.keep_alive = KeepAlive(loop, *times, self._ping, self._give_up)
         self.bucket: TokenBucket | None = None  # says as much as it likes
@@ -56,6 +59,11 @@ class ChatConnection:
         self.ended = False
         self._later: Commands = ()  # they are decoded when they are looked at
         self.keep_alive.start()
+
+    def speak(self, dialect: AnyDialect) -> None:
+        """From now on in this language."""
+        self.dialect, self.encode = dialect, dialect.encode
+        self.speaker = dialect if isinstance(dialect, Speaker) else None
 
     def _ping(self) -> None:
         self._server.send(self.client, self.dialect.encode(Ping()))
@@ -220,35 +228,30 @@ class DeliveryQueue:
 
 # %% ../nbs/24_chat_fanout.ipynb #9cd19950
 _Encoder = Callable[[Event], bytes]
-_Part = tuple[_Encoder, tuple[int, ...]]  # of the receivers: those of one dialect
+_Part = tuple[_Encoder, tuple[int, ...]]  # of the receivers: those of one encoder
 
 # %% ../nbs/24_chat_fanout.ipynb #c0ffee02
 class EventSender:
-    """Sends events to connections. Each event is encoded once for each dialect."""
+    """Sends events to connections. Each event is encoded once for each encoder."""
 
     LISTS = 64  # so many are kept encoded
 
     def __init__(self, server: EventDrivenTCPServer) -> None:
         self._server = server
         self.connections: dict[int, ChatConnection] = {}
-        self._speakers: Counter[type] = Counter()  # connections, by dialect
-        self._encoders: dict[type, _Encoder] = {}
+        self._encoders: Counter[_Encoder] = Counter()  # and connections that use it
         self._parts: dict[int, tuple[tuple[int, ...], list[_Part]]] = {}
-        self._lists: dict[tuple[type, int], tuple[Event, bytes]] = {}  # encoded
+        self._lists: dict[tuple[_Encoder, int], tuple[Event, bytes]] = {}  # encoded
 
     def add(self, connection: ChatConnection) -> None:
         self.connections[connection.client] = connection
-        dialect = type(connection.dialect)
-        self._speakers[dialect] += 1
-        self._encoders.setdefault(dialect, connection.dialect.encode)
+        self._encoders[connection.encode] += 1
 
     def remove(self, client: int) -> None:
         connection = self.connections.pop(client)
         connection.close()
-        dialect = type(connection.dialect)
-        self._speakers[dialect] -= 1
-        if not self._speakers[dialect]:
-            del self._speakers[dialect], self._encoders[dialect]
+        self._encoders[connection.encode] -= 1
+        self._encoders += Counter()  # without those that nobody uses any more
 
     def send(self, deliveries: list[Delivery]) -> None:
         """Send all of them. For a `Goodbye` the connection is closed, with its code as the
@@ -257,7 +260,7 @@ class EventSender:
         An `Ok` waits until its client has something else to hear alone, or for the end:
         between two broadcasts it would part what goes to all.
         """
-        server, encoders = self._server, list(self._encoders.values())
+        server, encoders = self._server, list(self._encoders)
         common = encoders[0] if len(encoders) == 1 else None  # all speak the same
         oks: dict[int, list[Event]] = {}  # by client
         for to, event in deliveries:
@@ -282,31 +285,31 @@ class EventSender:
             if type(event) is Goodbye:
                 self._server.close(client, event.code)
                 continue
-            data = self._encoded(connection.dialect, event)
+            data = self._encoded(connection.encode, event)
             if not self._server.send(client, data):
                 connection.end()  # it takes no more
 
-    def _encoded(self, dialect: Dialect, event: Event) -> bytes:
+    def _encoded(self, encode: _Encoder, event: Event) -> bytes:
         """A list is the same object until it changes: so long, it is encoded once."""
         if type(event) not in (UserList, RoomList):
-            return dialect.encode(event)
-        key = type(dialect), id(event)
+            return encode(event)
+        key = encode, id(event)
         if key not in self._lists:
             if len(self._lists) >= self.LISTS:
                 self._lists.clear()  # most have changed since
-            self._lists[key] = event, dialect.encode(event)
+            self._lists[key] = event, encode(event)
         return self._lists[key][1]
 
     def _split(self, to: tuple[int, ...]) -> list[_Part]:
-        """The receivers by dialect: the same tuples for the same `to`, as `broadcast`
+        """The receivers by encoder: the same tuples for the same `to`, as `broadcast`
         likes it.
         """
         if id(to) not in self._parts:
-            clients: dict[type, list[int]] = {}
+            clients: dict[_Encoder, list[int]] = {}
             for client in to:
                 if (connection := self.connections.get(client)) is not None:
-                    clients.setdefault(type(connection.dialect), []).append(client)
-            parts = [(self._encoders[each], tuple(clients[each])) for each in clients]
+                    clients.setdefault(connection.encode, []).append(client)
+            parts = [(encode, tuple(those)) for encode, those in clients.items()]
             self._parts[id(to)] = to, parts  # with `to`, or its id could be given away
         return self._parts[id(to)][1]
 

@@ -389,8 +389,9 @@ class Shout:
     def receive(self, data: bytes) -> list[Command | Error]:
         return [SendMessage(line.decode()) for line in data.splitlines()]
 
-    def encode(self, event: Event) -> bytes:
-        self.encoded.append(type(event).__name__)
+    @staticmethod
+    def encode(event: Event) -> bytes:
+        Shout.encoded.append(type(event).__name__)
         return f"{type(event).__name__.upper()}\n".encode()
 
 
