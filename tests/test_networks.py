@@ -401,10 +401,10 @@ def test_the_network_of_a_refused_one_is_not_charged(crowd: ExitStack) -> None:
 def test_our_client_comes_back_and_not_before_it_may(
     monkeypatch: pytest.MonkeyPatch, crowd: ExitStack
 ) -> None:
-    from python_tcp import commands
+    from python_tcp import events
 
-    content, _ = commands._GOODBYES["too_many_connections"]
-    monkeypatch.setitem(commands._GOODBYES, "too_many_connections", (content, 0.4))
+    content, _ = events._GOODBYES["too_many_connections"]
+    monkeypatch.setitem(events._GOODBYES, "too_many_connections", (content, 0.4))
     limits = Limits(connections_per_address=2, **FAST)
     with ChatServer(limits=limits) as server:
         other = crowd.enter_context(LineClient(server.port)).join("other")
