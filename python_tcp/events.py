@@ -52,8 +52,12 @@ class Message(Struct, tag_field="type", tag="message", gc=False):  # only plain 
     room: str
     seq: int
     username: str
-    content: str
+    content: str  # empty: it was deleted
     timestamp: float
+
+    def erase(self) -> None:
+        """Delete it before anybody has got it."""
+        self.content = ""
 
 
 class WhisperReceived(Struct, tag_field="type", tag="whisper"):

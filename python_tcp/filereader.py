@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import msgspec
 
 from .messages import Rule, StoreError, Told, fitting
-from .protocol import Content, Message, Name, Seq
+from .protocol import Message, Name, Seq
 
 # %% ../nbs/21_filereader.ipynb #1a63292d
 _Call = Callable[[], object]
@@ -32,7 +32,8 @@ WHERE room = ? AND seq BETWEEN ? AND ? ORDER BY seq """
 log = logging.getLogger("python_tcp.filereader")
 
 _Time = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]  # not without end
-_Row = tuple[str, Seq, Name, Content, _Time]
+_Said = Annotated[str, msgspec.Meta(max_length=4000)]  # nothing, if it was deleted
+_Row = tuple[str, Seq, Name, _Said, _Time]
 
 
 def _said(row: tuple[object, ...]) -> Message | None:

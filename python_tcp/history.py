@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from .datafile import Durability
 from .filereader import FileReader, ReaderThread
@@ -30,11 +31,12 @@ _Id = tuple[str, MessageId, int | None, float]  # session, id, number, time
 
 # %% ../nbs/22_history.ipynb #a3b941ab
 class _Pending:
-    """What was appended and is not known to be in the file."""
+    """What was appended, or deleted, and is not known to be so in the file."""
 
     def __init__(self) -> None:
         self._rooms: dict[str, deque[Message]] = {}
         self._ids: deque[_Id] = deque()
+        self.deleted: set[tuple[str, int]] = set()  # messages, by room and number
         self._new_messages: list[Message] = []  # these are in no batch yet
         self._new_ids: list[_Id] = []
 
@@ -61,8 +63,20 @@ class _Pending:
     def ids_of(self, session: str) -> dict[MessageId, int | None]:
         return {id: seq for other, id, seq, _ in self._ids if other == session}
 
-    def remove(self, messages: list[Message], ids: list[_Id]) -> None:
-        """They are in the file now: the first of each room, and so many ids."""
+    def without_deleted(self, messages: list[Message]) -> list[Message]:
+        """The same messages, without the text of those that are deleted."""
+        if not self.deleted:
+            return messages
+        return [
+            replace(each, content="") if (each.room, each.seq) in self.deleted else each
+            for each in messages
+        ]
+
+    def remove(
+        self, messages: list[Message], ids: list[_Id], deleted: set[tuple[str, int]] = set()
+    ) -> None:  # fmt: skip
+        """They are in the file now: the first of each room, so many ids, and deletions."""
+        self.deleted -= deleted
         for message in messages:
             room = self._rooms[message.room]
             room.popleft()
@@ -88,6 +102,14 @@ AND typeof(seq) IN ('integer', 'null') ORDER BY n DESC LIMIT 256"""
 _NEWEST = """
 SELECT timestamp FROM messages WHERE typeof(timestamp) = 'real' ORDER BY n DESC LIMIT 1"""
 _STRANGE = f"SELECT count(*) FROM messages WHERE seq NOT BETWEEN 1 AND {_HIGHEST}"
+_DELETE = "UPDATE messages SET content = '' WHERE room = ? AND seq = ?"
+
+
+def _delete(room: str, seq: int, db: sqlite3.Connection) -> None:
+    """Write over the text of a message: else it would stay in a free part of the file."""
+    db.execute("PRAGMA secure_delete = 1")
+    db.execute(_DELETE, [room, seq])
+    db.execute("PRAGMA secure_delete = 0")
 
 
 def _opened(reader: FileReader | ReaderThread) -> str:
@@ -133,6 +155,11 @@ class SQLiteStore:
         """Take an id under which something was said that is not kept."""
         self._pending.note((session, id, None, now))
 
+    def delete(self, room: str, seq: int) -> None:
+        """Forget what a message said: at once for `read`, with the next commit in the file."""
+        self._pending.deleted.add((room, seq))
+        self.change(partial(_delete, room, seq))
+
     def change(self, change: Callable[[sqlite3.Connection], object]) -> None:
         """Have `change(db)` done with the next commit, on the writer's thread."""
         self._changes.append(change)
@@ -152,6 +179,7 @@ class SQLiteStore:
         """
         messages, ids = self._pending.take()
         changes, self._changes = self._changes, []
+        deleted = self._pending.deleted.copy()
         new = messages or ids or changes
         if not (new or self.forgetting or self._writer.under_way):
             done(None)
@@ -159,17 +187,17 @@ class SQLiteStore:
         too_old, self._too_old = self._too_old, None
 
         def ended(outcome: Outcome) -> None:
-            self._ended(outcome, messages, ids)
+            self._ended(outcome, partial(self._pending.remove, messages, ids, deleted))
             done(outcome.error)
 
         batch = Batch(ended, messages, ids, changes, too_old, self._failures)
         self._writer.submit(batch)
 
-    def _ended(self, outcome: Outcome, messages: list[Message], ids: list[_Id]) -> None:
+    def _ended(self, outcome: Outcome, settle: Callable[[], object]) -> None:
         self.forgotten += outcome.forgotten
         self.forgetting = outcome.more
         if outcome.error is None:
-            self._reader.settle(partial(self._pending.remove, messages, ids))
+            self._reader.settle(settle)
         else:
             self._reader.begin_anew()
             self._failures += 1
@@ -206,11 +234,11 @@ class SQLiteStore:
         end = min(last, new[0].seq - 1) if new else last
         stored = self._reader.page(room, first, end, most_bytes, backward)
         recent = [each for each in new if first <= each.seq <= last]
-        if not recent:
-            return stored
-        if backward:
-            return fitting([*recent[::-1], *stored[::-1]], most_bytes)[::-1]
-        return fitting([*stored, *recent], most_bytes)
+        if recent and backward:
+            stored = fitting([*recent[::-1], *stored[::-1]], most_bytes)[::-1]
+        elif recent:
+            stored = fitting([*stored, *recent], most_bytes)
+        return self._pending.without_deleted(stored)
 
     def ids(self, session: str) -> dict[MessageId, int | None]:
         """The last 256 ids of a session, and the numbers of their messages."""

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import queue
 import shutil
 import signal
 import sqlite3
@@ -887,11 +888,90 @@ def test_rooms_whose_past_is_forgotten_go_on_and_say_what_is_lost(path: Path) ->
     store.close()
 
 
+# --- deleting -------------------------------------------------------------------------
+
+
+def contents(store: MessageStore) -> list[str]:
+    return [message.content for message in store.read("lobby", 0, 2**63 - 1)]
+
+
+def test_a_deleted_message_keeps_its_number_and_its_text_is_nowhere(
+    path: Path, store: SQLiteStore
+) -> None:
+    long = "no one may read this " * 150  # it takes more than a page of the file
+    texts = ["good morning", "an insult", long]
+    for seq, text in enumerate(texts, 1):
+        store.append(message(seq, content=text), "session", seq)
+    make_safe(store)
+    store.delete("lobby", 2)
+    store.delete("lobby", 3)
+    assert contents(store) == ["good morning", "", ""], "at once"
+    make_safe(store)
+    assert contents(store) == ["good morning", "", ""]
+    assert seqs(store) == [1, 2, 3] and store.ids("session") == {1: 1, 2: 2, 3: 3}
+    store.close()
+    data = path.read_bytes()
+    assert b"good morning" in data
+    assert b"an insult" not in data and b"no one may" not in data
+    again = SQLiteStore(path)
+    assert contents(again) == ["good morning", "", ""]
+    assert contents(again)[1:] == [""] * 2 and again.bounds("lobby") == (1, 3)
+    again.close()
+
+
+def test_a_message_that_is_deleted_before_its_commit(store: SQLiteStore) -> None:
+    add(store, 1, 2, commit=False)
+    store.delete("lobby", 1)
+    assert contents(store) == ["", "hi"]
+    make_safe(store)
+    assert contents(store) == ["", "hi"]
+
+
+def test_a_deletion_that_is_not_kept_is_not_seen(store: SQLiteStore) -> None:
+    add(store, 1)
+    fill_the_disk(store)
+    store.delete("lobby", 1)
+    for seq in range(2, 50):
+        store.append(message(seq, content="x" * 1000), "session", seq)
+    with pytest.raises(StoreError, match="full"):
+        make_safe(store)
+    make_space(store)
+    assert contents(store) == ["hi"], "whoever deletes says so once more"
+
+
+def test_a_page_that_is_being_read_shows_no_text_that_is_deleted_meanwhile(
+    path: Path,
+) -> None:
+    """As in a server: a thread reads, and the answer comes when the deletion is safe."""
+    calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+    store = SQLiteStore(path, post=calls.put)
+    pages: list[list[str]] = []
+    committed: list[StoreError | None] = []
+    add(store, 1, 2, commit=False)
+    store.commit(committed.append)
+    while not committed:
+        calls.get(timeout=30)()
+
+    def rule() -> list[Delivery]:
+        pages.append(contents(store))
+        return []
+
+    store.consult(rule, lambda deliveries: committed.append(None), lambda: True)
+    store.delete("lobby", 2)  # the thread may have read it already
+    store.commit(committed.append)
+    while len(committed) < 3:
+        calls.get(timeout=30)()
+    assert pages[-1] == ["hi", ""]
+    assert contents(store) == ["hi", ""]
+    store.close()
+
+
 # --- both logs are alike --------------------------------------------------------------
 
 STEPS = st.lists(
     st.tuples(st.just("say"), st.sampled_from("abc"), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9))
     | st.tuples(st.just("read"), st.sampled_from("abcd"), st.integers(0, 9), st.integers(0, 9))
+    | st.tuples(st.just("delete"), st.sampled_from("abcd"), st.integers(0, 9))
     | st.tuples(st.sampled_from(["commit", "reopen"])),
     max_size=40,
 )  # fmt: skip
@@ -928,6 +1008,9 @@ def test_the_file_and_the_memory_behave_the_same(
             case "read", room, first, end:
                 assert store.read(room, first, end) == memory.read(room, first, end)
                 assert store.bounds(room) == memory.bounds(room) == (1, last[room])
+            case "delete", room, seq if 1 <= seq <= last[room]:
+                store.delete(room, seq)
+                memory.delete(room, seq)
             case ("commit",):
                 make_safe(store)
                 make_safe(memory)

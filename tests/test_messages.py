@@ -272,3 +272,78 @@ def test_a_room_costs_memory_too_and_gives_it_back() -> None:
     tracemalloc.stop()
     assert len(store._rooms) == 100
     assert size < 1.25 * store._most_bytes
+
+
+# --- deleting, and what is written down beside the messages ---------------------------
+
+
+def test_a_deleted_message_keeps_its_number_in_memory() -> None:
+    store = MemoryStore(most=3)
+    fill(store, "a", *range(1, 6), content="an insult")
+    full = store._size
+    for seq in (4, 2, 6, -1):  # the last three are not there
+        store.delete("a", seq)
+    store.delete("nowhere", 1)
+    assert [each.content for each in store.read("a", 0, 9)] == [
+        "an insult",
+        "",
+        "an insult",
+    ]
+    assert store.bounds("a") == (3, 5) and store._size == full - len("an insult")
+
+
+def spoken(archive: Archive, room: Room, *texts: str) -> list[Message]:
+    ann = User(1, "ann", Session("a-secret-of-ann-1"))
+    said = [room.say("ann", text, NOW) for text in texts]
+    for message in said:
+        archive.append(ann, message, None)
+    return said
+
+
+def test_what_is_deleted_before_anybody_has_heard_it_nobody_hears() -> None:
+    archive, room = Archive(MemoryStore()), Room("a")
+    first, second = spoken(archive, room, "one", "two")
+    archive.committed(1)
+    archive.delete("a", 1)
+    archive.delete("a", 2)
+    assert (first.content, second.content) == ("one", ""), "the first one was told"
+    assert [each.content for each in archive.store.read("a", 1, 2)] == ["", ""]
+
+
+class Forgetful(MemoryStore):
+    """Notes what is deleted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deleted: list[int] = []
+
+    def delete(self, room: str, seq: int) -> None:
+        self.deleted.append(seq)
+
+
+def test_changes_are_made_again_after_each_commit_that_fails_until_one_keeps_them() -> (
+    None
+):
+    archive, made = Archive(MemoryStore()), []
+    archive.write_down(lambda: made.append("a"))
+    mark = archive.mark()
+    archive.write_down(lambda: made.append("b"))  # the commit is under way
+    archive.committed(mark)
+    for _ in range(2):
+        archive.take_back(StoreError("full"))
+    assert made == ["a", "b", "b", "b"]
+    archive.committed(archive.mark())
+    archive.take_back(StoreError("full"))
+    assert made == ["a", "b", "b", "b"]
+
+
+def test_the_deletion_of_what_was_never_said_is_forgotten() -> None:
+    """Another message may get its number."""
+    archive, room = Archive(store := Forgetful()), Room("a")
+    spoken(archive, room, "one")
+    archive.committed(1)
+    spoken(archive, room, "two")
+    archive.delete("a", 1)
+    archive.delete("a", 2)
+    archive.take_back(StoreError("full"))
+    assert store.deleted == [1, 2, 1]
