@@ -31,6 +31,7 @@ FLOORS = [
         "limits",
         "protocol",
         "dialects",
+        "websocket",
         "text",
         "canvas",
         "diagram",
@@ -48,7 +49,7 @@ FLOORS = [
     ["chat_fanout", "presence", "admission", "turns", "speaking", "chat_server"],
     ["chat_link", "reconnector", "chat_client", "trust"],
     ["screen", "console", "terminal", "line_client"],
-    ["metrics", "service"],
+    ["web", "metrics", "service"],
     ["operations", "backup", "chat_app", "demo"],
     [
         "lab_peer",
