@@ -17,6 +17,7 @@ FINISHED = [
     "outside",
     "loop",
     "output",
+    "stream",
     "lab_frames",
 ]
 
