@@ -7,7 +7,7 @@ __all__ = ['IPAddress', 'IPNetwork', 'as_address', 'address_and_network', 'Netwo
 
 # %% ../nbs/46_networks.ipynb #e5d1c92b
 import ipaddress
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 from .delivery import TokenBucket
@@ -77,7 +77,9 @@ class Rates:
     MOST = 10_000
 
     def __init__(self) -> None:
-        self._buckets: dict[str, TokenBucket] = {}  # what was used last comes last
+        # What was used last comes last. The first of a dict is found slowly: it looks
+        # at all the places of those that were deleted before it.
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
