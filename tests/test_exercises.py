@@ -18,6 +18,7 @@ FINISHED = [
     "loop",
     "output",
     "stream",
+    "acceptor",
     "lab_frames",
 ]
 
