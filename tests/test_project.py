@@ -26,6 +26,7 @@ FLOORS = [
     [
         "core",
         "framing",
+        "secret",
         "commands",
         "events",
         "limits",
@@ -39,7 +40,7 @@ FLOORS = [
     ],
     ["certificates"],  # the server's own
     ["echo", "broadcast", "loop", "members", "messages", "places", "rooms"],
-    ["delivery", "networks", "proxy_protocol"],
+    ["delivery", "networks", "proxy_protocol", "passwords", "logins"],
     ["datafile", "filewriter", "filereader", "history", "proxy", "trace"],
     ["output", "stream", "acceptor", "broadcaster", "server", "client"],
     ["trusted_proxy"],
@@ -85,6 +86,7 @@ NO_NETWORK = [
     "rooms",
     "delivery",
     "networks",
+    "bans",
     "proxy_protocol",
     "room_views",
     "chat_session",
