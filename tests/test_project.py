@@ -40,7 +40,7 @@ FLOORS = [
     ],
     ["certificates"],  # the server's own
     ["echo", "broadcast", "loop", "members", "messages", "places", "rooms"],
-    ["delivery", "networks", "proxy_protocol", "passwords", "logins"],
+    ["delivery", "networks", "proxy_protocol", "bans", "passwords", "logins"],
     ["datafile", "filewriter", "filereader", "history", "proxy", "trace"],
     ["output", "stream", "acceptor", "broadcaster", "server", "client"],
     ["trusted_proxy"],
@@ -74,6 +74,7 @@ FLOORS = [
 ORDER = [module for floor in FLOORS for module in floor]
 NO_NETWORK = [
     "framing",
+    "secret",
     "commands",
     "events",
     "limits",
