@@ -19,6 +19,7 @@ FINISHED = [
     "output",
     "stream",
     "acceptor",
+    "broadcaster",
     "lab_frames",
 ]
 
