@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 from .chat_client import ChatClient
 from .chat_controller import ChatController
 from .chat_session import ClientEvent
-from .chat_view import Line, Mistake, Typed, parse
+from .chat_view import Line
 from .core import LOCALHOST
 from .protocol import DEFAULT_PORT, Error, Goodbye
 from .reconnector import Distrusted, until_free
 from .trust import ServerTrust, TrustPrompt
+from .typed_lines import Mistake, Typed, parse
 
 # %% ../nbs/40_line_client.ipynb #5c3af5f1
 def print_line(line: str) -> None:

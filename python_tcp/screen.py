@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .chat_controller import ChatController
-from .chat_view import Line, candidates
+from .chat_view import Line
 from .text import GREY, RED, Row, Span, cut, one_row, wrap
+from .typed_lines import candidates, is_private
 
 if TYPE_CHECKING:  # loaded when it is needed, not for `chat_client --help`
     from prompt_toolkit.application import Application

@@ -21,13 +21,14 @@ from typing import Any, TYPE_CHECKING
 from .chat_client import ChatClient
 from .chat_controller import ChatController, Presence, parts_of_bar
 from .chat_session import ClientEvent, Disconnected
-from .chat_view import Line, Mistake, Typed, notice, parse
+from .chat_view import Line, notice
 from .core import LOCALHOST
 from .protocol import DEFAULT_PORT, Error, Goodbye
 from .reconnector import Distrusted, until_free
 from .screen import InputLine, LineBatch, Screen, application
 from .text import bar, one_row
 from .trust import ServerTrust, TrustPrompt
+from .typed_lines import Mistake, Typed, parse
 
 if TYPE_CHECKING:  # loaded when it is needed, not for `chat_client --help`
     from prompt_toolkit.key_binding import KeyBindings

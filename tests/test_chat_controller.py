@@ -5,13 +5,17 @@ from types import SimpleNamespace
 import pytest
 
 from python_tcp.chat_controller import (
-    PRESENCE_TRANSITIONS, ChatController, Presence, UnreadLines, connection, parts_of_bar,
+    PRESENCE_TRANSITIONS, ChatController, Presence, connection, parts_of_bar,
 )  # fmt: skip
 from python_tcp.chat_session import ClientEvent, Disconnected, Reconnected
-from python_tcp.chat_view import COMMANDS, Line, Typed, notice, parse
+from python_tcp.chat_view import Line
+from python_tcp.commands import Ban, DeleteMessage, Kick, Logout, MarkRead
+from python_tcp.events import MessageDeleted, Moderated, ReadMark, TopicChanged
 from python_tcp.protocol import (
     Error, History, Message, RoomList, RoomSize, StatusChanged, UserJoined, UserLeft, UserList, Welcome, WhisperReceived,
 )  # fmt: skip
+
+from python_tcp.typed_lines import COMMANDS, PRIVATE, Typed, parse
 
 DAY, NOW = 9.0, 100.0  # Unix time
 
@@ -20,7 +24,7 @@ class Client(SimpleNamespace):
     """What a `ChatController` needs of a `ChatClient`, with a record of its calls."""
 
     def __init__(self) -> None:
-        super().__init__(username="ann", rooms={"lobby": ["ann", "bob"]}, unconfirmed=[], error=None, calls=[], answer=True)  # fmt: skip
+        super().__init__(username="ann", rooms={"lobby": ["ann", "bob"]}, account=None, unconfirmed=[], error=None, calls=[], answer=True)  # fmt: skip
 
     def __getattr__(self, name: str):
         def call(*arguments: object) -> bool:
@@ -88,8 +92,10 @@ def test_every_command_is_known(
     arguments = tuple(
         "bob" for word in COMMANDS[command][0].split()[1:] if word[0] != "["
     )
+    if command == "server":
+        arguments = ("ban", "bob")
     lines = chat.typed(Typed(command, arguments), NOW)
-    own = command in ("clear", "quit")  # whoever has the screen does these
+    own = command in ("clear", "quit", *PRIVATE)  # whoever has the screen does these
     assert bool(lines or client.calls) != own
 
 
@@ -240,16 +246,6 @@ def test_without_holding_everything_is_shown_as_it_comes(
         assert told(plain, lost) == [f"Gone. Trying again in {seconds} s."]
 
 
-def test_unread_lines_are_bounded() -> None:
-    unread = UnreadLines()
-    for number in range(2 * unread.MOST):
-        unread.add("dev", notice(str(number)))
-    assert unread.counts() == {"dev": unread.MOST}
-    lines = unread.take("dev")
-    assert text_of(lines[-1]) == str(2 * unread.MOST - 1) and unread.counts() == {}
-    assert unread.take("dev") == []
-
-
 def test_a_list_of_users_is_shown_to_who_asked(chat: ChatController) -> None:
     users = UserList("lobby", ["ann", "bob"])
     assert told(chat, users) == ["in lobby: ann, bob"]  # after the welcome
@@ -358,8 +354,110 @@ def test_who_leaves_a_room_and_comes_back_is_welcomed_again(
 
 
 def test_the_bar_says_where_we_are_and_that_we_are_away(chat: ChatController) -> None:
-    assert parts_of_bar(chat, NOW) == ["lobby: 2 people", "", "", "", "here"]
+    assert parts_of_bar(chat, NOW) == ["lobby: 2 people", "", "", "", "", "here"]
     told(chat, StatusChanged("Ann", "at lunch", DAY))
     assert parts_of_bar(chat, NOW)[2] == "you are at lunch"
     told(chat, StatusChanged("ann", "online", DAY))
     assert parts_of_bar(chat, NOW)[2] == ""
+
+
+# --- accounts and order ------------------------------------------------------------------
+
+
+def test_an_order_is_about_the_room_that_is_shown(
+    chat: ChatController, client: Client
+) -> None:
+    told(chat, Welcome("ann", "lobby", "Hello", 0))
+    for line in ("/kick eve loud", "/server ban 192.0.2.0/24 1h", "/logout"):
+        assert typed(chat, line) == []
+    assert client.calls == [
+        ("request", Kick("eve", "lobby", "loud"), 0.0),
+        ("request", Ban("192.0.2.0/24", None, 3600), 0.0),
+        ("request", Logout(), 0.0),
+    ]
+    assert typed(chat, "/ban eve 10") == ["10 is no time; write 90s, 10m, 2h, 3d or 1w"]
+    client.rooms = {}
+    told(chat, Message("x", 1, "bob", "hi", DAY))  # it looks where we talk
+    assert typed(chat, "/kick eve") == ["You are in no room."]
+
+
+def test_a_message_is_named_by_who_said_it_and_forgotten_when_deleted(
+    chat: ChatController, client: Client
+) -> None:
+    told(chat, Welcome("ann", "lobby", "Hello", 0))
+    told(chat, Message("lobby", 7, "eve", "Buy!", DAY))
+    told(chat, Message("lobby", 8, "ann", "no", DAY))
+    assert typed(chat, "/numbers") == ["#7 eve: Buy!", "#8 ann: no"]
+    typed(chat, "/delete eve"), typed(chat, "/delete"), typed(chat, "/delete #3")
+    assert client.calls == [("request", DeleteMessage(n, "lobby"), 0.0) for n in (7, 8, 3)]  # fmt: skip
+    gone = MessageDeleted("lobby", 7, "bob", DAY)
+    assert told(chat, gone) == ["bob deleted message #7 of lobby, said by eve"]
+    assert "has said nothing" in typed(chat, "/delete eve")[0]
+    assert told(chat, gone) == ["bob deleted message #7 of lobby"]
+
+
+def test_a_deleted_message_that_waits_unread_is_never_shown(
+    chat: ChatController, client: Client
+) -> None:
+    client.rooms = {"dev": ["ann"], "lobby": ["ann", "bob"]}
+    told(chat, Welcome("ann", "lobby", "Hello", 0))
+    for seq in (1, 2):
+        told(chat, Message("dev", seq, "eve", f"number {seq}", DAY))
+    assert told(chat, MessageDeleted("dev", 1, "bob", DAY)) == []
+    assert chat.view.unread.counts() == {"dev": 1}
+    client.rooms = {"lobby": ["ann", "bob"], "dev": ["ann"]}
+    lines = [line.plain() for line in chat.refused(None, NOW)]
+    assert lines == ["* You talk in dev now.", "eve: number 2"]
+
+
+def test_what_another_screen_has_read_is_not_counted(
+    chat: ChatController, client: Client
+) -> None:
+    client.rooms = {"dev": ["ann"], "lobby": ["ann", "bob"]}
+    told(chat, Welcome("ann", "lobby", "Hello", 0))
+    for seq in (1, 2, 3):
+        told(chat, Message("dev", seq, "eve", f"number {seq}", DAY))
+    assert told(chat, ReadMark("dev", 2)) == [] and chat.view.unread.counts() == {"dev": 1}  # fmt: skip
+    told(chat, ReadMark("dev", 3))
+    assert chat.view.unread.counts() == {} and parts_of_bar(chat, NOW)[1] == ""
+
+
+def test_what_an_account_has_read_is_told_but_not_too_often(
+    chat: ChatController, client: Client
+) -> None:
+    memory = chat.view.memory
+    told(chat, Welcome("ann", "lobby", "Hello", 3, read=3))
+    told(chat, Message("lobby", 4, "bob", "hi", DAY))
+    assert memory.tell_read(client, NOW) is None and client.calls == []  # a guest
+    client.account = "ann"
+    assert memory.tell_read(client, NOW) is None
+    for seq in (5, 6, 7):
+        told(chat, Message("lobby", seq, "bob", "hi", DAY))
+        assert memory.tell_read(client, NOW + 1) == 4.0
+    assert memory.tell_read(client, NOW + 5) is None
+    assert client.calls == [("request", MarkRead("lobby", n), 0.0) for n in (4, 7)]
+
+
+def test_the_topic_is_told_when_we_enter_and_stands_in_the_bar(
+    chat: ChatController, client: Client
+) -> None:
+    client.rooms = {"lobby": ["ann"], "dev": ["ann"]}
+    lines = told(chat, Welcome("ann", "dev", "Hello", 0, topic="News"))
+    assert lines[-2:] == ["Hello", "The topic of dev: News"]
+    assert parts_of_bar(chat, NOW)[4] == "News" and typed(chat, "/topic") == lines[-1:]
+    told(chat, TopicChanged("dev", "", "bob", DAY))
+    assert parts_of_bar(chat, NOW)[4] == ""
+    assert typed(chat, "/topic") == ["dev has no topic"]
+
+
+def test_order_in_other_rooms_is_not_shown_unless_it_is_about_us(
+    chat: ChatController,
+) -> None:
+    told(chat, Welcome("ann", "lobby", "Hello", 0))
+    kick = Moderated("kick", "bob", DAY, "eve", "dev")
+    assert told(chat, kick) == []
+    assert told(chat, TopicChanged("dev", "x", "bob", DAY)) == []
+    mine = Moderated("kick", "bob", DAY, "Ann", "dev")
+    assert told(chat, mine) == ["bob put you out of dev"]
+    assert len(told(chat, Moderated("kick", "ann", DAY, "eve", "dev"))) == 1
+    assert len(told(chat, Moderated("ban", "bob", DAY, "eve"))) == 1  # from the server

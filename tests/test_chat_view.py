@@ -1,13 +1,12 @@
-"""`python_tcp.chat_view`: events become lines, and typed lines become commands."""
+"""`python_tcp.chat_view`: events become lines."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from python_tcp.chat_session import ClientEvent, Disconnected, HistoryGap, Reconnected
-from python_tcp.chat_view import (
-    COMMANDS, Line, Mistake, Typed, candidates, help_lines, line_of, mentions, notice, parse,
-)  # fmt: skip
+from python_tcp.chat_view import Line, line_of, mentions, notice
+from python_tcp.events import AccountChanged, BanInfo, BanList, MessageDeleted, Moderated, TopicChanged
 from python_tcp.protocol import (
     Error, Goodbye, History, Message, Ok, Ping, RoomList, RoomSize, StatusChanged, UserJoined, UserLeft, UserList, Welcome, WhisperReceived,
 )  # fmt: skip
@@ -43,6 +42,19 @@ EVENTS = [
     (Goodbye("left", "Bye.", False), "--", "Bye.", "* Bye."),
     (Goodbye("idle", "Nothing was heard.", True), "!!", "Nothing was heard.", "! Nothing was heard."),
     (Error("x", "wrong"), "!!", "wrong", "! wrong"),
+    (Error("muted", "you are muted", None, 7200.0), "!!", "you are muted. Try again in 2 hours.", "! you are muted. Try again in 2 hours."),
+    (Error("name_taken", "ann is taken", None, 2.0), "!!", "ann is taken", "! ann is taken"),
+    (Message("lobby", 1, "bob", "", 9.0), "", "bob: (deleted)", "bob: (deleted)"),
+    (UserList("lobby", ["ann", "bob"], {"bob": "away"}, accounts=["bob"]), "--", "in lobby: ann, bob* (away); * has an account", "* in lobby: ann, bob* (away); * has an account"),
+    (Moderated("kick", "ann", 9.0, "eve", "lobby", "spam"), "--", "you put eve out of lobby: spam", "* you put eve out of lobby: spam"),
+    (Moderated("kick", "bob", 9.0, "Ann", "lobby"), "!!", "bob put you out of lobby", "! bob put you out of lobby"),
+    (Moderated("ban", "bob", 9.0, "192.0.2.0/24", None, "", 7209.0), "--", "bob banned 192.0.2.0/24 from the server for 2 hours", "* bob banned 192.0.2.0/24 from the server for 2 hours"),
+    (Moderated("op", "bob", 9.0, "ann"), "--", "bob made you an operator of the server", "* bob made you an operator of the server"),
+    (TopicChanged("lobby", "News", "bob", 9.0), "--", "bob set the topic of lobby: News", "* bob set the topic of lobby: News"),
+    (MessageDeleted("lobby", 7, "bob", 9.0), "--", "bob deleted message #7 of lobby", "* bob deleted message #7 of lobby"),
+    (BanList([], "lobby"), "--", "nobody is banned from lobby", "* nobody is banned from lobby"),
+    (BanList([BanInfo("eve", "bob", 1.0)], "lobby"), "--", "banned from lobby:\neve, for good, by bob", "* banned from lobby:\n    eve, for good, by bob"),
+    (AccountChanged("ann", "registered"), "--", "You have registered ann: the name is yours.", "* You have registered ann: the name is yours."),
     (Disconnected("Gone.", 1.25), "!!", "Gone. Trying again in 1.2 s.", "! Gone. Trying again in 1.2 s."),
     (Reconnected(), "--", "The connection is back.", "* The connection is back."),
     (HistoryGap("lobby", 3), "!!", "3 messages of lobby are missing here: they are no longer kept.", "! 3 messages of lobby are missing here: they are no longer kept."),
@@ -80,7 +92,9 @@ HOSTILE = "x\ny\x1b[2J\u202ez\u2067"
     WhisperReceived("ann", HOSTILE, HOSTILE, 9.0), UserJoined(HOSTILE, HOSTILE, 9.0), UserLeft(HOSTILE, HOSTILE, 9.0), StatusChanged(HOSTILE, HOSTILE, 9.0),
     UserList(HOSTILE, [HOSTILE], {HOSTILE: HOSTILE}), RoomList([RoomSize(HOSTILE, 1)]), Welcome("ann", HOSTILE, HOSTILE, 0), Goodbye(HOSTILE, HOSTILE, False),
     Error(HOSTILE, HOSTILE), Disconnected(HOSTILE, 1.0), HistoryGap(HOSTILE, 1), HistoryGap(HOSTILE, None),
-    History(HOSTILE, [Message(HOSTILE, 1, HOSTILE, HOSTILE, 9.0)], False),
+    History(HOSTILE, [Message(HOSTILE, 1, HOSTILE, HOSTILE, 9.0)], False), TopicChanged(HOSTILE, HOSTILE, HOSTILE, 9.0), MessageDeleted(HOSTILE, 1, HOSTILE, 9.0),
+    Moderated(HOSTILE, HOSTILE, 9.0, HOSTILE, HOSTILE, HOSTILE), Moderated("kick", HOSTILE, 9.0, HOSTILE, HOSTILE, HOSTILE), AccountChanged(HOSTILE, HOSTILE),
+    BanList([BanInfo(HOSTILE, HOSTILE, 1.0, 1e300, HOSTILE)], HOSTILE), UserList(HOSTILE, [HOSTILE], {}, accounts=[HOSTILE]),
 ])  # fmt: skip
 def test_nothing_that_a_server_sends_is_more_than_text(event: ClientEvent) -> None:
     line = line_of(event, "ann")
@@ -122,60 +136,3 @@ def test_mentions() -> None:
 def test_mentions_of_any_name_in_any_text(text: str, name: str) -> None:
     assert mentions(name, name) == bool(name)
     mentions(text, name)
-
-
-# --- typed lines -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("typed", "expected"), [
-    ("hello", Typed("say", ("hello",))), (" hello ", Typed("say", (" hello ",))), ("//x", Typed("say", ("/x",))), ("///x", Typed("say", ("//x",))),
-    ("  //quit is a command", Typed("say", ("/quit is a command",))), ("/// x", Typed("say", ("// x",))),
-    ("", Typed("nothing")), ("  \n ", Typed("nothing")), ("a\n/quit", Typed("say", ("a\n/quit",))),
-    ("/help", Typed("help")), (" /users", Typed("users")), ("/w bob hi  there", Typed("whisper", ("bob", "hi  there"))), ("/MSG bob x", Typed("whisper", ("bob", "x"))),
-    (" /w bob not for all", Typed("whisper", ("bob", "not for all"))), ("/w bob two  words ", Typed("whisper", ("bob", "two  words "))),
-    ("/w bob a\nb", Typed("whisper", ("bob", "a\nb"))), ("/reply yes", Typed("reply", ("yes",))), ("/join dev", Typed("join", ("dev",))), ("/leave", Typed("leave")),
-    ("/join\tdev", Typed("join", ("dev",))), ("/leave dev", Typed("leave", ("dev",))), ("/room  dev ", Typed("room", ("dev",))), ("/history", Typed("history")),
-    ("/history 5", Typed("history", ("5",))), ("/me waves", Typed("me", ("waves",))), ("/away", Typed("away")), ("/away at lunch", Typed("away", ("at lunch",))),
-    ("/back", Typed("back")), ("/ignore bob", Typed("ignore", ("bob",))), ("/clear", Typed("clear")), ("/quit", Typed("quit")), ("/exit", Typed("quit")),
-    ("x" * 4000, Typed("say", ("x" * 4000,))), ("a\u200db", Typed("say", ("a\u200db",))),
-])  # fmt: skip
-def test_what_a_line_asks_for(typed: str, expected: Typed) -> None:
-    assert parse(typed) == expected
-
-
-@pytest.mark.parametrize(("typed", "why"), [
-    ("/wisper bob x", "did you mean /whisper?"), ("/h", "did you mean /help or /history?"), ("/", "/ is not a command; see /help"), ("/xyzzy", "see /help"),
-    ("/ users", "/ is not a command; see /help"), ("/join", "Usage: /join ROOM"), ("/join a b", "Usage: /join ROOM"), ("/w bob", "Usage: /whisper NAME TEXT"),
-    ("/users now", "Usage: /users"), ("/me", "Usage: /me TEXT"), ("/reply ", "Usage: /reply TEXT"),
-    ("/history x", "number"), ("/history 0", "number"), ("/history 1000", "number"), ("x" * 4001, "4001"), ("/w bob " + "x" * 4001, "4001"),
-    ("/away " + "x" * 81, "81"), ("/me " + "x" * 3997, "3997"), ("a\x1bb", "U+001B"), ("a\u202eb", "U+202E"), ("/etc/hosts is a file", "is not a command"),
-])  # fmt: skip
-def test_what_is_wrong_with_a_line(typed: str, why: str) -> None:
-    mistake = parse(typed)
-    assert isinstance(mistake, Mistake) and why in mistake.why
-
-
-@given(anything)
-def test_any_line_can_be_parsed_and_completed(text: str) -> None:
-    assert isinstance(parse(text), (Typed, Mistake))
-    assert isinstance(parse("/" + text), (Typed, Mistake))
-    candidates(text, ["ann"], ["lobby"]), candidates("/" + text, ["ann"], ["lobby"])
-
-
-def test_candidates() -> None:
-    names, rooms, ours = ["ann", "Bob"], ["dev", "lobby", "ops"], ["lobby"]
-    everything = candidates("/", names, rooms, ours)
-    assert {word.strip("/ ") for word in everything} == {*COMMANDS, "w", "msg", "exit"}
-    for before, expected in [
-        ("", ["Bob: ", "ann: "]), ("b", ["Bob: "]), ("hi B", ["Bob "]), ("/w ", ["Bob ", "ann "]), ("/w ann b", ["Bob "]), ("/ignore a", ["ann "]),
-        ("/join d", ["dev "]), ("/room ", ["lobby "]), ("/leave ", ["lobby "]), ("//a", []), ("/nope a", ["ann "]), ("/me b", ["Bob "]), ("zz", []),
-    ]:  # fmt: skip
-        assert candidates(before, names, rooms, ours) == expected, before
-
-
-@pytest.mark.parametrize("on_a_screen", [True, False])
-def test_help_names_every_command(on_a_screen: bool) -> None:
-    text = "\n".join(text_of(line) for line in help_lines(on_a_screen))
-    for usage, meaning in COMMANDS.values():
-        assert (usage in text and meaning in text) == (on_a_screen or usage != "/clear")
-    assert "//TEXT" in text and ("Alt-Enter" in text) == on_a_screen

@@ -46,7 +46,7 @@ FLOORS = [
     ["trusted_proxy"],
     ["security", "handshakes"],
     ["room_views", "chat_session", "moderation_view", "chat_view", "typed_lines"],
-    ["password_prompts", "chat_controller"],
+    ["room_memory", "password_prompts", "chat_controller"],
     ["chat_fanout", "presence", "admission", "turns", "speaking", "chat_server"],
     ["chat_link", "reconnector", "chat_client", "trust"],
     ["screen", "console", "terminal", "line_client"],
@@ -94,6 +94,7 @@ NO_NETWORK = [
     "moderation_view",
     "chat_view",
     "typed_lines",
+    "room_memory",
     "password_prompts",
     "chat_controller",
 ]
