@@ -21,6 +21,8 @@ FINISHED = [
     "acceptor",
     "broadcaster",
     "lab_frames",
+    "aio_link",
+    "aio",
 ]
 
 

@@ -48,7 +48,7 @@ FLOORS = [
     ["room_views", "chat_session", "moderation_view", "chat_view", "typed_lines"],
     ["room_memory", "password_prompts", "chat_controller"],
     ["chat_fanout", "presence", "admission", "turns", "speaking", "chat_server"],
-    ["chat_link", "reconnector", "chat_client", "trust"],
+    ["chat_link", "reconnector", "chat_client", "trust", "aio_link", "aio"],
     ["screen", "console", "terminal", "line_client"],
     ["web", "metrics", "service"],
     ["operations", "backup", "chat_app", "demo"],

@@ -19,12 +19,13 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
+from async_person import AsyncPerson, LoopThread
 from authority import client_tls, server_file, server_tls
 from helpers import LIMIT, LineClient, Listener, Program, wait_until
 from proxy import Cut, Proxy
 from sockets import nothing_left_over  # noqa: F401
 
-from python_tcp import commands, delivery, reconnector
+from python_tcp import delivery, events, reconnector
 from python_tcp.chat_app import run_chat_client
 from python_tcp.chat_client import ChatClient
 from python_tcp.chat_server import ChatServer
@@ -75,7 +76,19 @@ class Person(Listener):
 
 
 class Crowd(ExitStack):
-    """People who leave at the end."""
+    """People who leave at the end. They all have the same client: the one with threads, or
+    the one on asyncio.
+    """
+
+    def __init__(self, kind: str = "threads") -> None:
+        super().__init__()
+        self._loop = LoopThread() if kind == "asyncio" else None
+        if self._loop is not None:
+            self.callback(self._loop.close)
+
+    @property
+    def on_asyncio(self) -> bool:
+        return self._loop is not None
 
     def meet(
         self,
@@ -85,7 +98,11 @@ class Crowd(ExitStack):
         tls: bool = False,
         **options: float,
     ) -> Person:
-        person = Person(name, tls=client_tls() if tls else None, **options)
+        layer = client_tls() if tls else None
+        if self._loop is None:
+            person = Person(name, tls=layer, **options)
+        else:
+            person = AsyncPerson(name, self._loop, tls=layer, **options)
         self.callback(person.leave, timeout=0.1)
         self.callback(person.set_event_callback, lambda event: None)
         assert person.connect(HOST, port), person.error
@@ -94,9 +111,15 @@ class Crowd(ExitStack):
 
 
 @pytest.fixture
-def crowd(nothing_left_over: None) -> Iterator[Crowd]:  # noqa: F811
-    with Crowd() as crowd:
+def crowd(
+    nothing_left_over: None,  # noqa: F811
+    request: pytest.FixtureRequest,
+) -> Iterator[Crowd]:
+    with Crowd(getattr(request, "param", "threads")) as crowd:
         yield crowd
+
+
+two_clients = pytest.mark.parametrize("crowd", ["threads", "asyncio"], indirect=True)
 
 
 @pytest.fixture
@@ -198,11 +221,12 @@ def joined(person: Person) -> list[str]:
 
 
 @pytest.mark.slow(seconds=25)
+@two_clients
 @over_tls
 def test_kill_9_at_50_random_moments_while_20_clients_send(
     tmp_path: Path, reserved_port: int, crowd: Crowd, tls: bool
 ) -> None:
-    kills = 50 if FULL or not tls else 10
+    kills = 50 if FULL or not tls and not crowd.on_asyncio else 10
     seed = random.randrange(2**32)
     print("seed", seed)  # is shown if the test fails
     dice, file = random.Random(seed), tmp_path / "chat.db"
@@ -363,13 +387,14 @@ def test_all_come_back_after_a_restart_within_ten_seconds(
 
 
 @pytest.mark.slow(seconds=12)
+@two_clients
 @over_tls
 def test_a_thousand_cuts_at_random_places(crowd: Crowd, tls: bool) -> None:
     """Over TLS a part of them is in the handshake."""
     seed = random.randrange(2**32)
     print("seed", seed)
     dice = random.Random(seed)
-    most = 1000 if FULL or not tls else 200
+    most = 1000 if FULL or not tls and not crowd.on_asyncio else 200
 
     def plan() -> Cut | None:
         if proxy.cuts >= most:
@@ -482,6 +507,7 @@ def test_a_client_that_only_answers_pings_stays(crowd: Crowd) -> None:
         assert server.users == ["ann"]
 
 
+@two_clients
 def test_a_name_is_taken_back_at_once_from_ones_own_ghost(crowd: Crowd) -> None:
     with (
         ChatServer() as server,
@@ -518,6 +544,7 @@ def test_without_the_token_the_name_stays_taken(crowd: Crowd) -> None:
         assert server.users == ["ANN"]
 
 
+@two_clients
 def test_a_server_that_fell_silent_is_left_and_found_again(crowd: Crowd) -> None:
     with ChatServer() as server, Proxy((HOST, server.port)) as proxy:
         ann, bob = (
@@ -551,6 +578,7 @@ Proxied = tuple[ChatServer, Proxy]
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["with a file", "without"])
+@two_clients
 def test_coming_back_after_a_restart_of_the_server(
     tmp_path: Path, crowd: Crowd, reserved_port: int, kept: bool
 ) -> None:
@@ -610,6 +638,7 @@ def test_coming_back_after_a_restart_of_the_server(
         crowd.close()
 
 
+@two_clients
 def test_a_line_said_while_lost_arrives_after_coming_back(
     proxied: Proxied, crowd: Crowd
 ) -> None:
@@ -665,6 +694,7 @@ def impatient(crowd: Crowd) -> Iterator[tuple[ChatServer, Proxy]]:
         crowd.close()
 
 
+@two_clients
 def test_a_name_that_somebody_else_has_taken_meanwhile_is_one_goodbye_that_says_so(
     impatient: Proxied, crowd: Crowd
 ) -> None:
@@ -691,6 +721,7 @@ def test_a_name_that_somebody_else_has_taken_meanwhile_is_one_goodbye_that_says_
     assert ann.leave() is False and len(ann.told(Goodbye)) == 1
 
 
+@two_clients
 def test_a_room_that_can_not_be_entered_again_is_left_and_the_rest_goes_on(
     tmp_path: Path, crowd: Crowd, reserved_port: int
 ) -> None:
@@ -715,6 +746,7 @@ def test_a_room_that_can_not_be_entered_again_is_left_and_the_rest_goes_on(
         crowd.close()
 
 
+@two_clients
 def test_patience_that_runs_out_is_one_goodbye(crowd: Crowd) -> None:
     with ChatServer() as server:
         ann = crowd.meet("ann", server.port, patience=0.3)
@@ -728,6 +760,7 @@ def test_patience_that_runs_out_is_one_goodbye(crowd: Crowd) -> None:
     assert len(ann.told(Goodbye)) == 1
 
 
+@two_clients
 def test_patience_that_runs_out_after_trying_is_one_goodbye(
     proxied: Proxied, crowd: Crowd
 ) -> None:
@@ -746,6 +779,7 @@ def test_patience_that_runs_out_after_trying_is_one_goodbye(
     ] and ann.events[-1] == ann.goodbye
 
 
+@two_clients
 def test_patience_counts_from_the_loss_and_not_from_the_beginning(
     proxied: Proxied, crowd: Crowd
 ) -> None:
@@ -760,6 +794,7 @@ def test_patience_counts_from_the_loss_and_not_from_the_beginning(
     assert not ann.told(Goodbye)
 
 
+@two_clients
 def test_leaving_while_lost_is_one_goodbye_and_nothing_comes_after_it(
     proxied: Proxied, crowd: Crowd
 ) -> None:
@@ -897,11 +932,12 @@ def test_a_callback_that_raises_does_not_keep_the_client_from_coming_back(
         wait_until(lambda: len(ann.told(Reconnected)) == count)
 
 
+@two_clients
 def test_a_full_server_is_asked_again_when_it_said_so(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content, _ = commands._GOODBYES["server_full"]
-    monkeypatch.setitem(commands._GOODBYES, "server_full", (content, 0.4))
+    content, _ = events._GOODBYES["server_full"]
+    monkeypatch.setitem(events._GOODBYES, "server_full", (content, 0.4))
     with (
         ChatServer(limits=Limits(connections=1)) as server,
         Proxy((HOST, server.port)) as proxy,
@@ -928,6 +964,7 @@ def test_a_full_server_is_asked_again_when_it_said_so(
 @pytest.mark.parametrize(("code", "comes_back"), [
     ("server_closing", True), ("slow_consumer", True), ("idle", True), ("rate_limited", True), ("replaced", False), ("bad_message", False), ("left", False),
 ])  # fmt: skip
+@two_clients
 def test_a_goodbye_says_whether_to_come_back(
     proxied: Proxied,
     crowd: Crowd,
@@ -936,9 +973,9 @@ def test_a_goodbye_says_whether_to_come_back(
     comes_back: bool,
 ) -> None:
     server, proxy = proxied
-    content, retry_after = commands._GOODBYES[code]
+    content, retry_after = events._GOODBYES[code]
     monkeypatch.setitem(
-        commands._GOODBYES,
+        events._GOODBYES,
         code,
         (content, None if retry_after is None else retry_after / 10),
     )
@@ -1188,6 +1225,7 @@ def test_a_full_disk_is_said_to_the_senders_and_the_chat_goes_on(
 # --- a short break is not a leave --------------------------------------------------------------------------------
 
 
+@two_clients
 def test_three_breaks_of_a_second_are_seen_by_nobody(
     proxied: Proxied, crowd: Crowd
 ) -> None:
@@ -1213,6 +1251,7 @@ def test_three_breaks_of_a_second_are_seen_by_nobody(
     assert not ann.told(UserLeft, Error)
 
 
+@two_clients
 def test_an_impostor_does_not_get_the_name_of_who_is_cut_off(crowd: Crowd) -> None:
     """Row 7 of the attacks: it did, 10 times of 10, and the owner was out for good."""
     with ChatServer() as server, Proxy((HOST, server.port)) as proxy:
@@ -1229,6 +1268,7 @@ def test_an_impostor_does_not_get_the_name_of_who_is_cut_off(crowd: Crowd) -> No
         wait_until(lambda: ann.told_in() == [(1, "not sent yet")])
 
 
+@two_clients
 def test_a_client_without_its_token_waits_as_long_as_it_is_told(crowd: Crowd) -> None:
     """The server does not know the token any more; the name is kept for somebody else, who does not come."""
     with (
