@@ -1,5 +1,6 @@
 """`python_tcp.check`: the verdict on an answer comes in plain words, in time, and whatever the answer does."""
 
+import socket
 import subprocess
 import sys
 import threading
@@ -7,7 +8,7 @@ import time
 
 import pytest
 
-from python_tcp.check import NotYet, Source, check, expect, shorten, source
+from python_tcp.check import Background, NotYet, Source, check, expect, shorten, source
 
 
 @check
@@ -240,3 +241,42 @@ def test_a_fence_in_a_source_does_not_end_the_block_that_shows_it() -> None:
 def test_what_has_no_source_is_said() -> None:
     with pytest.raises((TypeError, OSError)):
         source(len)
+
+
+def test_an_answer_beside_its_check_is_told_with_its_line() -> None:
+    ours, theirs = socket.socketpair()
+
+    def answer(sock):
+        with sock:
+            sock.recv(1, "one")
+
+    @check
+    def check_echo(answer):
+        with Background(answer, theirs):
+            ours.settimeout(2)
+            ours.sendall(b"x")
+            expect("Sent b'x'", b"x", ours.recv(1))
+
+    with ours, theirs:
+        said = check_echo(answer)
+    assert said.startswith(
+        'Not yet. An exception ended it, in line `sock.recv(1, "one")`: TypeError'
+    )
+
+
+def test_an_answer_beside_its_check_may_not_stay_behind() -> None:
+    @check
+    def check_ends(answer):
+        with Background(answer) as call:
+            call.result(0.1)
+
+    def answer():
+        while True:
+            pass
+
+    said = check_ends(answer)
+    assert said.startswith("Not yet. It has not ended after 0.1 s: it was in line")
+    assert said.endswith("It was ended.")
+    assert check_ends(lambda: None) == "Right."
+    with Background(lambda a, b: a + b, 1, 2) as call:
+        assert call.result() == 3
