@@ -19,6 +19,7 @@ from .dialects import AnyDialect, Said, Speaker
 from .datafile import Durability, StoreFileError, printable_path
 from .filewriter import CommitDelay
 from .history import SavedPlaces, SQLiteStore
+from .logins import Vouched
 from .loop import EventLoop, KeepAlive
 from .members import Delivery
 from .messages import StoreError
@@ -31,8 +32,9 @@ from .server import EventDrivenTCPServer
 log = logging.getLogger("python_tcp.chat_server")
 
 # %% ../nbs/24_chat_fanout.ipynb #70549642
-# What a dialect has made of some bytes. None: nothing more will come.
-Commands = Iterable[Said]
+# What a dialect has made of some bytes; what was vouched for came before. None: nothing
+# more will come.
+Commands = Iterable[Said | Vouched]
 
 # %% ../nbs/24_chat_fanout.ipynb #c0ffee01
 class ChatConnection:

@@ -20,11 +20,11 @@ from typing import Self
 
 from .acceptor import Address
 from .admission import AddressGate, AdmissionControl
-from .admission import end_reason, last_words
-from .chat_fanout import ChatConnection, DeliveryQueue, EventSender
-from .chat_fanout import open_rooms, open_store
-from .core import LOCALHOST
+from .admission import end_reason
+from .chat_fanout import DeliveryQueue, open_rooms, open_store
+from .core import LOCALHOST, format_address
 from .datafile import Durability
+from .dialects import AnyDialect, Asked, House, Listener, Raw
 from .history import HistoryCleaner, SQLiteStore
 from .loop import FAILURES
 from .members import Delivery
@@ -32,9 +32,10 @@ from .messages import MemoryStore, StoreError
 from .networks import NetworkList
 from .output import Layer
 from .presence import AbsenceTimer, PresenceCollector
-from .protocol import Dialect, Event, Goodbye, JSONLines, Limits, encode
+from .protocol import Event, Goodbye, JSONLines, Limits, encode
 from .rooms import Rooms
 from .server import EventDrivenTCPServer
+from .speaking import DialectConnection, DialectSender, Doors
 from .trusted_proxy import TrustedProxies
 from .turns import CommandHandler
 
@@ -46,7 +47,8 @@ def _watch(callback: Callable[[Event], object], deliveries: list[Delivery]) -> N
     """Call it with each event. Everybody has been told: its failure costs nobody anything."""
     try:
         for delivery in deliveries:
-            callback(delivery.event)
+            if not isinstance(delivery.event, Asked | Raw):  # of a dialect
+                callback(delivery.event)
     except FAILURES:
         log.exception("on_event failed")
 
@@ -55,14 +57,15 @@ BACKLOG = 1024  # connections that the kernel keeps for us
 
 
 def _make_server(
-    host: str, port: int, limits: Limits, layers: list[Layer]
-) -> EventDrivenTCPServer:
+    host: str, port: int, limits: Limits, layers: list[Layer],
+    more: Iterable[tuple[str, int]] = (),
+) -> EventDrivenTCPServer:  # fmt: skip
     """It takes a few connections more than may come in, to tell them that it is full."""
     return EventDrivenTCPServer(
         host, port, BACKLOG,
         max_connections=limits.connections + AdmissionControl.TURNED_AWAY,
         max_output=limits.output_bytes, output_timeout=limits.output_timeout,
-        layers=layers,
+        layers=layers, more=more,
     )  # fmt: skip
 
 
@@ -103,9 +106,9 @@ class _Life:
     """
 
     def __init__(
-        self, server: EventDrivenTCPServer, sender: EventSender,
+        self, server: EventDrivenTCPServer, sender: DialectSender,
         admission: AdmissionControl, rooms: Rooms,
-        new_connection: Callable[[int], ChatConnection], hooks: Hooks,
+        new_connection: Callable[[int], DialectConnection], hooks: Hooks,
     ) -> None:  # fmt: skip
         self._server, self._sender, self._admission = server, sender, admission
         self._rooms, self._new_connection, self._hooks = rooms, new_connection, hooks
@@ -114,7 +117,8 @@ class _Life:
         self._presence = PresenceCollector(loop, self._send)
         self.deliveries = queue = DeliveryQueue(rooms, loop, self._release)
         queue.on_commit = lambda *how: hooks.on_commit(*how)
-        self._handler = CommandHandler(rooms, admission, queue, loop)
+        self._handler = CommandHandler(rooms, admission, queue, loop, sender.speak)
+        self._connections: dict[int, DialectConnection] = {}
         self._absences = AbsenceTimer(rooms, queue, loop, self._handler.now)
         loop.call_threadsafe(self._absences.look)
         server.on_connect, server.on_disconnect = self._connected, self._disconnected
@@ -142,18 +146,22 @@ class _Life:
         """What a connection hears that ends for this reason."""
         if reason == "server_closing":
             self.deliveries.finish()  # what was said before comes before
-        connection = self._sender.connections.get(connection_id)
+        connection = self._connections.get(connection_id)
         if connection is None:  # what was waited for has ended it
             return b""
-        return last_words(connection.dialect, reason)
+        return connection.last_words(reason)
 
     def _connected(self, connection_id: int, address: Address) -> None:
         connection = self._new_connection(connection_id)
+        self._connections[connection_id] = connection
         self._sender.add(connection)
         self._admission.admit(connection, address[0])
+        if not connection.ended:
+            connection.greet()
 
     def _disconnected(self, connection_id: int) -> None:
         self._sender.remove(connection_id)
+        del self._connections[connection_id]
         self._admission.left(connection_id)
         reason = end_reason(self._server.connections[connection_id])
         self._hooks.ended(reason)
@@ -161,13 +169,13 @@ class _Life:
             self.deliveries.hold(self._absences.lost(connection_id, reason))
 
     def _received(self, connection_id: int, data: bytes) -> None:
-        connection = self._sender.connections[connection_id]
+        connection = self._connections[connection_id]
         connection.keep_alive.heard()
         self._handler.receive(connection, data)
 
     def _finished_sending(self, connection_id: int) -> None:
-        connection = self._sender.connections[connection_id]
-        last = connection.dialect.receive(b"\n")  # its last line may have no newline
+        connection = self._connections[connection_id]
+        last = connection.finish_input()
         self._handler.handle(connection, chain(last, [None]))  # and gets its answer
 
     def _send(self, deliveries: list[Delivery]) -> None:
@@ -176,8 +184,7 @@ class _Life:
 
     def _release(self, deliveries: list[Delivery]) -> None:
         self._presence.send(deliveries)
-        if self._handler.waiting:
-            self._handler.resume()
+        self._handler.resume()
         for watcher in self._watchers:
             watcher(deliveries)
 
@@ -187,7 +194,8 @@ class ChatServer:
 
     `limits` says how much it takes. `data` (also `history`) is a file for what must
     survive, by `durability` a loss of "power" or only the death of the "process"; without
-    one, the last messages are kept in memory. `dialect()` makes a connection's language.
+    one, the last messages are kept in memory. `dialect()` makes a connection's language;
+    `listeners` are further ports, with dialects of their own.
     `tls` is a `ServerTLS`, where nobody may listen in. `trusted_networks` have no limits by
     address; `proxies` begin each connection with a PROXY header, which is believed. Both
     are addresses or networks, such as "192.0.2.0/24"; `ValueError` if one is not.
@@ -196,12 +204,12 @@ class ChatServer:
     def __init__(
         self, host: str = LOCALHOST, port: int = 0, *, limits: Limits = Limits(),
         data: str | Path | None = None, history: str | Path | None = None,
-        durability: Durability = "power", dialect: Callable[[], Dialect] = JSONLines,
+        durability: Durability = "power", dialect: Callable[[], AnyDialect] = JSONLines,
         tls: Layer | None = None, trusted_networks: Iterable[str] = (),
-        proxies: Iterable[str] = (),
+        proxies: Iterable[str] = (), listeners: Iterable[Listener] = (),
     ) -> None:  # fmt: skip
         self.limits = limits = copy(limits)  # all parts share it
-        self.durability, self._dialect = durability, dialect
+        self.durability, self._doors = durability, Doors(dialect, listeners)
         self.data = self.history = history if data is None else data
         self.on_event: Callable[[Event], object] | None = None  # hears of each
         self.hooks = Hooks()
@@ -209,12 +217,14 @@ class ChatServer:
         trusted = NetworkList(trusted_networks)
         self._gate = gate = AddressGate(limits, trusted)
         layers = _layers(tls, gate, NetworkList(proxies))
-        self.engine = self._server = server = _make_server(host, port, limits, layers)
+        doors = self._doors.addresses
+        self.engine = server = _make_server(host, port, limits, layers, doors)
+        self._server = server
         server.on_start, server.on_stop = self._started, self._stopped
         server.farewell = self._last_words
         server.on_dropped = self._dropped
         self._admission = AdmissionControl(server, limits, trusted, gate)
-        self._sender = EventSender(server)
+        self._sender = DialectSender(server)
         self._rooms = Rooms(limits, _memory_store(limits))
 
     def start(self) -> int:
@@ -242,6 +252,10 @@ class ChatServer:
     def addresses(self) -> list[str]:
         """Where it listens: "127.0.0.1:8000", "[::1]:8000"."""
         return self._server.addresses
+
+    def listening(self, dialect: str) -> list[str]:
+        """Where it listens for this dialect: those of `listeners`."""
+        return [format_address(*each) for each in self._doors.listening(dialect)]
 
     @property
     def failure(self) -> BaseException | None:
@@ -289,6 +303,8 @@ class ChatServer:
         if self.data is not None:
             self._store = open_store(self.data, self.durability, limits, loop)
             self._rooms = open_rooms(self.data, self._store, limits)
+        self._house = House(self._rooms.by_name, self._rooms.rooms)
+        self._doors.opened(self._server.bound)
         parts = self._server, self._sender, self._admission, self._rooms
         self._life = life = _Life(*parts, self._new, self.hooks)
         life.watch(self._watch)
@@ -301,9 +317,11 @@ class ChatServer:
             self._store.close()
         self._life.end()
 
-    def _new(self, connection_id: int) -> ChatConnection:
-        dialect = self._dialect()
-        return ChatConnection(self._server, connection_id, dialect, self.limits)
+    def _new(self, connection_id: int) -> DialectConnection:
+        server = self._server
+        dialect = self._doors.dialect_for(server.connections[connection_id].sock)
+        parts = dialect, self.limits, self._house
+        return DialectConnection(server, connection_id, *parts)
 
     def _dropped(self, address: Address, reason: str) -> None:
         """It was closed before it came in: no TLS, a wrong header, too many."""

@@ -24,6 +24,7 @@ from .commands import Kick, MessageId, Mute, SendMessage, SetStatus
 from .commands import SetTopic, Whisper
 from .events import Error, Event, Goodbye
 from .framing import FrameTooLong, LineFramer
+from .secret import forget
 
 # %% ../nbs/13_protocol.ipynb #2996966f
 from .commands import DEFAULT_PORT, MAX_EVENT, Content  # noqa: F401
@@ -280,14 +281,15 @@ _FIRST_WORDS = re.compile(
 
 def other_protocol(first: bytes) -> str | None:
     """Which of `OTHERS` a connection speaks that begins with these bytes, if any."""
-    found = _FIRST_WORDS.match(first)
-    return None if found is None else found.lastgroup
+    return found.lastgroup if (found := _FIRST_WORDS.match(first)) else None
 
 
 def _command_in(frame: bytes | FrameTooLong) -> Command | Error:
-    if isinstance(frame, bytes):
-        return decode(frame)
-    return Error("too_long", f"a line may have {frame.limit} bytes")
+    if not isinstance(frame, bytes):
+        return Error("too_long", f"a line may have {frame.limit} bytes")
+    command = decode(frame)
+    forget(frame)  # it may hold a password, and nobody needs it any more
+    return command
 
 # %% ../nbs/13_protocol.ipynb #e0b6a9b8
 class JSONLines:
