@@ -50,7 +50,7 @@ class ThreadConnection(TCPConnection):
         self._thread.start()
 
     def runs_here(self) -> bool:
-        """Is this the connection's own thread?"""
+
         return self._thread is threading.current_thread()
 
     def join(self, timeout: float) -> None:
@@ -208,6 +208,7 @@ class EventDrivenTCPServer:
     Limits: `max_connections`, `max_output` bytes that wait for one client,
     `output_timeout` seconds in which nothing could be sent to it, `idle_timeout` seconds
     without a word from it. None: no limit. New connections pass the `layers` first.
+    `more`: further addresses to listen on, of which `bound` tells the real ones.
     """
 
     def __init__(
@@ -215,7 +216,7 @@ class EventDrivenTCPServer:
         backlog: int = DEFAULT_BACKLOG, buffer_size: int = DEFAULT_BUFFER_SIZE, *,
         max_connections: int | None = None, max_output: int = 1_048_576,
         output_timeout: float = 10.0, idle_timeout: float | None = None,
-        layers: Iterable[Layer] = (),
+        layers: Iterable[Layer] = (), more: Iterable[tuple[str, int]] = (),
     ) -> None:  # fmt: skip
         self.host, self.port = host, port  # port 0: from `start` on, the real one
         self.loop: EventLoop  # from `start` on
@@ -226,9 +227,9 @@ class EventDrivenTCPServer:
         )  # fmt: skip
         self.connections, self.traffic = clients.connections, clients.traffic
         self._thread = ServerThread(
-            type(self).__name__, host, port, backlog, accepted=clients.accepted,
-            close_all=clients.close_all, has_room=clients.has_room, opened=self._opened,
-            stopped=lambda: self.on_stop(),
+            type(self).__name__, host, port, backlog, more=more,
+            accepted=clients.accepted, has_room=clients.has_room, opened=self._opened,
+            close_all=clients.close_all, stopped=lambda: self.on_stop(),
         )  # fmt: skip
 
     def on_connect(self, connection_id: int, address: Address) -> None:
@@ -275,6 +276,8 @@ class EventDrivenTCPServer:
         """Where it listens: "127.0.0.1:80", "[::1]:80"."""
         return self._thread.addresses
 
+
+
     @property
     def failure(self) -> BaseException | None:
         """What its thread has died of."""
@@ -288,7 +291,7 @@ class EventDrivenTCPServer:
         self._thread.start()
 
     def _opened(self, thread: ServerThread) -> None:
-        self.loop, self.port = thread.loop, thread.port
+        self.loop, self.port, self.bound = thread.loop, thread.port, thread.bound
         self._clients.open(thread)
         self.on_start()
 
@@ -319,8 +322,7 @@ class EventDrivenTCPServer:
         return self._clients.send(stream, data)
 
     def broadcast(
-        self, data: bytes,
-        to: Iterable[int] | None = None, exclude: Collection[int] = (),
+        self, data: bytes, to: Iterable[int] | None = None, exclude: Collection[int] = ()
     ) -> bool:  # fmt: skip
         """Queue `data` for the clients `to` (None: all) but those in `exclude`. What has
         the same tuple or frozenset as `to` is joined once a tick. From any thread: there
@@ -341,9 +343,8 @@ class EventDrivenTCPServer:
 
     def close(self, connection_id: int, reason: str = "closed by server") -> None:
         """End one connection: what is queued is sent first. From any thread."""
-        if (stream := self.connections.get(connection_id)) is None:
-            return
-        if self.loop.runs_here():
+        stream = self.connections.get(connection_id)
+        if stream is not None and self.loop.runs_here():
             stream.finish(reason)
-        else:
+        elif stream is not None:
             self.loop.call_threadsafe(partial(self.close, connection_id, reason))

@@ -13,7 +13,7 @@ import pytest
 
 from python_tcp import acceptor
 from python_tcp.acceptor import SERVER_TRANSITIONS, Acceptor, ServerState
-from python_tcp.acceptor import ServerThread, open_listener, open_listeners
+from python_tcp.acceptor import ServerThread, open_listeners
 from python_tcp.loop import EventLoop
 from sockets import dial, nothing_left_over  # noqa: F401
 from waiting import LIMIT, wait_until
@@ -22,6 +22,11 @@ pytestmark = pytest.mark.usefixtures("nothing_left_over")
 
 
 # The listener
+
+
+def open_listener(host: str, port: int, backlog: int = 128) -> socket.socket:
+    """A listener for this host, which has one address."""
+    return open_listeners(host, port, backlog)[0]
 
 
 def test_a_listener_does_not_block_and_has_the_port_that_the_system_gave():
@@ -92,7 +97,7 @@ def test_no_name_is_every_address_and_ipv6_leaves_ipv4_alone():
 
 
 def test_an_address_that_is_taken_raises_and_leaves_nothing_open(two_addresses):
-    with open_listener("127.0.0.1", 0) as taken:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError) as refused:
             open_listeners("both", port)

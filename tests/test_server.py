@@ -23,7 +23,7 @@ from python_tcp import acceptor
 from python_tcp.chat_app import ChatServer
 from python_tcp.core import DEFAULT_BACKLOG, DEFAULT_BUFFER_SIZE, LOCALHOST
 from python_tcp.protocol import Limits
-from python_tcp.acceptor import open_listener
+from python_tcp.acceptor import open_listeners
 from python_tcp.server import EnhancedTCPServer, EventDrivenTCPServer, TCPServer
 from sockets import dial, nothing_left_over, open_files, read_all, read_exactly, reset  # noqa: F401
 from waiting import LIMIT, wait_until
@@ -730,7 +730,7 @@ def test_a_client_for_whom_there_is_no_thread_is_let_go(make, monkeypatch, start
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0"])
 def test_addresses_and_names(make, host, started):
     try:
-        open_listener(host, 0).close()
+        open_listeners(host, 0)[0].close()
     except OSError as error:
         pytest.skip(f"not on this machine: {error}")
     server = started(make(host))
@@ -773,7 +773,7 @@ def test_a_name_whose_first_address_is_of_a_family_that_the_system_lacks(
 def test_a_name_without_any_address_raises(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: [])
     with pytest.raises(OSError):
-        open_listener("nowhere", 0)
+        open_listeners("nowhere", 0)
 
 
 # Sending, broadcasting, closing: order
