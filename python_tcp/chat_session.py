@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec.structs import replace
+
 from .delivery import SendQueue
+from .events import AccountChanged
 from .protocol import Command, Error, Event, Goodbye, History, MessageId, Ok
 from .protocol import Ping, Pong, SetStatus, StatusChanged, UserLeft
 from .protocol import Welcome
@@ -82,6 +85,12 @@ def _no_way_back(error: Error) -> Goodbye:
 # A message that was refused with one of these is said again, in its place.
 _REFUSED_FOR_NOW = {"rate_limited", "not_saved", "out_of_order"}
 
+# These are about one room, and not about us.
+_REFUSED_ONE_ROOM = {"locked", "banned", "too_many_rooms"}
+
+# What has become of an account after which a connection has none.
+_WITHOUT_ACCOUNT = {"logged_out", "deleted"}
+
 # %% ../nbs/30_chat_session.ipynb #f0134b3e
 class Answers:
     """What the server has answered to what waits in a queue, and what it has refused."""
@@ -89,6 +98,7 @@ class Answers:
     def __init__(self, queue: SendQueue) -> None:
         self.error: Error | None = None  # the last refusal
         self.refused: dict[MessageId, Error] = {}  # the last ones with an `id`
+        self.taken: dict[MessageId, bool] = {}  # what was requested: is it done?
         self._queue = queue
         self._new_status: str | None = None  # it was asked for, and has no answer yet
         self._in_trouble = False  # the server can't keep what we say, and we told so
@@ -99,13 +109,34 @@ class Answers:
             self._new_status = command.status
         self._queue.add(command)
 
+    def request(self, command: Command, id: int) -> MessageId | None:
+        """Have a command sent over this connection, and over no other: what must not be
+        done twice, or has a password. Returns its `id`; None: it will have no answer.
+        """
+        if not hasattr(command, "id"):
+            self._queue.add(command, first=True)
+            return None
+        self._queue.add(replace(command, id=id), first=True)
+        self.taken[id] = False
+        if len(self.taken) > SendQueue.WINDOW:
+            del self.taken[next(iter(self.taken))]
+        return id
+
+    def disconnected(self) -> None:
+        """What was requested will have no answer."""
+        why = "the connection was lost before the answer came"
+        for id in [id for id, done in self.taken.items() if not done]:
+            self.refused.setdefault(id, Error("connection_lost", why, id))
+
     def receive(self, event: Event, me: str) -> None:
         """Something that was asked for is done, if it is this event that says so."""
         if isinstance(event, StatusChanged) and event.username == me:
             self._new_status = None
-        if isinstance(event, Ok | History) and event.id is not None:
+        if isinstance(event, Ok | History | AccountChanged) and event.id is not None:
             self._queue.acknowledge(event.id)
             self._in_trouble = False
+            if event.id in self.taken:
+                self.taken[event.id] = True
 
     def refuse(self, event: Error, now: float) -> bool:
         """Is it refused for good? If only for now, it is said again, in its place."""
@@ -147,13 +178,14 @@ class ClientSession:
         self.username, self.status = username, "online"  # as the server has them
         self.state = SessionState.IDLE
         self.token: str | None = None  # the server knows us by it
+        self.account: str | None = None  # whose this connection is; None: a guest's
         self.goodbye: Goodbye | None = None  # the last event
         self._ids: Iterator[int] = before._ids if before else itertools.count(1)
         self._shown: str | None = before._shown if before else None  # as our token
         self.send_queue = SendQueue()
         self.send_queue.hold()
         self._answers = Answers(self.send_queue)
-        self.refused = self._answers.refused
+        self.refused, self.taken = self._answers.refused, self._answers.taken
         self.rooms = RoomViews(self.send_queue, self._ids)
         self._welcome: Welcome | None = None  # the first one over this connection
 
@@ -175,13 +207,19 @@ class ClientSession:
         """Have a command sent, now or after coming back."""
         self._answers.ask(command)
 
-    def join(self, room: str) -> MessageId | None:
+    def request(self, command: Command) -> MessageId | None:
+        """Have a command sent over this connection and no other. `taken` and `refused`
+        have the answer, by the `id` that this returns; None: there will be none.
+        """
+        return self._answers.request(command, self.next_id())
+
+    def join(self, room: str, password: str | None = None) -> MessageId | None:
         """Talk in a room. Where we are not in it, ask, and return the question's id."""
         if self.rooms.switch_to(room):
             return None
         if self.state is SessionState.IDLE:
             self._turn("join")
-        return self.rooms.join(room, self.username, self._shown)
+        return self.rooms.join(room, self.username, self._shown, password)
 
     def disconnected(self, why: Goodbye) -> Goodbye:
         """The connection has ended: because of `why`, if the server did not say why.
@@ -190,6 +228,7 @@ class ClientSession:
         """
         last = self.goodbye or why
         self.send_queue.disconnected()
+        self._answers.disconnected()
         self.rooms.lost()
         self._welcome = None
         if not last.reconnect or self.token is None:
@@ -242,6 +281,9 @@ class ClientSession:
                 self.goodbye, told = event, []
             case Ping() | Pong():  # they are about the connection
                 told = []
+            case AccountChanged(username=name, change=change):
+                self.account = None if change in _WITHOUT_ACCOUNT else name
+                self.username = name
             case UserLeft(username=self.username):
                 self.rooms.pop(event.room, None)
             case StatusChanged(username=self.username):
@@ -252,6 +294,7 @@ class ClientSession:
 
     def _welcomed(self, event: Welcome, now: float) -> list[ClientEvent]:
         self.username, self.token = event.username, event.token
+        self.account = event.account
         self._shown = event.token or self._shown
         if self._welcome is None:
             self._welcome = event
@@ -268,7 +311,8 @@ class ClientSession:
             self._turn("refused")
         if room is None or room != self.rooms.entering:
             return [*told]
-        if self._welcome is None or event.code == "no_history":
+        only_this = event.code in _REFUSED_ONE_ROOM
+        if self._welcome is None and not only_this or event.code == "no_history":
             self.goodbye = _no_way_back(event)
             return [*told]
         del self.rooms[room]

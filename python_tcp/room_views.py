@@ -127,22 +127,30 @@ class RoomViews(dict[str, RoomView]):
             self[room] = self.pop(room)
         return room in self
 
-    def join(self, room: str, username: str, token: str | None) -> int:
-        """Ask to enter a room. Returns the id of the question."""
+    def join(
+        self, room: str, username: str, token: str | None, password: str | None = None
+    ) -> int:
+        """Ask to enter a room, which may be locked. Returns the id of the question."""
         id, view = next(self._ids), self.get(room)
         since = None if view is None else view.rejoin()
         self.joining[id] = room
-        self._queue.add(Join(username, room, since, token, id), first=True)
+        self._queue.add(Join(username, room, since, token, id, password), first=True)
         return id
 
     def welcome(self, event: Welcome) -> list[RoomEvent]:
-        """We are in. Returns what to tell."""
-        for id in [id for id, room in self.joining.items() if room == event.room]:
+        """We are in. Returns what to tell. If we did not ask, another client of our account
+        has entered the room; we go on talking where we do.
+        """
+        talking = self.current
+        asked = [id for id, room in self.joining.items() if room == event.room]
+        for id in asked:
             del self.joining[id]
             self._queue.acknowledge(id)
         if (view := self.get(event.room)) is not None:
             return view.welcome(event)
         self[event.room] = RoomView(event)
+        if talking is not None and not asked:
+            self.switch_to(talking)
         return [event]
 
     def refused(self, event: Error) -> tuple[list[RoomEvent], str | None]:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections import deque
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,7 +16,9 @@ from python_tcp.chat_session import (
     Reconnected,
     SessionState,
 )
+from python_tcp.commands import Kick, Login
 from python_tcp.delivery import TokenBucket
+from python_tcp.events import AccountChanged, Moderated
 from python_tcp.protocol import (
     Command,
     Error,
@@ -692,3 +695,115 @@ def test_joins_that_are_too_fast_are_asked_again() -> None:
     wire.connect()
     wire.settle()
     assert len(wire.rooms.by_name[ME].rooms) == 11 and wire.told[-1] == Reconnected()
+
+
+# --- accounts, and what is asked over one connection only ----------------------------------
+
+
+def joined() -> ClientSession:
+    session = ClientSession("ann")
+    session.join("lobby")
+    session.send_queue.due(0.0)
+    session.receive(Welcome("ann", "lobby", "", 0, "epoch", "token-of-ann-123"), 0.0)
+    return session
+
+
+def test_what_is_requested_goes_at_once_and_is_never_repeated() -> None:
+    session = joined()
+    session.say(SendMessage("hello", "lobby", session.next_id()))
+    id = session.request(Kick("eve", "lobby"))
+    assert [type(each) for each in session.send_queue.due(0.0)] == [Kick, SendMessage]
+    session.disconnected(Goodbye("connection_lost", "", True))
+    assert session.taken[id] is False and session.refused[id].code == "connection_lost"
+    assert [type(each) for each in session.send_queue.commands] == [SendMessage]
+
+
+@pytest.mark.parametrize("answer", [
+    lambda id: Ok(id), lambda id: AccountChanged("ann", "logged_in", id=id),
+])  # fmt: skip
+def test_a_request_that_was_answered_is_taken(answer: Callable) -> None:
+    session = ClientSession("ann")
+    id = session.request(Login("ann", "correct horse"))
+    assert [type(each) for each in session.send_queue.due(0.0)] == [Login]
+    session.receive(answer(id), 0.0)
+    assert session.taken[id] and not session.send_queue and id not in session.refused
+
+
+def test_a_request_that_was_refused_is_not_taken() -> None:
+    session = ClientSession("ann")
+    id = session.request(Login("ann", "correct horse"))
+    session.send_queue.due(0.0)
+    told = session.receive(Error("bad_login", "wrong", id), 0.0)
+    assert [event.code for event in told] == ["bad_login"]
+    assert session.refused[id].code == "bad_login" and not session.taken[id]
+    assert session.state is SessionState.IDLE  # and may try again
+
+
+def test_requests_do_not_grow_without_a_bound() -> None:
+    session = joined()
+    for _ in range(1000):
+        session.request(Kick("eve", "lobby"))
+    assert len(session.taken) <= 64
+
+
+def test_the_account_of_a_session() -> None:
+    session = joined()
+    assert session.account is None
+    for change, account in [("registered", "ann"), ("password_changed", "ann"), ("logged_out", None), ("logged_in", "ann"), ("deleted", None)]:  # fmt: skip
+        session.receive(AccountChanged("ann", change), 0.0)
+        assert session.account == account
+    welcome = Welcome("ann", "dev", "", 0, "epoch", "token-of-ann-123", account="ann")
+    session.receive(welcome, 0.0)
+    assert session.account == "ann"
+
+
+def test_a_room_that_another_client_of_the_account_enters_is_ours_too() -> None:
+    session = joined()
+    token = "token-of-ann-123"
+    told = session.receive(Welcome("ann", "dev", "", 4, "epoch", token), 0.0)
+    assert [event.room for event in told] == ["dev"]
+    assert list(session.rooms) == ["dev", "lobby"] and session.rooms.current == "lobby"
+    (message,) = session.receive(Message("dev", 5, "bob", "hi", 0.0), 0.0)
+    assert message.seq == 5
+    session.receive(UserLeft("dev", "ann", 0.0), 0.0)  # it has left
+    assert list(session.rooms) == ["lobby"]
+
+
+@pytest.mark.parametrize("code", ["locked", "banned"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_room_that_is_closed_to_us_meanwhile_is_given_up_and_no_other(
+    code: str, which: int
+) -> None:
+    session, token = joined(), "token-of-ann-123"
+    session.join("dev"), session.send_queue.due(0.0)
+    session.receive(Welcome("ann", "dev", "", 0, "epoch", token), 0.0)
+    session.disconnected(Goodbye("connection_lost", "", True))
+    session.resume()
+    for number in range(2):
+        (join,) = session.send_queue.due(0.0)
+        if number == which:
+            session.receive(Error(code, "not you", join.id), 0.0)
+            lost = join.room
+        else:
+            session.receive(Welcome("ann", join.room, "", 0, "epoch", token), 0.0)
+            session.receive(History(join.room, [], False), 0.0)
+    assert session.state is SessionState.JOINED and session.goodbye is None
+    assert lost not in session.rooms and len(session.rooms) == 1
+
+
+def test_who_was_put_out_of_a_room_does_not_enter_it_again() -> None:
+    session = joined()
+    session.receive(Moderated("kick", "bob", 0.0, "ann", "lobby"), 0.0)
+    session.receive(UserLeft("lobby", "ann", 0.0), 0.0)
+    session.disconnected(Goodbye("connection_lost", "", True))
+    assert session.resume() == [Reconnected()] and session.send_queue.due(0.0) == []
+
+
+def test_a_login_that_has_run_out_ends_the_way_back_and_says_why() -> None:
+    session = joined()
+    session.disconnected(Goodbye("connection_lost", "", True))
+    session.resume()
+    (join,) = session.send_queue.due(0.0)
+    session.receive(Error("name_registered", "log in first", join.id), 0.0)
+    assert session.goodbye is not None and session.goodbye.code == "name_registered"
+    assert not session.goodbye.reconnect

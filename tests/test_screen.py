@@ -125,7 +125,7 @@ class FakeChat:
 
 
 @pytest.mark.parametrize(("before", "after", "offered"), [
-    ("/he", "/help ", False), ("/w bo", "/w bob ", False), ("/re", "/reply ", False), ("/ro", "/room", True), ("b", "b", True), ("x", "x", False),
+    ("/he", "/help ", False), ("/w bo", "/w bob ", False), ("/rep", "/reply ", False), ("/ro", "/room", True), ("b", "b", True), ("x", "x", False),
     ("/leave de", "/leave dev ", False), ("/join o", "/join ops ", False),
 ])  # fmt: skip
 def test_tab_puts_in_what_is_certain(before: str, after: str, offered: bool) -> None:
