@@ -16,7 +16,7 @@ from typing import Self
 
 from .aio_link import AsyncLink, Attempts, Changes, PendingAnswers
 from .aio_link import open_link
-from .chat_client import ChatError, why_not_sent
+from .conversation import ChatError, why_not_sent
 from .chat_session import ClientEvent, ClientSession, Reconnected
 from .chat_session import SessionState
 from .commands import DEFAULT_PORT, Command, Join, Leave, SendMessage
