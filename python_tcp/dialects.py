@@ -38,13 +38,17 @@ class Switch(NamedTuple):
 
 Said = Command | Error | Raw | Switch | None  # what `receive` of a `Speaker` yields
 
-# %% ../nbs/70_dialects.ipynb #0b3783df
+# %% ../nbs/70_dialects.ipynb #05744d49
 class Speaker:
     """A dialect that has something to say of its own, for one connection."""
 
     __slots__ = ()
     encode: Callable[[Event], bytes]  # the same object: the same bytes are sent
     pause = 0.0  # seconds between two pieces that must not arrive as one
+    personal = False  # has it a `tell` of its own?
+
+    def __init_subclass__(cls) -> None:
+        cls.personal = cls.tell is not Speaker.tell
 
     def receive(self, data: bytes) -> Iterable[Said]:
         """What `data` completes, with what came before."""

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DialectConnection', 'DialectSender', 'Doors']
 
-# %% ../nbs/71_speaking.ipynb #550851c5
+# %% ../nbs/71_speaking.ipynb #23f308a5
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from .admission import last_words
 from .chat_fanout import ChatConnection, Commands, EventSender
-from .dialects import AnyDialect, Asked, House, Listener, Switch
+from .dialects import AnyDialect, Asked, House, Listener, Raw, Switch
 from .loop import Timer
 from .members import Delivery
 from .protocol import Event, Goodbye, Limits, Ok, Ping
@@ -106,7 +106,7 @@ class DialectConnection(ChatConnection):
         else:
             super()._give_up()
 
-# %% ../nbs/71_speaking.ipynb #9c5b24c5
+# %% ../nbs/71_speaking.ipynb #0882c213
 class DialectSender(EventSender):
     """Sends events to connections, some of which have words of their own."""
 
@@ -180,8 +180,10 @@ class DialectSender(EventSender):
         for event in events:
             if isinstance(event, Goodbye):
                 self._server.close(client, event.code)
-            else:
+            elif connection.speaker.personal or isinstance(event, Raw):
                 connection.say(connection.speaker.tell(event))
+            else:
+                connection.say(self._encoded(connection.encode, event))
 
 # %% ../nbs/71_speaking.ipynb #218b3d29
 class Doors:

@@ -87,7 +87,6 @@ class Turns:
 _LONG_ANSWERS = {Join, ListUsers, ListRooms, GetHistory}
 _READERS = {Join, GetHistory, DeleteMessage}  # they ask for what was said
 
-
 # %% ../nbs/27_turns.ipynb #716718bd
 log = logging.getLogger("python_tcp.turns")
 
@@ -289,7 +288,7 @@ class CommandHandler:
     ) -> None:
         if answer and type(answer[-1].event) is Goodbye:
             connection.end()
-        if connection.speaker is not None:
+        if connection.speaker is not None and connection.speaker.personal:
             answer = _answering(connection.client, about, answer)
         self._deliveries.hold(answer)
 
