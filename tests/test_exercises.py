@@ -20,6 +20,7 @@ FINISHED = [
     "stream",
     "acceptor",
     "broadcaster",
+    "server",
     "lab_frames",
     "aio_link",
     "aio",
