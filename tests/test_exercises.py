@@ -21,6 +21,7 @@ FINISHED = [
     "acceptor",
     "broadcaster",
     "server",
+    "client",
     "lab_frames",
     "aio_link",
     "aio",
