@@ -22,6 +22,7 @@ FINISHED = [
     "broadcaster",
     "server",
     "client",
+    "commands",
     "lab_frames",
     "aio_link",
     "aio",
