@@ -107,6 +107,51 @@ class ChatV1(Dialect):
             start = end
 
 
+def _masked(data: bytes) -> bytes:
+    """A text message of a client. The mask is zero, so that the text stands there as it is."""
+    size = len(data)
+    length = bytes([128 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return b"\x81" + length + bytes(4) + data
+
+
+class Web(ChatV1):
+    """The same protocol as a page in a browser speaks it: one JSON object in each WebSocket message."""
+
+    end = b"}"
+    private = b"\x89\0"  # a ping ...
+    answer = b"\x8a\x80\0\0\0\0"  # ... and a pong
+
+    _upgrade = (
+        b"GET /socket HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+
+    def hello(self, user: str, room: str) -> bytes:
+        return self._upgrade + _masked(super().hello(user, room)[:-1])
+
+    def say(self, room: str, content: bytes) -> bytes:
+        return _masked(super().say(room, content)[:-1])
+
+    def split(self, data: bytes, room: str, size: int) -> Iterator[Frame]:
+        start = 0
+        while start + 4 <= len(data):
+            if data[start] != 0x81:
+                raise Broken(f"garbled: {data[start : start + 40]!r} is no text")
+            length, begin = data[start + 1], start + 2
+            if length == 126:
+                length, begin = (
+                    int.from_bytes(data[begin : begin + 2], "big"),
+                    begin + 2,
+                )
+            end = begin + length
+            if end > len(data):
+                return
+            line = data[begin:end] + b"\n"
+            for _, content, user, seq in super().split(line, room, size):
+                yield (end, content, user, seq)
+            start = end
+
+
 class Fixed(Dialect):
     """A protocol whose frames are a constant head, the content, and a constant tail."""
 
@@ -268,6 +313,7 @@ class Irc(Dialect):
 
 DIALECTS: dict[str, type[Dialect]] = {
     "v1": ChatV1,
+    "web": Web,
     "redis": Redis,
     "redis2": RedisTwo,
     "nats": Nats,

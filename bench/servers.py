@@ -52,6 +52,8 @@ class Peer:
             return "not installed"
         if "--tls" in self.module and find_spec("cryptography") is None:
             return "cryptography is not installed"
+        if "--web" in self.module and find_spec("websockets") is None:
+            return "websockets is not installed"
         if "--uvloop" in self.module and find_spec("uvloop") is None:
             return "uvloop is not installed"
         return None
@@ -87,6 +89,13 @@ PEERS = {
             "ChatServer over TLS",
             module=("bench.peers.ours", "--tls"),
             works="afh",
+        ),
+        Peer(
+            "ours-web",
+            "ChatServer over WebSocket",
+            "web",
+            module=("bench.peers.ours", "--web"),
+            works="acf",
         ),
         Peer(
             "asyncio",

@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 from python_tcp.chat_server import ChatServer
-from python_tcp.protocol import Limits
+from python_tcp.protocol import JSONLines, Limits
 from python_tcp.server import EventDrivenTCPServer
 
 
@@ -19,6 +19,9 @@ def main() -> None:
     parser.add_argument(
         "--tls", action="store_true", help="over TLS, with a certificate of its own"
     )
+    parser.add_argument(
+        "--web", action="store_true", help="for browsers: the port speaks WebSocket"
+    )
     parser.add_argument("--echo", action="store_true")
     args = parser.parse_args()
     tls = None
@@ -28,13 +31,17 @@ def main() -> None:
 
         with tempfile.TemporaryDirectory() as folder:
             tls = ServerTLS(self_made_certificate(f"{folder}/chat.db", args.host))
+    dialect = JSONLines
+    if args.web:
+        from python_tcp.web import web_dialect
+
+        dialect = web_dialect(args.host)
     if args.echo:
         server = EventDrivenTCPServer(args.host, args.port)
     else:
         limits = Limits(connections=20000, flood_burst=0, connections_per_address=0)
-        server = ChatServer(
-            args.host, args.port, limits=limits, history=args.history, tls=tls
-        )
+        options = {"history": args.history, "tls": tls, "dialect": dialect}
+        server = ChatServer(args.host, args.port, limits=limits, **options)
     with server:
         print(server.port, flush=True)
         sys.stdin.read()  # until whoever started us is gone
