@@ -49,7 +49,7 @@ FLOORS = [
     ["room_memory", "password_prompts", "chat_controller"],
     ["chat_fanout", "presence", "admission", "turns", "speaking", "chat_server"],
     ["chat_link", "reconnector", "chat_client", "trust", "aio_link", "aio"],
-    ["screen", "console", "terminal", "line_client"],
+    ["screen", "console", "login", "terminal", "line_client"],
     ["web", "metrics", "service"],
     ["operations", "backup", "chat_app", "demo"],
     [
