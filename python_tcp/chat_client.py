@@ -80,6 +80,11 @@ class ChatClient:
         return self._talk.session.account
 
     @property
+    def may_send_passwords(self) -> bool:
+        """Over TLS, or to this computer; else `register` and `login` are refused."""
+        return self._talk.may_send_passwords
+
+    @property
     def error(self) -> Error | None:
         """Why this thread's last call was not done, else what the server refused last."""
         return self._talk.error

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from .chat_link import ChatLink
 from .chat_session import ClientSession, SessionState
 from .commands import Login, Register
+from .password_prompts import CLEAR_TEXT, WRONG_LENGTH, is_password
 from .protocol import MAX_LINE, Command, Error, Join, Leave
 from .protocol import SendMessage, Whisper, encode
 from .reconnector import CallbackDispatcher, Reconnector
@@ -35,10 +36,9 @@ def why_no_password(command: Command, host: str, encrypted: bool) -> Error | Non
     fields = ("password", "old", "new")
     passwords = [it for name in fields if (it := getattr(command, name, None))]
     if passwords and not encrypted and not is_loopback(host):
-        why = "a password is sent over TLS only (--tls), or to this computer"
-        return Error("insecure", f"{why}; nothing was sent")
-    if any(not 8 <= len(each) <= 256 for each in passwords):
-        return Error("weak_password", "a password has 8 to 256 characters")
+        return Error("insecure", CLEAR_TEXT)
+    if not all(map(is_password, passwords)):
+        return Error("weak_password", WRONG_LENGTH)
     return None
 
 # %% ../nbs/99_conversation.ipynb #bb3f0df1
@@ -73,6 +73,11 @@ class Conversation:
     @property
     def ended(self) -> bool:
         return self.session.state is SessionState.ENDED
+
+    @property
+    def may_send_passwords(self) -> bool:
+        """Can nobody read them on their way?"""
+        return self._encrypted or is_loopback(self._host)
 
     @property
     def error(self) -> Error | None:
