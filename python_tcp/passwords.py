@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'HashParameters', 'PasswordHasher', 'HashPool', 'GuessLimits']
 
-# %% ../nbs/82_passwords.ipynb #0f0396fa
+# %% ../nbs/82_passwords.ipynb #de0d9004
 import heapq
 import logging
 import os
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from .networks import NetworkList, Rates, address_and_network
 from .secret import Secret
 
-# %% ../nbs/82_passwords.ipynb #de0d9004
+# %% ../nbs/82_passwords.ipynb #385aed19
 class HashParameters(NamedTuple):
     """What one guess costs. Source of the default: RFC 9106, section 4, the second one."""
 
@@ -33,7 +33,7 @@ class HashParameters(NamedTuple):
 
 _SALT, _LENGTH = 16, 32  # bytes
 
-# %% ../nbs/82_passwords.ipynb #12e0efc4
+# %% ../nbs/82_passwords.ipynb #0aeb269c
 class PasswordHasher:
     """Makes hashes with Argon2id, as texts that hold their parameters and their salt.
 
@@ -81,7 +81,7 @@ class PasswordHasher:
         salt, digest = (b64encode(part).decode().rstrip("=") for part in parts)
         return f"{self._prefix}{salt}${digest}"
 
-# %% ../nbs/82_passwords.ipynb #f0c3e741
+# %% ../nbs/82_passwords.ipynb #efcb9f2c
 log = logging.getLogger("python_tcp.passwords")
 
 
@@ -91,14 +91,14 @@ class _Job(NamedTuple):
     work: Callable[[], object]
     done: Callable[[Any], object]
 
-# %% ../nbs/82_passwords.ipynb #1da41c64
+# %% ../nbs/82_passwords.ipynb #4a3b886e
 def _give_way() -> None:
     """On Linux: the other threads of this program go before this one."""
     if sys.platform == "linux":
         me = os.PRIO_PROCESS, threading.get_native_id()
         os.setpriority(*me, min(19, os.getpriority(*me) + 5))
 
-# %% ../nbs/82_passwords.ipynb #03fc6226
+# %% ../nbs/82_passwords.ipynb #eee79ab0
 class HashPool:
     """Threads that do long work beside a loop. `post(callback)` is the loop's thread-safe
     door: through it come the results.
@@ -178,12 +178,12 @@ class HashPool:
                 self._changed.wait()
             return heapq.heappop(self._waiting) if self._waiting else None
 
-# %% ../nbs/82_passwords.ipynb #29538394
+# %% ../nbs/82_passwords.ipynb #36a6d6a0
 def _owner(address: str, network: str) -> str:
     """Who has one address of IPv6 has the whole network."""
     return network if ":" in address else address
 
-# %% ../nbs/82_passwords.ipynb #ec01a3e8
+# %% ../nbs/82_passwords.ipynb #019f4808
 class GuessLimits:
     """How often passwords may be tried: by an address, by its network, and for a name by
     all who have failed at it. Times are in seconds, of any clock.

@@ -24,8 +24,17 @@ FINISHED = [
     "client",
     "commands",
     "lab_frames",
+    "check",
+    "speed",
+    "demo",
+    "trace",
+    "proxy",
+    "diagram",
+    "canvas",
     "aio_link",
     "aio",
+    "secret",
+    "passwords",
 ]
 
 
