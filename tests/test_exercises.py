@@ -23,6 +23,7 @@ FINISHED = [
     "server",
     "client",
     "commands",
+    "protocol",
     "lab_frames",
     "check",
     "speed",
