@@ -26,6 +26,7 @@ from .chat_server import ChatServer
 from .console import ServerConsole
 from .core import LOCALHOST
 from .datafile import Durability
+from .dialects import Listener
 from .handshakes import ServerTLS
 from .metrics import LocalPages
 from .networks import NetworkList
@@ -194,6 +195,8 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     tls_self: bool = False  # with a certificate that we make
     trusted_networks: list[str] = []  # without limits by address: "192.0.2.0/24"
     proxy_protocol: list[str] = []  # proxies whose header is believed
+    web: _Port | str | None = None  # for browsers: 8001, or "[::1]:8001"
+    web_origins: list[str] = []  # of a proxy before it: "https://chat.example.org"
     metrics: _Port | None = None  # where this machine's programs ask for figures
     quiet: bool = False
     log_format: Literal["line", "json"] = "line"
@@ -245,6 +248,26 @@ def _certificate(config: Config) -> str | None:
         return self_made_certificate(config.data, config.host)
     return config.tls_cert
 
+# %% ../nbs/51_operations.ipynb #a9a3d19f
+def _listeners(config: Config) -> list[Listener]:
+    """Where it listens beside its main port. Raises `ValueError`."""
+    if config.web is None:
+        return []
+    try:
+        from python_tcp.web import parse_web_address, web_dialect
+    except ImportError as error:
+        how = "pip install 'python_tcp[web]'"
+        raise ValueError(f"web: the package websockets is missing: {how}") from error
+    host, port = parse_web_address(str(config.web), config.host)
+    return [Listener("web", web_dialect(host, config.web_origins), host, port)]
+
+
+def _in_a_browser(address: str, tls: bool) -> str:
+    """What to type there. "Everywhere" is no address that one could type."""
+    host, _, port = address.rpartition(":")
+    host = "localhost" if host in ("0.0.0.0", "[::]") else host
+    return f"{'https' if tls else 'http'}://{host}:{port}"
+
 # %% ../nbs/51_operations.ipynb #c0ba328b
 class ServerOperator:
     """What `chat_server` does with its server: it opens what belongs to it, tells the
@@ -256,6 +279,7 @@ class ServerOperator:
         self._cert = cert = _certificate(config)
         self.tls = ServerTLS(cert, config.tls_key) if cert else None
         self._pin = pin_of_file(cert) if cert else None
+        self.listeners = _listeners(config)
         self._server: ChatServer
         self._service: Service | None = None
         self._monitor: LocalPages | None = None
@@ -274,6 +298,8 @@ class ServerOperator:
         if self._monitor is not None:
             where = f"http://localhost:{self._monitor.port}"
             log.info("%s/metrics and %s/health", where, where)
+        for address in server.listening("web"):
+            log.info("in a browser: %s", _in_a_browser(address, self.tls is not None))
         self._say_what_is_private()
         self._service.ready()
 
@@ -281,8 +307,10 @@ class ServerOperator:
         if self._pin is not None:
             log.info("the certificate's pin is %s", self._pin.hex())
             return
-        host, remedy = self._reloader.settings.host, "--tls-self or --tls-cert"
-        if (warning := clear_text_warning(host, remedy)) is not None:
+        remedy = "--tls-self or --tls-cert"
+        hosts = [self._reloader.settings.host, *(each.host for each in self.listeners)]
+        warnings = [clear_text_warning(host, remedy) for host in hosts]
+        for warning in dict.fromkeys(filter(None, warnings)):
             log.warning("%s", warning)
 
     def hung_up(self) -> None:

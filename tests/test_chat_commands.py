@@ -598,7 +598,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
     monkeypatch.setattr(
         chat_app,
         "run_chat_server",
-        lambda host, port, on_start, on_hang_up, on_stop, tls, proxies, **options: (
+        lambda host, port, on_start, on_hang_up, on_stop, tls, proxies, listeners, **options: (
             calls.append(
                 {"host": host, "port": port, "proxy_protocol": proxies, **options}
             )
