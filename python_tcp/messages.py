@@ -13,6 +13,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from .events import MessageDeleted
 from .members import Delivery, Room, User
 from .protocol import MAX_EVENT, MAX_PAGE, Error, History
 from .protocol import Message, MessageId, Ok, Welcome, WhisperReceived
@@ -159,8 +160,7 @@ class MemoryStore:
             return self.OVERHEAD + len(text)
         widest = max(text)  # all characters take as much as this one
         width = 1 if widest < "\u0100" else 2 if widest < "\U00010000" else 4
-        size = width * len(text) + len(text.encode())  # which is kept, too
-        return self.OVERHEAD + 40 + size
+        return self.OVERHEAD + 40 + width * len(text) + len(text.encode())  # kept, too
 
     def remember(self, session: str, id: MessageId, now: float) -> None:
         pass
@@ -250,6 +250,8 @@ class Rollback:
             case Welcome() if event.room in self.last:
                 seq = min(event.seq, self.last[event.room])
                 return Delivery(to, replace(event, seq=seq))
+            case MessageDeleted() if event.seq > self.last.get(event.room, event.seq):
+                return None  # another message will have its number
             case History() if event.room in self.last:
                 return Delivery(to, self._shorter(event))
         return delivery
@@ -277,8 +279,7 @@ class Archive:
         self._committed = 0  # so many entries came before these
 
     def append(self, user: User, message: Message, ok: Ok | None) -> None:
-        id = None if ok is None else ok.id
-        self.store.append(message, user.session.key, id)
+        self.store.append(message, user.session.key, ok.id if ok else None)
         self._uncommitted.append((user, message, ok, None))
 
     def append_whisper(
@@ -324,8 +325,7 @@ class Archive:
         """What was said after a number; of another numbering, everything."""
         if number is None:
             return []
-        after = number if number <= room.seq else 0
-        return [self.page(room, after=after, limit=MAX_PAGE)]
+        return [self.page(room, None, number if number <= room.seq else 0, MAX_PAGE)]
 
     def mark(self) -> int:
         return self._committed + len(self._uncommitted)

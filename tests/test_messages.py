@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from python_tcp.events import MessageDeleted
 from python_tcp.members import Delivery, Room, Session, User
 from python_tcp.messages import Archive, MemoryStore, MessageStore, StoreError
 from python_tcp.protocol import Error, History, Message, Ok, Pong, Welcome
@@ -347,3 +348,16 @@ def test_the_deletion_of_what_was_never_said_is_forgotten() -> None:
     archive.delete("a", 2)
     archive.take_back(StoreError("full"))
     assert store.deleted == [1, 2, 1]
+
+
+def test_that_a_message_was_deleted_is_not_told_if_it_was_never_said() -> None:
+    archive, room = Archive(MemoryStore()), Room("a")
+    spoken(archive, room, "one")
+    archive.committed(1)
+    spoken(archive, room, "two")
+    events = [MessageDeleted("a", seq, "ann", NOW) for seq in (1, 2)]
+    for seq in (1, 2):
+        archive.delete("a", seq)
+    undone = archive.take_back(StoreError("full"))
+    told = [undone.corrected(Delivery((1,), event)) for event in events]
+    assert told == [Delivery((1,), events[0]), None]
