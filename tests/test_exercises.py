@@ -24,6 +24,7 @@ FINISHED = [
     "client",
     "commands",
     "protocol",
+    "messages",
     "lab_frames",
     "check",
     "speed",
