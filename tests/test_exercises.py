@@ -25,6 +25,7 @@ FINISHED = [
     "commands",
     "protocol",
     "messages",
+    "stateful",
     "lab_frames",
     "check",
     "speed",
