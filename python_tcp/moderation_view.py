@@ -11,7 +11,15 @@ from collections import deque
 from datetime import UTC, datetime
 
 from .commands import Ban, Command, DeleteMessage, Deop, Invite, Kick
-from .commands import ListBans, Mute, Op, RegisterRoom, SetTopic, Unban, Unlock
+from python_tcp.commands import (
+    ListBans,
+    Mute,
+    Op,
+    RegisterRoom,
+    SetTopic,
+    Unban,
+    Unlock,
+)
 from .events import AccountChanged, BanInfo, BanList, Message, MessageDeleted
 from .events import Moderated, TopicChanged
 from .text import one_row
@@ -84,7 +92,8 @@ class RecentMessages:
         """The last messages of a room, each with its number, in one row."""
         last = list(self._rooms.get(room, ()))[-count:]
         return [
-            f"#{it.seq} {one_row(it.username)}: {one_row(it.content)[:60]}" for it in last
+            f"#{it.seq} {one_row(it.username)}: {one_row(it.content)[:60]}"
+            for it in last
         ]
 
 # %% ../nbs/86_moderation_view.ipynb #86672016
@@ -110,7 +119,7 @@ def _wrong(command: str, first: str) -> str | None:
         return None if _is_name(first) else f"{first} is no name"
     if command in ("ban", "unban"):
         wanted = "no name, no address and no network such as 192.0.2.0/24"
-        is_target = re.fullmatch("[A-Za-z0-9_.:/-]{1,64}", first)
+        is_target = re.fullmatch("[A-Za-z0-9_.:/@-]{1,64}", first)
         return None if is_target else f"{first} is {wanted}"
     return None
 

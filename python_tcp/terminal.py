@@ -13,16 +13,20 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TYPE_CHECKING
 
 from .chat_controller import parts_of_bar
 from .chat_view import Line, notice
+from .commands import Login, Register
 from .core import LOCALHOST
-from .login import CallQueue, Login
+from .input_line import InputLine
+from .login import CallQueue, LoginAttempt
+from .password_prompts import CLEAR_TEXT, PasswordPrompt
 from .protocol import DEFAULT_PORT
-from .screen import InputLine, LineBatch, Screen, application
+from .screen import LineBatch, Screen, application
 from .text import bar
-from .trust import ServerTrust
+from .trust import ServerTrust, is_loopback
 from .typed_lines import Mistake, Typed, parse
 
 if TYPE_CHECKING:  # loaded when it is needed, not for `chat_client --help`
@@ -79,16 +83,18 @@ class TerminalApp:
 
     def __init__(
         self, host: str, port: int, username: str | None, room: str,
-        colours: bool = True, trust: ServerTrust | None = None,
+        colours: bool = True, trust: ServerTrust | None = None, opening: str = "",
     ) -> None:  # fmt: skip
         self.host, self.port, self._username, self._room = host, port, username, room
+        self._opening = opening  # `login`, `register`: ask for a password first
         self.input = InputLine(lambda: self.app.output.get_size().columns)
         self.app = application(self.input, self.bar, _keys(self), colours)
         self.screen = Screen(self.app, colours)
         self.calls = CallQueue(self.post)
         self._batch = LineBatch(self.screen)
-        self._login: Login | None = None
-        self.trust, self._answered = trust, self.enter  # `ask` sets what is called
+        self._login: LoginAttempt | None = None
+        self.trust: ServerTrust | None = trust
+        self._answered: Callable[..., object] | None = None  # where an answer goes
         self._status, self._last_words = 0, ""
 
     def run(self) -> int:
@@ -120,10 +126,8 @@ class TerminalApp:
     def entered(self) -> None:
         """Enter was pressed."""
         text = self.input.take()
-        if self._login is None:
-            if text.strip():
-                self._answered(text.strip())
-            return
+        if self._answered is not None:
+            return self._answer(text if self.input.secret else text.strip())
         match parse(text):
             case Mistake(why):
                 self.show([notice(why, "!!")])
@@ -131,25 +135,44 @@ class TerminalApp:
                 self.screen.clear()
             case Typed("quit"):
                 self.leave()
-            case typed:
-                self.show(self._login.chat.typed(typed, time.time()))
-                self._login.count()
+            case typed if self._login is not None:
+                self._login.typed(typed)
 
-    def ask(self, prompt: str, lines: list[str], then: Callable[..., None]) -> None:
-        """Ask the person something; the answer goes to `then`."""
-        self._login, self._answered = None, then
-        self.input.ask(prompt)
+    def _answer(self, text: str) -> None:
+        then = self._answered
+        if then is None or not text and not self.input.secret:
+            return  # without a name nothing goes on
+        self._answered = None
+        if self._login is not None:
+            self.input.talk(self._login.chat)
+        then(text)
+
+    def ask(
+        self, prompt: str, lines: list[str], then: Callable[..., object],
+        secret: bool = False, goes_on: bool = False,
+    ) -> None:  # fmt: skip
+        """Ask the person something; the answer goes to `then`. `secret`: it is hidden, and
+        may be empty. `goes_on`: so does the chat.
+        """
+        self._login, self._answered = self._login if goes_on else None, then
+        self.input.ask(prompt, secret)
         self.show([notice(line, "!!") for line in lines])
 
-    def enter(self, name: str, room: str = "") -> None:
+    def enter(
+        self, name: str, room: str = "", opening: Register | Login | None = None
+    ) -> None:
         """Try to be in the chat under this name. Without a room: where it was before."""
-        self._login, self._room = Login(self, name), room or self._room
+        self._login, self._room = LoginAttempt(self, name, opening), room or self._room
+        self._answered = None
         self.input.talk(self._login.chat)
         self._login.start(self.host, self.port, self._room)
 
     def leave(self) -> None:
-        """End with a goodbye. The second time, end at once."""
-        if self._login and self._login.leave():
+        """End with a goodbye. The second time, end at once. A question in between is over."""
+        if self._login and self._answered:
+            self.input.take()
+            self._answer("")
+        elif self._login and self._login.leave():
             self._loop.call_later(5, self.end)
         else:
             self.end()
@@ -185,9 +208,20 @@ class TerminalApp:
         for number in (signal.SIGTERM, signal.SIGHUP):
             self._loop.add_signal_handler(number, self.end)
         if self._username is None:
-            self.ask("Your name: ", [], self.enter)
+            self.ask("Your name: ", [], self._begin)
         else:
-            self.enter(self._username)
+            self._begin(self._username)
+
+    def _begin(self, name: str) -> None:
+        if not self._opening:
+            self.enter(name)
+        elif self.trust is None and not is_loopback(self.host):
+            self.end(1, CLEAR_TEXT)
+        else:
+            ask = lambda prompt, then: self.ask(prompt, [], then, secret=True)  # noqa: E731
+            done = partial(self.enter, name, "")
+            end = partial(self.end, 1)
+            PasswordPrompt(self._opening, name, "", ask, done, end).start()
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         what = context.get("exception") or context["message"]
@@ -207,10 +241,13 @@ def on_a_terminal() -> bool:
 def run_chat_terminal(
     host: str = LOCALHOST, port: int = DEFAULT_PORT,
     username: str | None = None, room: str = "lobby", trust: ServerTrust | None = None,
+    opening: str = "",
 ) -> int:  # fmt: skip
-    """Chat on this terminal, by TLS if there is a `trust`. Returns the exit status."""
+    """Chat on this terminal, by TLS if there is a `trust`. Returns the exit status. With
+    `opening`, `login` or `register`, it asks for a password first.
+    """
     if not on_a_terminal():  # a notebook, a pipe
         print("chat_client: this is no terminal: use run_chat_client", file=sys.stderr)
         return 1
     colours = not os.environ.get("NO_COLOR")
-    return TerminalApp(host, port, username, room, colours, trust).run()
+    return TerminalApp(host, port, username, room, colours, trust, opening).run()

@@ -55,7 +55,7 @@ MODERATION_COMMANDS = {
     "unmute": ("/unmute NAME", "and may speak again"),
     "ban": (
         "/ban NAME|ADDRESS[/BITS] [TIME] [WHY]",
-        "keep somebody, or a network, out of the room",
+        "keep a name or a network out; @NAME: their address",
     ),
     "unban": ("/unban NAME|ADDRESS[/BITS]", "and let in again"),
     "bans": ("/bans", "who is banned"),

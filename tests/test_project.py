@@ -47,9 +47,10 @@ FLOORS = [
     ["security", "handshakes"],
     ["room_views", "chat_session", "moderation_view", "chat_view", "typed_lines"],
     ["room_memory", "password_prompts", "chat_controller"],
+    ["lines", "irc_text", "irc", "tutorials", "languages"],
     ["chat_fanout", "presence", "admission", "turns", "speaking", "chat_server"],
     ["chat_link", "reconnector", "chat_client", "trust", "aio_link", "aio"],
-    ["screen", "console", "login", "terminal", "line_client"],
+    ["input_line", "screen", "console", "login", "terminal", "line_client"],
     ["web", "metrics", "service"],
     ["operations", "backup", "chat_app", "demo"],
     [
@@ -97,6 +98,11 @@ NO_NETWORK = [
     "room_memory",
     "password_prompts",
     "chat_controller",
+    "lines",
+    "irc_text",
+    "irc",
+    "tutorials",
+    "languages",
 ]
 NO_CHAT = ["loop", "output", "stream", "acceptor", "broadcaster", "server", "client"]
 CHAT = {"protocol", "rooms", "chat_server", "chat_client"}

@@ -11,7 +11,7 @@ from wcwidth import wcwidth
 from python_tcp.chat_view import line_of, notice
 from python_tcp.protocol import Message
 from python_tcp.screen import (
-    MOST_ROWS, InputLine, LineBatch, paint, rows_of, scroll_above, stamp,
+    MOST_ROWS, LineBatch, paint, rows_of, scroll_above, stamp,
 )  # fmt: skip
 from python_tcp.text import Span, bar
 
@@ -95,55 +95,6 @@ def test_the_bar_has_always_the_width_of_the_window() -> None:
         assert len(text) == width
         if width >= 27:
             assert "lost, trying again in 4 s" in text
-
-
-# --- the line --------------------------------------------------------------------------
-
-
-def test_an_answer_to_a_question_is_not_kept_for_the_arrow_keys() -> None:
-    line = InputLine(columns=lambda: 80)
-    line.ask("Your name: ")
-    line.buffer.insert_text("ann")
-    assert (line.prompt(), line.take()) == ("Your name: ", "ann")
-    assert line.buffer.history.get_strings() == []
-    assert line.candidates() == []
-
-
-class FakeChat:
-    """What an `InputLine` needs of a `ChatController`."""
-
-    def __init__(self) -> None:
-        from types import SimpleNamespace
-
-        rooms = {"dev": ["ann"], "lobby": ["ann", "bob", "Bert"]}
-        self.client = SimpleNamespace(username="ann", rooms=rooms)
-        self.view = SimpleNamespace(room="lobby", known_rooms={"dev", "lobby", "ops"})
-        self.asked = 0
-
-    def ask_rooms(self) -> None:
-        self.asked += 1
-
-
-@pytest.mark.parametrize(("before", "after", "offered"), [
-    ("/he", "/help ", False), ("/w bo", "/w bob ", False), ("/rep", "/reply ", False), ("/ro", "/room", True), ("b", "b", True), ("x", "x", False),
-    ("/leave de", "/leave dev ", False), ("/join o", "/join ops ", False),
-])  # fmt: skip
-def test_tab_puts_in_what_is_certain(before: str, after: str, offered: bool) -> None:
-    line, chat = InputLine(columns=lambda: 80), FakeChat()
-    line.talk(chat)
-    line.buffer.insert_text(before)
-    shown = []
-    line.buffer.start_completion = lambda: shown.append(True)
-    line.complete()
-    assert (line.buffer.text, bool(shown)) == (after, offered)
-    assert bool(chat.asked) == before.startswith("/join")
-
-
-def test_a_long_room_takes_a_third_of_the_window() -> None:
-    line, chat = InputLine(columns=lambda: 30), FakeChat()
-    chat.view.room = "r" * 64
-    line.talk(chat)
-    assert line.prompt() == "r" * 10 + "> "
 
 
 def test_lines_that_come_together_are_shown_with_one_write() -> None:
