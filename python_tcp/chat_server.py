@@ -161,12 +161,13 @@ class _Life:
 
     def _disconnected(self, connection_id: int) -> None:
         self._sender.remove(connection_id)
-        del self._connections[connection_id]
+        resumes = self._connections.pop(connection_id).resumes
         self._admission.left(connection_id)
         reason = end_reason(self._server.connections[connection_id])
         self._hooks.ended(reason)
         if reason != "server_closing":  # else all are still here after a restart
-            self.deliveries.hold(self._absences.lost(connection_id, reason))
+            gone = self._absences.lost(connection_id, reason, resumes)
+            self.deliveries.hold(gone)
 
     def _received(self, connection_id: int, data: bytes) -> None:
         connection = self._connections[connection_id]

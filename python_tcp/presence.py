@@ -133,12 +133,12 @@ class AbsenceTimer:
         self._now = now  # in Unix seconds
         self._timer: Timer | None = None
 
-    def lost(self, client: int, reason: str) -> list[Delivery]:
+    def lost(self, client: int, reason: str, resumes: bool = True) -> list[Delivery]:
         """The connection has ended for this reason. Who was told not to come back, or has
-        said so, is gone at once.
+        said so, is gone at once, and so is one whose client never `resumes`.
         """
         last = goodbye(reason)
-        may_come_back = last is None or last.reconnect
+        may_come_back = resumes and (last is None or last.reconnect)
         gone = self._rooms.lost if may_come_back else self._rooms.disconnect
         deliveries = gone(client, self._now())
         self.look()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DialectConnection', 'DialectSender', 'Doors']
 
-# %% ../nbs/71_speaking.ipynb #23f308a5
+# %% ../nbs/71_speaking.ipynb #360db883
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from .chat_fanout import ChatConnection, Commands, EventSender
 from .dialects import AnyDialect, Asked, House, Listener, Raw, Switch
 from .loop import Timer
 from .members import Delivery
-from .protocol import Event, Goodbye, Limits, Ok, Ping
+from .protocol import Event, Goodbye, Limits, Ok, Ping, WhisperReceived
 from .server import EventDrivenTCPServer
 
 # %% ../nbs/71_speaking.ipynb #78158959
@@ -31,7 +31,7 @@ def _watch_by_kernel(sock: socket.socket) -> None:
             if hasattr(socket, name):  # not on every system
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
-# %% ../nbs/71_speaking.ipynb #7335fdae
+# %% ../nbs/71_speaking.ipynb #045d4dec
 class DialectConnection(ChatConnection):
     """A connection whose dialect may be a `Speaker`. `house`: what that may ask."""
 
@@ -88,6 +88,11 @@ class DialectConnection(ChatConnection):
             return last_words(self.dialect, reason)
         return b"".join(self._pieces) + self.speaker.last_words(reason)
 
+    @property
+    def resumes(self) -> bool:
+        """May its client come back, if the connection is lost?"""
+        return self.speaker is None or self.speaker.resumes
+
     def close(self) -> None:
         super().close()
         self._pieces.clear()
@@ -106,7 +111,7 @@ class DialectConnection(ChatConnection):
         else:
             super()._give_up()
 
-# %% ../nbs/71_speaking.ipynb #0882c213
+# %% ../nbs/71_speaking.ipynb #7da94208
 class DialectSender(EventSender):
     """Sends events to connections, some of which have words of their own."""
 
@@ -145,6 +150,9 @@ class DialectSender(EventSender):
                 if isinstance(event, Asked):
                     asker = 0 if event.command is None else to[0]
                 self._send_alone(to[0], [*oks.pop(to[0], ()), event])
+            elif isinstance(event, WhisperReceived):
+                for client in to:  # two, as a rule
+                    self._send_alone(client, [event])
             elif to:
                 self._send_to_many(event, to, asker)
         for client, events in oks.items():
