@@ -92,10 +92,10 @@ class BanTable:
         """A ban of the same target takes the place of the earlier one. Raises
         `CommandError` if there are too many.
         """
-        self.remove(ban.target)
-        if len(self._bans) >= self.MOST:
-            raise CommandError("too_many", f"there are {self.MOST} bans already")
         key = ban.target.lower()
+        if len(self._bans) >= self.MOST and key not in self._bans:
+            raise CommandError("too_many", f"there are {self.MOST} bans already")
+        self.remove(key)
         self._bans[key] = ban
         if ban.network:
             self._by_network.setdefault(ban.network, {})[key] = None
