@@ -27,6 +27,10 @@ FINISHED = [
     "messages",
     "stateful",
     "lab_frames",
+    "trust",
+    "certificates",
+    "handshakes",
+    "security",
     "check",
     "speed",
     "demo",
@@ -38,6 +42,7 @@ FINISHED = [
     "aio",
     "secret",
     "passwords",
+    "logins",
 ]
 
 
