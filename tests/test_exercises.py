@@ -27,6 +27,7 @@ FINISHED = [
     "messages",
     "stateful",
     "datafile",
+    "filewriter",
     "lab_frames",
     "networks",
     "trust",
