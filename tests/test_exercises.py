@@ -28,6 +28,7 @@ FINISHED = [
     "stateful",
     "datafile",
     "filewriter",
+    "filereader",
     "lab_frames",
     "networks",
     "trust",
