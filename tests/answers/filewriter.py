@@ -17,7 +17,7 @@ def only_reads(path: Path) -> list[str]:
     return path.read_bytes().rpartition(b"\n")[0].decode().split("\n")
 
 
-@wrong("check_recover", "exception ended it, in line")
+@wrong("check_recover", "exception ended it, in")
 def as_text(path: Path) -> list[str]:
     """The last character may be half a one."""
     with path.open("r+", encoding="utf-8", newline="") as file:
