@@ -22,11 +22,14 @@ from .chat_client import ChatClient
 from .chat_controller import ChatController
 from .chat_session import ClientEvent
 from .chat_view import Line
+from .commands import Command, Join, Login
 from .core import LOCALHOST
+from .hidden_input import HiddenInput, read_password
+from .password_prompts import CLEAR_TEXT, PasswordPrompt, ask_passwords
 from .protocol import DEFAULT_PORT, Error, Goodbye
 from .reconnector import Distrusted, until_free
-from .trust import ServerTrust, TrustPrompt
-from .typed_lines import Mistake, Typed, parse
+from .trust import ServerTrust, TrustPrompt, is_loopback
+from .typed_lines import PRIVATE, Mistake, Typed, parse
 
 # %% ../nbs/40_line_client.ipynb #5c3af5f1
 def print_line(line: str) -> None:
@@ -59,33 +62,53 @@ def _read_lines(inbox: "queue.SimpleQueue[Any]") -> None:
     finally:
         inbox.put(None)
 
+
+_WANTED_ENDS = {"left", "logged_out", "account_deleted"}
+
 # %% ../nbs/40_line_client.ipynb #b18148fb
 class _LineFace:
     """A chat client that reads lines and prints lines."""
 
     MOST_EVENTS = 1000  # that wait to be printed; then the client reads no more
+    HASHING = 20.0  # seconds: for so long a server may take to look at a password
 
-    def __init__(self, client: ChatClient) -> None:
-        self.client = client
-        self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._controller = ChatController(client, self._do, hold=False)
-        self._leaving = self._calling = False
-        client.set_event_callback(self._heard)
+    def __init__(self, make: Callable[[str], ChatClient], name: str) -> None:
+        self._make, self.inbox = make, queue.SimpleQueue[Any]()
+        self.hidden = HiddenInput()
+        self._leaving = self._calling = self._is_reading = False
+        self._broken: str | None = None  # why we have to end
+        self._place = LOCALHOST, DEFAULT_PORT, ""
+        self._talk_as(name)
 
-    def enter(self, host: str, port: int, room: str) -> Error | None:
-        """Connect and join. Returns why that was not possible, or None."""
-        self._calling = True
-        connected = self.client.connect(host, port)
-        self.inbox = queue.SimpleQueue()  # an earlier attempt has left something
-        joined = connected and self.client.join(room)
+    def _talk_as(self, name: str) -> None:
+        self.client = self._make(name)
+        self._controller = ChatController(self.client, self._do, hold=False)
+        self.client.set_event_callback(self._heard)
+
+    def enter(
+        self, host: str, port: int, room: str, opening: Command | None = None
+    ) -> Error | None:
+        """Connect, say the `opening`, join. Returns why that was not possible, or None."""
+        self._calling, self._place = True, (host, port, room)
+        done = self.client.connect(host, port)
+        if not self._is_reading:
+            self.inbox = queue.SimpleQueue()  # an earlier attempt has left something
+        if done and opening is not None:
+            done = self.client.request(opening, self.HASHING)
+        done = done and self.client.join(room)
         self._calling = False
         no_reason = Error("not_joined", "can't join")
-        return None if joined else self.client.error or no_reason
+        return None if done else self.client.error or no_reason
 
     def leave(self, timeout: float | None = None) -> None:
         """Say goodbye."""
         self._calling = True
         self.client.leave(timeout=timeout)
+
+    def read_input(self) -> None:
+        """From now on, a thread reads what is typed."""
+        self._is_reading = True
+        threading.Thread(target=_read_lines, args=[self.inbox], daemon=True).start()
 
     def _heard(self, event: ClientEvent) -> None:
         """On the client's thread. A call of ours waits for events, which nobody prints."""
@@ -95,21 +118,25 @@ class _LineFace:
 
     def converse(self) -> int:
         """Show events and send typed lines until the last event. Returns the exit status."""
-        while True:
+        while self._broken is None:
             match self._next():
                 case None:
+                    self.hidden.answer("")
                     self._leaving = True
                 case str(line):
-                    self._typed(line)
+                    if not self.hidden.answer(line):
+                        self._typed(line)
                 case _Answer(error):
                     self._show(self._controller.refused(error, time.time()))
                 case event:
                     self._show(self._controller.arrived(event, time.time()))
                     if isinstance(event, Goodbye):
-                        return 0 if event.code == "left" else 1
+                        return 0 if event.code in _WANTED_ENDS else 1
             if self._leaving and not self.client.unsent:
                 self._leaving = False
                 self.leave()
+        self.leave(timeout=1)
+        return fail("chat_client", self._broken)
 
     def _next(self) -> ClientEvent | str | _Answer | None:
         while True:
@@ -120,14 +147,39 @@ class _LineFace:
 
     def _typed(self, line: str) -> None:
         match parse(line):
+            case Typed(command) if self._leaving:
+                pass
             case Mistake(why):
                 print_line(f"! {why}")
             case Typed("quit"):
                 self._leaving = True
             case Typed("clear"):
                 pass  # there is no screen
-            case typed if not self._leaving:
+            case Typed(command) as typed if command in PRIVATE:
+                room = next(reversed(self.client.rooms), "")
+                steps = self.hidden.ask, self._with_password, self._refused
+                ask_passwords(typed, self.client, room, *steps, self.hidden.is_terminal)
+            case typed:
                 self._show(self._controller.typed(typed, time.time()))
+
+    def _with_password(self, command: Command) -> None:
+        """All passwords are there."""
+        if isinstance(command, Login):  # that is another conversation
+            self.client.set_event_callback(lambda event: None)
+            self.client.leave(timeout=1)
+            self._talk_as(command.username)
+            error = self.enter(*self._place, command)
+            self._broken = error.content if error else None
+        elif not isinstance(command, Join):
+            ask = partial(self.client.request, command, self.HASHING)
+            self._do(lambda: None if ask() else self.client.error)
+
+    def _refused(self, why: str) -> None:
+        """There is no password. In a pipe the next line could be one: it must not be said."""
+        if self.hidden.is_terminal:
+            print_line(f"! {why}")
+        else:
+            self._broken = why
 
     def _do(self, call: Callable[[], Error | None]) -> None:
         self._calling = True
@@ -135,8 +187,9 @@ class _LineFace:
         self._calling = False
 
     def _show(self, lines: list[Line]) -> None:
-        for line in lines:
-            print(line.plain(), flush=True)
+        with self.hidden.interrupted(bool(lines)):
+            for line in lines:
+                print(line.plain(), flush=True)
 
 # %% ../nbs/40_line_client.ipynb #c3e06d67
 def _endings() -> list[int]:
@@ -179,12 +232,24 @@ def _answer(prompt: str, lines: list[str]) -> str:
 
 
 def _face(name: str, trust: ServerTrust | None) -> _LineFace:
-    return _LineFace(ChatClient(name, patience=60.0, tls=trust.tls if trust else None))
+    tls = trust.tls if trust else None
+    return _LineFace(lambda name: ChatClient(name, patience=60.0, tls=tls), name)
 
 
-def _enter(face: _LineFace, host: str, port: int, room: str) -> Error | None:
-    attempt = partial(face.enter, host, port, room)
+def _enter(face: _LineFace, *place: Any) -> Error | None:
+    attempt = partial(face.enter, *place)
     return until_free(attempt, lambda told: print_line(f"! {told}"))
+
+# %% ../nbs/40_line_client.ipynb #821b3faa
+def _opening(command: str, name: str, host: str, encrypted: bool) -> Command | str:
+    """What to say before we join: `login` or `register`; a text: why that is not possible."""
+    if not encrypted and not is_loopback(host):
+        return CLEAR_TEXT
+    said: list[Command | str] = []
+    ask = lambda prompt, then: then(read_password(prompt))  # noqa: E731
+    confirm = bool(sys.stdin and sys.stdin.isatty())
+    PasswordPrompt(command, name, "", ask, said.append, said.append, confirm).start()
+    return said[0]
 
 # %% ../nbs/40_line_client.ipynb #a2d38005
 def _refusal(trust: ServerTrust | None, why: Error) -> str | None:
@@ -205,28 +270,33 @@ def _refusal(trust: ServerTrust | None, why: Error) -> str | None:
 
 # %% ../nbs/40_line_client.ipynb #6dea0421
 def run_chat_client(
-    host: str = LOCALHOST,
-    port: int = DEFAULT_PORT,
-    username: str | None = None,
-    room: str = "lobby",
-    trust: ServerTrust | None = None,
-) -> int:
+    host: str = LOCALHOST, port: int = DEFAULT_PORT,
+    username: str | None = None, room: str = "lobby",
+    trust: ServerTrust | None = None, opening: str = "",
+) -> int:  # fmt: skip
     """Chat on standard input and output until the input or the connection ends: by TLS,
-    if there is a `trust`. Without a `username` it asks for one. Returns the exit status.
+    if there is a `trust`. Without a `username` it asks for one; with `opening`, `login` or
+    `register`, for a password. Returns the exit status.
     """
     with ending_on_signals():
         try:
             name = input("Your name: ").strip() if username is None else username
+            first: Command | str | None = None
+            if opening:
+                first = _opening(opening, name, host, trust is not None)
         except (EOFError, KeyboardInterrupt):
             return 0
+        if isinstance(first, str):
+            return fail("chat_client", first)
         face = _face(name, trust)
         try:
-            while (why := _enter(face, host, port, room)) is not None:
+            while (why := _enter(face, host, port, room, first)) is not None:
                 face.leave(timeout=1)
                 if (refusal := _refusal(trust, why)) is not None:
                     return fail("chat_client", refusal)
                 face = _face(name, trust)
-            threading.Thread(target=_read_lines, args=[face.inbox], daemon=True).start()
+            first = None
+            face.read_input()
             return face.converse()
         except KeyboardInterrupt:
             face.leave(timeout=1)
@@ -235,3 +305,5 @@ def run_chat_client(
             face.leave(timeout=1)
             sys.stdout = None
             return 1
+        finally:
+            face.hidden.close()

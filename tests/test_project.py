@@ -60,7 +60,7 @@ FLOORS = [
     ["lines", "irc_text", "irc", "tutorials", "languages"],
     ["chat_fanout", "presence", "admission", "turns", "speaking", "chat_server"],
     ["chat_link", "reconnector", "chat_client", "trust", "aio_link", "aio"],
-    ["input_line", "screen", "console", "login", "terminal", "line_client"],
+    ["input_line", "screen", "console", "login", "terminal", "hidden_input", "line_client"],
     ["web", "metrics", "service"],
     ["operations", "backup", "chat_app", "demo"],
     [

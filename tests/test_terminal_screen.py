@@ -240,7 +240,7 @@ def test_tab(ann: Terminal, bob: LineClient) -> None:
     ]:
         ann.type(keys)
         ann.until(lambda: ann.screen.row(22) == f"lobby> {line}")
-    ann.type("\x15/re\t")
+    ann.type("\x15/rep\t")
     ann.until("lobby> /reply")
     ann.type("\x15/ro\t")
     ann.until("/room  /rooms")
