@@ -11,7 +11,7 @@ BOOK := settings.ini _quarto.yml $(wildcard nbs/_quarto.yml nbs/*.css nbs/*.ipyn
 .PHONY: help run test quick book site bench figures handout grade export readme clean
 
 help:
-	@echo "make run     serve the book on http://127.0.0.1:8080 and a chat on 127.0.0.1:8000"
+	@echo "make run     serve the book on http://127.0.0.1:8080, and a chat on 127.0.0.1:8000 and, for browsers, http://127.0.0.1:8001"
 	@echo "make test    run all tests; make test ARGS='-k framing' for some"
 	@echo "make quick   run the tests that take less than a second, in half a minute"
 	@echo "make book    open the notebooks in JupyterLab"

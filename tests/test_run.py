@@ -16,7 +16,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def command(site: Path, site_port: int = 0, chat_port: int = 0) -> list:
+def command(
+    site: Path, site_port: int = 0, chat_port: int = 0, web_port: int = 0
+) -> list:
     return [
         sys.executable,
         ROOT / "tools" / "run.py",
@@ -26,6 +28,8 @@ def command(site: Path, site_port: int = 0, chat_port: int = 0) -> list:
         str(site_port),
         "--chat-port",
         str(chat_port),
+        "--web-port",
+        str(web_port),
     ]
 
 
@@ -72,7 +76,15 @@ def test_both_answer_and_both_end(site: Path, number: signal.Signals) -> None:
                 socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
-@pytest.mark.parametrize("which", ["site_port", "chat_port"])
+def test_the_chat_is_there_for_browsers_too(site: Path) -> None:
+    with running(site) as (process, _, _):
+        said = process.stdout.readline()
+        page = re.fullmatch(r"The chat in a browser: (http://\S+)\n", said)[1]
+        with urllib.request.urlopen(page, timeout=5) as answer:
+            assert answer.status == 200 and b"<title>Chat</title>" in answer.read()
+
+
+@pytest.mark.parametrize("which", ["site_port", "chat_port", "web_port"])
 def test_a_port_in_use_is_said_in_one_line(site: Path, which: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from helpers import Listener as KeepingClient
 from helpers import Program
+from screen import chat
 from test_browser import CHROMIUM, DRIVER, FLAGS
 from waiting import wait_until
 from xss import TEXTS
@@ -212,19 +213,29 @@ def said(client: KeepingClient) -> list[str]:
 # --- people chat ----------------------------------------------------------------------------------
 
 
-def test_two_pages_and_a_python_client_chat(web: Web) -> None:
+def test_two_pages_a_terminal_and_a_python_client_chat(web: Web) -> None:
     ann, cat = web.page().join("ann"), web.client("cat")
     bob = web.page().join("bob")
-    wait_until(lambda: len(web.server.users) == 3)
-    ann.say("Hello from a page")
-    bob.sees("Hello from a page")
-    cat.send_message("Hello from Python")
-    bob.say("/me waves 👋\nwith both hands")
-    wanted = ["Hello from a page", "Hello from Python", "waves 👋\nwith both hands"]
-    for page in (ann, bob):
-        page.wait(lambda page=page: page.messages() == wanted)
-        assert page.text("#people-title") == "3 people"
-    wait_until(lambda: said(cat) == [*wanted[:2], "/me waves 👋\nwith both hands"])
+    with chat(web.server.port, "dan") as dan:
+        dan.until("lobby>")
+        wait_until(lambda: len(web.server.users) == 4)
+        ann.say("Hello from a page")
+        bob.sees("Hello from a page")
+        dan.until("ann: Hello from a page")
+        cat.send_message("Hello from Python")
+        dan.until("cat: Hello from Python")
+        dan.type("Hello from a terminal\r")
+        bob.sees("Hello from a terminal")
+        bob.say("/me waves 👋\nwith both hands")
+        dan.until("with both hands")
+        wanted = [f"Hello from {what}" for what in ("a page", "Python", "a terminal")]
+        wanted.append("waves 👋\nwith both hands")
+        for page in (ann, bob):
+            page.wait(lambda page=page: page.messages() == wanted)
+            assert page.text("#people-title") == "4 people"
+        assert dan.end("/quit\r") == 0
+    heard = [*wanted[:3], "/me waves 👋\nwith both hands"]
+    wait_until(lambda: said(cat) == heard)
     bob.say("/whisper ann psst <i>you</i>")
     ann.sees("psst <i>you</i>")
     ann.say("/reply what?")

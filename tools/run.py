@@ -10,10 +10,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from python_tcp.chat_app import ChatServer
+from python_tcp.dialects import Listener
+from python_tcp.web import web_dialect
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 DEFAULT_CHAT_PORT = 8000  # what chat_client takes where it is told none
+DEFAULT_WEB_PORT = 8001
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -35,6 +38,12 @@ def main() -> int:
     parser.add_argument(
         "--chat-port", type=int, default=DEFAULT_CHAT_PORT, help="default: 8000"
     )
+    parser.add_argument(
+        "--web-port",
+        type=int,
+        default=DEFAULT_WEB_PORT,
+        help="of the chat in a browser (default: 8001)",
+    )
     options = parser.parse_args()
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -46,10 +55,13 @@ def main() -> int:
     except OSError as error:
         return complain(error, options.site_port, "site", "--site-port")
     with site:
-        chat = ChatServer(HOST, options.chat_port)
+        web = Listener("web", web_dialect(HOST), HOST, options.web_port)
+        chat = ChatServer(HOST, options.chat_port, listeners=[web])
         try:
             chat_port = chat.start()
         except OSError as error:
+            if str(error.filename).endswith(f":{options.web_port}"):
+                return complain(error, options.web_port, "page", "--web-port")
             return complain(error, options.chat_port, "chat", "--chat-port")
         threading.Thread(target=site.serve_forever, args=[0.05]).start()
         try:
@@ -58,6 +70,7 @@ def main() -> int:
             print(
                 f"The chat: {HOST}:{chat_port}. To join, in another terminal: .venv/bin/chat_client {address}--username YOU"
             )
+            print(f"The chat in a browser: http://{chat.listening('web')[0]}")
             print("Ctrl-C ends both.", flush=True)
             over.wait()
         finally:
