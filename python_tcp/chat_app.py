@@ -180,6 +180,12 @@ def start_server(argv: list[str] | None = None) -> int:
             on_hang_up=operator.hung_up if can_change else None,
         )  # fmt: skip
 
+# %% ../nbs/41_chat_app.ipynb #c6821c1d
+_OPENINGS = {
+    "login": "come in as the owner of a registered name; asks for the password",
+    "register": "make the name your own, with a password; asks for it",
+}
+
 # %% ../nbs/41_chat_app.ipynb #2c61644a
 def client_parser(
     program: str = "chat_client", what: str = "Join a chat."
@@ -199,6 +205,10 @@ def client_parser(
     )
     add("--username", help="the name to join with")
     add("--room", default="lobby", help="the room to join (%(default)s)")
+    first = parser.add_mutually_exclusive_group()
+    for opening, why in _OPENINGS.items():
+        about: dict[str, Any] = dict(dest="opening", const=opening, default="")
+        first.add_argument(f"--{opening}", action="store_const", help=why, **about)
     add("--tls", action="store_true", help="encrypt, and make sure who the server is")
     vouches = "as --tls, with the authorities in this file, and no others"
     add("--tls-ca", metavar="FILE", help=vouches)
@@ -237,7 +247,7 @@ def start_client(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     place = given.host, given.port, given.username, given.room
     if on_a_terminal():
-        return run_chat_terminal(*place, trust=_trust(parser, given))
+        return run_chat_terminal(*place, _trust(parser, given), given.opening)
     if given.username is None and not (sys.stdin and sys.stdin.isatty()):
         parser.error("--username is missing")
     for stream in (sys.stdin, sys.stdout):
@@ -245,4 +255,4 @@ def start_client(argv: list[str] | None = None) -> int:
             stream, "reconfigure"
         ):  # bytes that are no text are no reason to end
             stream.reconfigure(errors="replace")
-    return run_chat_client(*place, trust=_trust(parser, given))
+    return run_chat_client(*place, _trust(parser, given), given.opening)
