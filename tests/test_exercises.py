@@ -29,6 +29,7 @@ FINISHED = [
     "datafile",
     "filewriter",
     "filereader",
+    "history",
     "lab_frames",
     "networks",
     "trust",
