@@ -7,19 +7,21 @@ __all__ = ['farewell', 'RoomIndex', 'DepartedSessions', 'SavedPlace', 'PlaceBook
 
 # %% ../nbs/16_places.ipynb #w2pl0006
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 
 from .members import Delivery, Room, Session, User
-from .messages import Archive
-from .protocol import MAX_EVENT, MAX_LINE, History, Limits, MessageId
-from .protocol import Name, RoomList, RoomName, RoomSize, Status
-from .protocol import UserJoined, UserLeft, Welcome, goodbye
+from .messages import Archive, Rollback
+from .protocol import MAX_EVENT, MAX_LINE, Event, History, Limits
+from .protocol import MessageId, Name, RoomList, RoomName, RoomSize
+from .protocol import Status, UserJoined, UserLeft, Welcome, goodbye
 
 # %% ../nbs/16_places.ipynb #f3c2c34a
-def _welcome(user: User, room: Room, limits: Limits, epoch: str) -> Welcome:
+def _welcome(
+    user: User, room: Room, limits: Limits, epoch: str, features: Iterable[str] = ()
+) -> Welcome:
     """The first words to somebody who has entered a room, with what the server allows."""
     known: dict[str, float] = {"line": MAX_LINE, "content": 4000}
     known |= {"server_line": MAX_EVENT}
@@ -28,7 +30,29 @@ def _welcome(user: User, room: Room, limits: Limits, epoch: str) -> Welcome:
     known |= {"ping_after": limits.ping_after, "ping_timeout": limits.ping_timeout}
     known |= {"resume_window": limits.resume_window}
     text, token = f"Welcome to {room.name}, {user.name}!", user.session.token
-    return Welcome(user.name, room.name, text, room.seq, epoch, token, limits=known)
+    hello = Welcome(user.name, room.name, text, room.seq, epoch, token, limits=known)
+    hello.features, hello.topic = [*features], room.topic
+    if (account := user.account) is not None:
+        hello.account, hello.read = account.name, account.read.get(room.name, 0)
+    return hello
+
+
+class _Greeter:
+    """What somebody hears who has entered a room."""
+
+    def __init__(self, limits: Limits, archive: Archive) -> None:
+        self._limits, self._archive = limits, archive
+        self._features: list[str] = []
+
+    def add_feature(self, name: str) -> None:
+        """Something that this server can do beyond the plain chat."""
+        self._features.append(name)
+
+    def greet(self, user: User, room: Room, missed: list[History]) -> list[Delivery]:
+        epoch, me = self._archive.store.epoch, (user.client,)
+        hello = _welcome(user, room, self._limits, epoch, self._features)
+        events: list[Event] = [hello, room.page(None), *missed]
+        return [Delivery(me, event) for event in events]
 
 # %% ../nbs/16_places.ipynb #a0dab5a1
 def farewell(client: int, code: str) -> Delivery:
@@ -121,7 +145,7 @@ class SavedPlace(NamedTuple):
     """What survives a restart of the server of somebody who is here."""
 
     name: Name
-    session: Annotated[str, msgspec.Meta(min_length=1)]  # its key, not the token
+    session: Annotated[str, msgspec.Meta(min_length=1)]  # the keys, no tokens
     status: Status
     rooms: list[RoomName]
 
@@ -140,9 +164,28 @@ class PlaceBook(Protocol):
 
 # %% ../nbs/16_places.ipynb #07274a8e
 def saved_place(user: User) -> SavedPlace:
-    """What is written down of a user."""
-    rooms = sorted([*user.away, *user.rooms])
-    return SavedPlace(user.name, user.session.key, user.status, rooms)
+    """What is written down of a person, who may have several clients."""
+    keys = " ".join(each.session.key for each in user.group)
+    return SavedPlace(user.name, keys, user.status, sorted(user.places))
+
+
+class _Notes:
+    """A book of places, which need not be there."""
+
+    def __init__(self, book: PlaceBook | None) -> None:
+        self._book = book
+
+    def save(self, user: User) -> None:
+        if self._book is not None:
+            self._book.save(saved_place(user))
+
+    def strike(self, name: str) -> None:
+        if self._book is not None:
+            self._book.strike(name)
+
+    def write_anew(self, users: Iterable[User]) -> None:
+        if self._book is not None:
+            self._book.write_anew([saved_place(user) for user in users])
 
 # %% ../nbs/16_places.ipynb #w2place1
 class Places:
@@ -151,48 +194,81 @@ class Places:
     def __init__(
         self, limits: Limits, archive: Archive, book: PlaceBook | None = None
     ) -> None:
-        self._limits, self._archive, self._book = limits, archive, book
+        self._archive, self._greeter = archive, _Greeter(limits, archive)
+        self._notes = _Notes(book)
         self.rooms: dict[str, Room] = {}  # by name
+        self.add_feature = self._greeter.add_feature
+        self.write_down = self._notes.save  # the place of somebody, as it is now
+        self._furnish: list[Callable[[Room], object]] = []
         self._departed = DepartedSessions()
         self.index = RoomIndex(self.rooms)
 
+    def on_room(self, furnish: Callable[[Room], object]) -> None:
+        """`furnish(room)` is called with each room that is made."""
+        self._furnish.append(furnish)
+
     def find(self, name: str) -> Room:
         """The room of this name, which may be new."""
-        name = name.lower()
-        return self.rooms.get(name) or Room(name, self._archive.store.bounds(name)[1])
+        room = self.rooms.get(name := name.lower())
+        if room is None:
+            room = Room(name, self._archive.store.bounds(name)[1])
+            for furnish in self._furnish:
+                furnish(room)
+        return room
 
     def enter(
         self, user: User, room: Room, missed: list[History], now: float
     ) -> list[Delivery]:
-        """The others hear of it, unless a place was kept for the user."""
-        is_new = room.name not in user.away
-        others = room.clients if is_new else ()
+        """With all clients of this person. The others hear of it, unless it had a place."""
+        is_new = room.name not in user.places
+        strangers = room.clients if is_new else ()
         self.rooms[room.name] = room
         user.enter(room)
         self.index.changed(room.name)
-        if is_new:
+        if is_new or user.others:
             self.write_down(user)
-        me, epoch = (user.client,), self._archive.store.epoch
-        return [
-            Delivery(me, _welcome(user, room, self._limits, epoch)),
-            Delivery(me, room.page(None)),
-            *(Delivery(me, page) for page in missed),
-            Delivery(others, UserJoined(room.name, user.name, now)),
-        ]
+        told = self._greeter.greet(user, room, missed)
+        for each in user.others:
+            if each.present and not each.has_place(room):
+                told += self.follow(each, room)
+        told.append(Delivery(strangers, UserJoined(room.name, user.name, now)))
+        return told
 
-    def leave(self, user: User, rooms: dict[str, Room], now: float) -> list[Delivery]:
-        """Take the user out of these rooms, and tell those who stay."""
-        told = [self._exit(user, room, now) for room in list(rooms.values())]
+    def follow(self, user: User, room: Room) -> list[Delivery]:
+        """Enter a room where another client of the same person has a place."""
+        user.follow(room)
+        return self._greeter.greet(user, room, [])
+
+    def leave(self, user: User, room: Room, now: float) -> list[Delivery]:
+        """Take a person out of a room, with all clients, and tell those who stay."""
+        those = [each for each in user.group if each.has_place(room)]
+        told = [self._exit(each, room, now) for each in those]
+        self.write_down(user)
+        return told[-1:]  # until then, one of them was there
+
+    def drop(self, user: User, now: float) -> list[Delivery]:
+        """The user has not come back to these rooms. Where another client of the same person
+        is, it is taken into them.
+        """
+        told: list[Delivery] = []
+        for room in list(user.away.values()):
+            if any(room.name in each.rooms for each in user.others):
+                told += self.follow(user, room)
+            else:
+                told.append(self._exit(user, room, now))
         self.write_down(user)
         return told
 
     def give_up(self, user: User, now: float) -> list[Delivery]:
-        """Take the user out of the chat, and out of the book. It may come back later."""
+        """Take a client out of the chat, and out of the book. It may come back later."""
         rooms = [*user.away.values(), *user.rooms.values()]
         self._departed.add(user.session, now)
-        if self._book is not None:
-            self._book.strike(user.name)
-        return [self._exit(user, room, now) for room in rooms]
+        told = [self._exit(user, room, now) for room in rooms]
+        if user.others:
+            self.write_down(user.others[0])
+        else:
+            self._notes.strike(user.name)
+        return told
 
     def keep(self, user: User, rooms: list[str]) -> None:
         """It was there before a restart."""
@@ -202,25 +278,23 @@ class Places:
             user.expect_in(room)
             self.index.changed(room.name)
 
-    def write_down(self, user: User) -> None:
-        """Its place, as it is now."""
-        if self._book is not None:
-            self._book.save(saved_place(user))
-
     def ids(self, session: str) -> dict[MessageId, int | None]:
         """What somebody has said who is not here, by the key of the session."""
         return self._departed.ids(session) or self._archive.store.ids(session)
 
-    def take_back(self, users: Iterable[User], ids: dict[str, set[MessageId]]) -> None:
-        """These ids, by session, were never said, and what is in the book nobody knows."""
-        for session, those in ids.items():
+    def take_back(self, users: Iterable[User], undone: Rollback) -> None:
+        """That was never said, and what is in the book nobody knows."""
+        for name in undone.last.keys() & self.rooms.keys():
+            self.rooms[name].take_back(undone.last[name])
+        for session, those in undone.ids.items():
             self._departed.forget(session, those)
-        if self._book is not None:
-            self._book.write_anew([saved_place(user) for user in users])
+        self._notes.write_anew(users)
 
     def _exit(self, user: User, room: Room, now: float) -> Delivery:
+        """The others hear of it where it was the last client of this person."""
         user.leave(room)
-        if not room.everybody:
+        if not (room.members or room.away):
             del self.rooms[room.name]
         self.index.changed(room.name)
-        return Delivery(room.clients, UserLeft(room.name, user.name, now))
+        to = room.clients if room.name not in user.places else ()
+        return Delivery(to, UserLeft(room.name, user.name, now))

@@ -39,7 +39,8 @@ FLOORS = [
         "check",
     ],
     ["certificates"],  # the server's own
-    ["echo", "broadcast", "loop", "members", "messages", "places", "rooms"],
+    ["echo", "broadcast", "loop", "members", "sessions", "messages", "places"],
+    ["membership", "rooms", "accounts"],
     [
         "delivery",
         "networks",
@@ -93,9 +94,12 @@ NO_NETWORK = [
     "dialects",
     "text",
     "members",
+    "sessions",
     "messages",
     "places",
+    "membership",
     "rooms",
+    "accounts",
     "delivery",
     "networks",
     "bans",

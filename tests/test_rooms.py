@@ -207,11 +207,11 @@ class Chat:
 
 
 def departed(rooms: Rooms) -> DepartedSessions:
-    return rooms._members._places._departed
+    return rooms.roster.places._departed
 
 
 def uncommitted(rooms: Rooms) -> list:
-    return rooms._archive._uncommitted
+    return rooms.archive._uncommitted
 
 
 @pytest.fixture
@@ -1704,6 +1704,11 @@ class Plain:
             return self.refuse(
                 client, command, "name_taken", max(0.1, held.until - now)
             )
+        places = self.away_of(ghost) + self.where[ghost] if ghost else []
+        places = held.rooms if held else places
+        is_new = command.room.lower() not in places
+        if is_new and len(places) >= LIMITS.rooms_per_client:
+            return self.refuse(client, command, "bad_room")
         if not self.can_enter(command):
             return self.refuse(client, command, "no_history")
         if ghost is not None:
@@ -2317,7 +2322,7 @@ class ChatMachine(RuleBasedStateMachine):
 
     def absent(self) -> list[User]:
         """Those whose name is held, as the server knows them."""
-        return [user for user in self.rooms._members.held if not user.present]
+        return [user for user in self.rooms.roster.held if not user.present]
 
     @precondition(lambda self: self.owners and not self.store.is_unreadable)
     @rule(which=st.integers(0, 3), room=ROOMS, since=st.none() | st.just(0), same=st.integers(0, 3), name=st.none() | NAMES, again=st.booleans(), then=THEN)  # fmt: skip
@@ -2441,7 +2446,7 @@ class ChatMachine(RuleBasedStateMachine):
             assert written == places
         names = [*plain.names.values(), *(absent.name for absent in plain.absent)]
         assert sorted(rooms.by_name) == sorted(name.lower() for name in names)
-        held = {user.name: hold.until for user, hold in rooms._members.held.items()}
+        held = {user.name: hold.until for user, hold in rooms.roster.held.items()}
         away = {plain.names[client]: until for client, (_, until) in plain.away.items()}
         assert held == away | {each.name: each.until for each in plain.absent}
         assert uncommitted(rooms) == []
@@ -2471,7 +2476,7 @@ class ChatMachine(RuleBasedStateMachine):
         self.expire(self.now + WINDOW)
         self.then("commit")
         rooms = self.rooms
-        assert rooms._members.held == {} == self.plain.away and rooms.expires_at is None
+        assert rooms.roster.held == {} == self.plain.away and rooms.expires_at is None
         assert rooms.users == rooms.rooms == rooms.by_name == {} == self.plain.names
         assert all(
             self.plain.said[room][seq - 1] == message
