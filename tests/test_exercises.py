@@ -31,6 +31,7 @@ FINISHED = [
     "filereader",
     "history",
     "lab_frames",
+    "proxy_protocol",
     "networks",
     "trust",
     "certificates",
@@ -48,6 +49,7 @@ FINISHED = [
     "secret",
     "passwords",
     "logins",
+    "account_file",
 ]
 
 

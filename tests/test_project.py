@@ -52,7 +52,8 @@ FLOORS = [
         "passwords",
         "logins",
     ],
-    ["datafile", "filewriter", "filereader", "history", "proxy", "trace"],
+    ["datafile", "filewriter", "filereader", "history", "account_file"],
+    ["proxy", "trace"],
     ["output", "stream", "acceptor", "broadcaster", "server", "client"],
     ["trusted_proxy"],
     ["security", "handshakes"],
@@ -63,7 +64,7 @@ FLOORS = [
     ["chat_link", "reconnector", "chat_client", "trust", "aio_link", "aio"],
     ["input_line", "screen", "console", "login", "terminal", "hidden_input", "line_client"],
     ["web", "metrics", "service"],
-    ["operations", "backup", "chat_app", "demo"],
+    ["operations", "backup", "account_tool", "chat_app", "demo"],
     [
         "lab_peer",
         "lab",
