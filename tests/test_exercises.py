@@ -30,6 +30,7 @@ FINISHED = [
     "filewriter",
     "filereader",
     "history",
+    "delivery",
     "lab_frames",
     "backup",
     "operations",
