@@ -24,6 +24,7 @@ FINISHED = [
     "client",
     "commands",
     "protocol",
+    "members",
     "messages",
     "stateful",
     "datafile",
