@@ -25,6 +25,7 @@ FINISHED = [
     "commands",
     "protocol",
     "members",
+    "sessions",
     "messages",
     "stateful",
     "datafile",
