@@ -17,7 +17,7 @@ def only_the_peer(peer: str, forwarded: str, trusted: NetworkList) -> str:
 
 @wrong("check_client_of", "'198.51.100.1, 203.0.113.9, 10.0.0.2'")
 def the_last_of_the_list(peer: str, forwarded: str, trusted: NetworkList) -> str:
-    return forwarded.split(", ")[-1] if peer in trusted else peer
+    return forwarded.split(", ")[-1] or peer if peer in trusted else peer
 
 
 @wrong("check_client_of", "client_of('10.0.0.1', ''")
