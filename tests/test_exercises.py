@@ -27,6 +27,7 @@ FINISHED = [
     "members",
     "sessions",
     "places",
+    "rooms",
     "messages",
     "stateful",
     "datafile",
