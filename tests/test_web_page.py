@@ -481,6 +481,90 @@ def test_a_server_that_is_killed_loses_and_doubles_nothing(
         server.__exit__()
 
 
+def test_flood_control_slows_down_and_loses_nothing(driver: webdriver.Chrome) -> None:
+    with Web(driver, flood_burst=6, flood_rate=20) as web:
+        ann, cat = web.page().join("ann"), web.client("cat")
+        wanted = [f"number {number}" for number in range(40)]
+        ann.run(
+            f"for (const text of arguments[0]) {{ {SAY.replace('arguments[0]', 'text')} }}",
+            wanted,
+        )
+        ann.wait(lambda: len(said(cat)) >= len(wanted))
+        ann.wait(lambda: len(ann.messages()) >= len(wanted))
+        assert said(cat) == wanted == ann.messages()
+        ann.wait(lambda: ann.text("#pending") == "")
+
+
+def test_a_server_that_has_forgotten_everything(driver: webdriver.Chrome) -> None:
+    """It was restarted without a data file: the rooms begin anew, and what waits is said once."""
+    port, web_port = free_ports()
+
+    def server() -> ChatServer:
+        listener = Listener("web", web_dialect("127.0.0.1"), "127.0.0.1", web_port)
+        limits = Limits(flood_burst=0, connections_per_address=0)
+        return ChatServer(port=port, limits=limits, listeners=[listener])
+
+    with server():
+        ann = PageOf(driver, f"http://127.0.0.1:{web_port}/").join("ann")
+        for number in range(3):
+            ann.say(f"number {number}")
+        ann.wait(lambda: len(ann.messages()) == 3)
+    try:
+        ann.wait(lambda: "Trying again" in ann.text("#state"))
+        ann.say("nobody there")
+        ann.wait(lambda: ann.text("#pending") == "nobody there")
+        with server():
+            ann.sees("lobby has started anew: something may be missing here.")
+            ann.wait(lambda: ann.messages() == ["nobody there"])
+            ann.wait(lambda: ann.text("#pending") == "" == ann.text("#state"))
+            ann.say("I am back")
+            ann.wait(lambda: ann.messages() == ["nobody there", "I am back"])
+    finally:
+        ann.close()
+
+
+def cut_off(web: Web, name: str) -> None:
+    """Close somebody's connection, as a bad network would."""
+    number, _ = web.server.connection_of(name)
+    web.server.engine.loop.call_threadsafe(
+        lambda: web.server.engine.connections[number].abort("cut by the test")
+    )
+
+
+def test_what_is_no_longer_kept_is_said_to_be_missing(driver: webdriver.Chrome) -> None:
+    with Web(driver, history_messages=5) as web:
+        ann, cat = web.page().join("ann"), web.client("cat")
+        cat.send_message("before")
+        ann.sees("before")
+        # Nobody is faster than the page, unless it may not come back yet.
+        ann.run("window.kept = WebSocket; window.WebSocket = class { close() {} };")
+        cut_off(web, "ann")
+        wait_until(lambda: web.server.connection_of("ann") is None)
+        for number in range(9):
+            cat.send_message(f"number {number}")
+        wait_until(lambda: len(said(cat)) == 10)
+        ann.run("window.WebSocket = kept; window.dispatchEvent(new Event('online'))")
+        ann.sees("4 messages are missing here, and no longer kept.")
+        kept = [f"number {number}" for number in range(4, 9)]
+        ann.wait(lambda: ann.messages() == ["before", *kept])
+
+
+def test_a_name_that_was_given_away_meanwhile(driver: webdriver.Chrome) -> None:
+    with Web(driver, resume_window=0) as web:
+        ann = web.page().join("ann")
+        ann.run("window.kept = WebSocket; window.WebSocket = class { close() {} };")
+        cut_off(web, "ann")
+        wait_until(lambda: web.server.users == [])
+        web.client("ann")
+        ann.run("window.WebSocket = kept; window.dispatchEvent(new Event('online'))")
+        ann.wait(lambda: "ann" in ann.text("#why"))
+        assert ann.find("#name").is_displayed()
+        ann.find("#name").clear()
+        ann.join("anna")
+        ann.say("again under another name")
+        ann.wait(lambda: ann.messages() == ["again under another name"])
+
+
 def can_connect(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=5).close()
