@@ -269,9 +269,9 @@ class User:
         for room in self.places.values():
             room.list_anew()
 
-    def own(self, account: Account) -> None:
-        """From now on, its name is that of an account."""
-        self.account = account
+    def own(self, account: Account, session: Session) -> None:
+        """From now on, its name is that of an account, with this session."""
+        self.account, self.session = account, session
         for room in self.places.values():
             room.list_anew()
 

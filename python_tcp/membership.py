@@ -135,7 +135,8 @@ class Roster:
     def __init__(
         self, limits: Limits, archive: Archive, book: PlaceBook | None
     ) -> None:
-        self._limits, self.owners = limits, NameOwners(limits)
+        self._limits, self._archive = limits, archive
+        self.owners = NameOwners(limits)
         self.sessions = SessionTable(limits.connections)
         self.places = Places(limits, archive, book)
         self.users = self.sessions.users  # by client
@@ -212,6 +213,20 @@ class Roster:
         if account is not None and (person := self.person(account)) is not None:
             return person.one_more(client, session)
         return User(client, name, session, account=account)
+
+    def own(self, user: User, account: Account, now: float) -> None:
+        """The name that a guest bears is that of an account from now on. Its session goes
+        on, for nobody else, and what was said must not be said again.
+        """
+        old, store = user.session, self._archive.store
+        users = self.by_name.values()
+        if any(each.session is old for each in users if each is not user):
+            old = Session(old.token, old.ids)  # it has another name as well
+        old.belong_to(account.name.lower())
+        for id in old.ids:
+            store.remember(old.key, id, now)
+        user.own(account, old)
+        self.places.write_down(user)
 
     def make_way(self, owner: str, now: float) -> list[Delivery]:
         """For one more client of an account. A guest may still have its name."""

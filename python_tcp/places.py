@@ -221,7 +221,7 @@ class Places:
     ) -> list[Delivery]:
         """With all clients of this person. The others hear of it, unless it had a place."""
         is_new = room.name not in user.places
-        strangers = room.clients if is_new else ()
+        strangers = room.clients
         self.rooms[room.name] = room
         user.enter(room)
         self.index.changed(room.name)
@@ -231,7 +231,8 @@ class Places:
         for each in user.others:
             if each.present and not each.has_place(room):
                 told += self.follow(each, room)
-        told.append(Delivery(strangers, UserJoined(room.name, user.name, now)))
+        if is_new:
+            told.append(Delivery(strangers, UserJoined(room.name, user.name, now)))
         return told
 
     def follow(self, user: User, room: Room) -> list[Delivery]:
@@ -242,9 +243,9 @@ class Places:
     def leave(self, user: User, room: Room, now: float) -> list[Delivery]:
         """Take a person out of a room, with all clients, and tell those who stay."""
         those = [each for each in user.group if each.has_place(room)]
-        told = [self._exit(each, room, now) for each in those]
+        told = [left for each in those for left in self._exit(each, room, now)]
         self.write_down(user)
-        return told[-1:]  # until then, one of them was there
+        return told
 
     def drop(self, user: User, now: float) -> list[Delivery]:
         """The user has not come back to these rooms. Where another client of the same person
@@ -255,7 +256,7 @@ class Places:
             if any(room.name in each.rooms for each in user.others):
                 told += self.follow(user, room)
             else:
-                told.append(self._exit(user, room, now))
+                told += self._exit(user, room, now)
         self.write_down(user)
         return told
 
@@ -263,7 +264,7 @@ class Places:
         """Take a client out of the chat, and out of the book. It may come back later."""
         rooms = [*user.away.values(), *user.rooms.values()]
         self._departed.add(user.session, now)
-        told = [self._exit(user, room, now) for room in rooms]
+        told = [left for room in rooms for left in self._exit(user, room, now)]
         if user.others:
             self.write_down(user.others[0])
         else:
@@ -290,11 +291,12 @@ class Places:
             self._departed.forget(session, those)
         self._notes.write_anew(users)
 
-    def _exit(self, user: User, room: Room, now: float) -> Delivery:
-        """The others hear of it where it was the last client of this person."""
+    def _exit(self, user: User, room: Room, now: float) -> list[Delivery]:
+        """It is news if it was the last client of this person there."""
         user.leave(room)
         if not (room.members or room.away):
             del self.rooms[room.name]
         self.index.changed(room.name)
-        to = room.clients if room.name not in user.places else ()
-        return Delivery(to, UserLeft(room.name, user.name, now))
+        if room.name in user.places:
+            return []
+        return [Delivery(room.clients, UserLeft(room.name, user.name, now))]
