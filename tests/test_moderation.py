@@ -7,7 +7,8 @@ import pytest
 
 from python_tcp.accounts import Accounts
 from python_tcp.bans import BanTable, SavedBan, Visitor, parse_target
-from python_tcp.commands import Ban, Command, DeleteMessage, Deop, Invite, Kick
+from python_tcp.commands import Ban, Command, DeleteAccount, DeleteMessage, Deop
+from python_tcp.commands import Invite, Kick
 from python_tcp.commands import ListBans, Lock, Mute, Op, Register, RegisterRoom
 from python_tcp.commands import SetTopic, Unban, Unlock
 from python_tcp.events import BanList, Error, Event, Goodbye, Message, MessageDeleted
@@ -245,8 +246,10 @@ def test_operators_are_made_by_operators_and_the_last_one_stays(chat: Chat) -> N
 
 
 def test_an_account_that_is_gone_moderates_nothing(chat: Chat) -> None:
-    chat.accounts.delete("Ann")
+    chat(ANN, DeleteAccount("the hash of Ann"))
     assert "hall" not in chat.notes.rooms
+    chat(9, Register("ann", "another hash"), Join("ann", "hall"))
+    assert chat.error(9, SetTopic("mine")) == "not_allowed"
 
 
 # --- kick ---------------------------------------------------------------------------------
