@@ -88,10 +88,15 @@ def checked(command: Command) -> Command | Error:
     """The command, or what is wrong with it: by the rules that a line of JSON has to keep."""
     return decode(encode(command))
 
-# %% ../nbs/70_dialects.ipynb #f749cb8e
+# %% ../nbs/70_dialects.ipynb #c4da13f6
 class _Named(Protocol):
     @property
     def name(self) -> str: ...
+
+
+class _Room(Protocol):
+    @property
+    def topic(self) -> str: ...
 
 
 class House:
@@ -100,7 +105,7 @@ class House:
     """
 
     def __init__(
-        self, people: Mapping[str, _Named] = {}, rooms: Mapping[str, object] = {},
+        self, people: Mapping[str, _Named] = {}, rooms: Mapping[str, _Room] = {},
         name: str = "chat",
     ) -> None:  # fmt: skip
         self.name, self._people, self._rooms = name, people, rooms
@@ -109,6 +114,11 @@ class House:
         """The name as its owner writes it; None if nobody has it."""
         person = self._people.get(name.lower())
         return None if person is None else person.name
+
+    def topic(self, room: str) -> str:
+        """What a room is about; empty if nobody has said it."""
+        found = self._rooms.get(room.lower())
+        return "" if found is None else found.topic
 
     @property
     def sizes(self) -> tuple[int, int]:
