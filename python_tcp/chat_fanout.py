@@ -32,8 +32,7 @@ from .server import EventDrivenTCPServer
 log = logging.getLogger("python_tcp.chat_server")
 
 # %% ../nbs/24_chat_fanout.ipynb #70549642
-# What a dialect has made of some bytes; what was vouched for came before. None: nothing
-# more will come.
+# What a dialect has made of some bytes. None: nothing more will come.
 Commands = Iterable[Said | Vouched]
 
 # %% ../nbs/24_chat_fanout.ipynb #c0ffee01
@@ -322,9 +321,8 @@ def open_store(
     """The store in this file, which commits on a thread of its own. Raises
     `StoreFileError`, also where all that is in the file would be forgotten at once.
     """
-    most_bytes, days = limits.data_bytes, limits.history_days
-    post = loop.call_threadsafe
-    store = SQLiteStore(path, durability, most_bytes=most_bytes, post=post)
+    days, post = limits.history_days, loop.call_threadsafe
+    store = SQLiteStore(path, durability, most_bytes=limits.data_bytes, post=post)
     newest = store.newest()
     if days and newest is not None and newest < time.time() - days * 86_400:
         store.close()
@@ -337,13 +335,16 @@ def open_store(
     return store
 
 # %% ../nbs/24_chat_fanout.ipynb #cfb123b7
-def open_rooms(path: str | Path, store: SQLiteStore, limits: Limits) -> Rooms:
-    """The rooms of a server with a data file. Who was here may come back."""
+def open_rooms(
+    path: str | Path, store: SQLiteStore, limits: Limits,
+    furnish: Callable[[Rooms], object] = lambda rooms: None,
+) -> Rooms:  # fmt: skip
+    """The rooms of a data file, those who may come back, and first what `furnish` adds."""
     places = SavedPlaces(store, path)
-    if not limits.resume_window:
+    rooms = Rooms(limits, store, places if limits.resume_window else None)
+    furnish(rooms)
+    if limits.resume_window:  # those who were present, and who were awaited
+        rooms.expect(places.read(2 * limits.connections), round(time.time(), 3))
+    else:
         places.write_anew([])
-        return Rooms(limits, store)
-    rooms = Rooms(limits, store, places)
-    here = places.read(2 * limits.connections)  # who was present, and who was awaited
-    rooms.expect(here, round(time.time(), 3))
     return rooms

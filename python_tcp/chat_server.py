@@ -8,7 +8,6 @@ __all__ = ['log', 'BACKLOG', 'Hooks', 'ChatServer']
 # %% ../nbs/28_chat_server.ipynb #4993907e
 import logging
 import math
-import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -21,19 +20,22 @@ from typing import Self
 from .acceptor import Address
 from .admission import AddressGate, AdmissionControl
 from .admission import end_reason
-from .chat_fanout import DeliveryQueue, open_rooms, open_store
+from .chat_fanout import DeliveryQueue
+from .chat_rules import ChatRules, open_logins, open_rules
+from .chat_rules import rules_in_memory
 from .core import LOCALHOST, format_address
 from .datafile import Durability
 from .dialects import AnyDialect, Asked, House, Listener, Raw
 from .history import HistoryCleaner, SQLiteStore
+from .logins import Logins
 from .loop import FAILURES
-from .members import Delivery
-from .messages import MemoryStore, StoreError
+from .members import Account, Delivery
+from .messages import StoreError
 from .networks import NetworkList
 from .output import Layer
+from .passwords import HashParameters
 from .presence import AbsenceTimer, PresenceCollector
 from .protocol import Event, Goodbye, JSONLines, Limits, encode
-from .rooms import Rooms
 from .server import EventDrivenTCPServer
 from .speaking import DialectConnection, DialectSender, Doors
 from .trusted_proxy import TrustedProxies
@@ -78,11 +80,6 @@ def _layers(tls: Layer | None, gate: AddressGate, proxies: NetworkList) -> list[
     first: list[Layer] = [TrustedProxies(proxies, last_words)] if proxies else []
     return [*first, gate, tls] if tls is not None else first
 
-
-def _memory_store(limits: Limits) -> MemoryStore:
-    most, most_bytes = limits.history_messages, limits.history_bytes
-    return MemoryStore(most, most_bytes, secrets.token_hex(4))
-
 # %% ../nbs/28_chat_server.ipynb #7324beff
 class Hooks:
     """For who measures a chat server; on its thread. `on_sent(deliveries)`: these were
@@ -107,17 +104,20 @@ class _Life:
 
     def __init__(
         self, server: EventDrivenTCPServer, sender: DialectSender,
-        admission: AdmissionControl, rooms: Rooms,
+        admission: AdmissionControl, rules: ChatRules, logins: Logins,
         new_connection: Callable[[int], DialectConnection], hooks: Hooks,
     ) -> None:  # fmt: skip
         self._server, self._sender, self._admission = server, sender, admission
-        self._rooms, self._new_connection, self._hooks = rooms, new_connection, hooks
+        self._rooms = rooms = rules.rooms
+        self._moderation, self._logins = rules.moderation, logins
+        self._new_connection, self._hooks = new_connection, hooks
         self._watchers: list[Callable[[list[Delivery]], object]] = []
         loop = server.loop
         self._presence = PresenceCollector(loop, self._send)
         self.deliveries = queue = DeliveryQueue(rooms, loop, self._release)
         queue.on_commit = lambda *how: hooks.on_commit(*how)
-        self._handler = CommandHandler(rooms, admission, queue, loop, sender.speak)
+        parts = rooms, admission, queue, loop, sender.speak, logins
+        self._handler = CommandHandler(*parts)
         self._connections: dict[int, DialectConnection] = {}
         self._absences = AbsenceTimer(rooms, queue, loop, self._handler.now)
         loop.call_threadsafe(self._absences.look)
@@ -137,6 +137,7 @@ class _Life:
 
     def end(self) -> None:
         """The last connection is closed."""
+        self._logins.close()
         self.deliveries.close()
         for client in list(self._rooms.users):
             self._rooms.disconnect(client, self._handler.now())
@@ -155,6 +156,7 @@ class _Life:
         connection = self._new_connection(connection_id)
         self._connections[connection_id] = connection
         self._sender.add(connection)
+        self._moderation.came_from(connection_id, address[0])
         self._admission.admit(connection, address[0])
         if not connection.ended:
             connection.greet()
@@ -168,6 +170,7 @@ class _Life:
         if reason != "server_closing":  # else all are still here after a restart
             gone = self._absences.lost(connection_id, reason, resumes)
             self.deliveries.hold(gone)
+        self._moderation.gone(connection_id)
 
     def _received(self, connection_id: int, data: bytes) -> None:
         connection = self._connections[connection_id]
@@ -208,14 +211,15 @@ class ChatServer:
         durability: Durability = "power", dialect: Callable[[], AnyDialect] = JSONLines,
         tls: Layer | None = None, trusted_networks: Iterable[str] = (),
         proxies: Iterable[str] = (), listeners: Iterable[Listener] = (),
+        operators: Iterable[Account] = (), costs: HashParameters = HashParameters(),
     ) -> None:  # fmt: skip
         self.limits = limits = copy(limits)  # all parts share it
         self.durability, self._doors = durability, Doors(dialect, listeners)
         self.data = self.history = history if data is None else data
         self.on_event: Callable[[Event], object] | None = None  # hears of each
         self.hooks = Hooks()
-        self._store: SQLiteStore | None = None  # while a data file is open
-        trusted = NetworkList(trusted_networks)
+        self._trusted = trusted = NetworkList(trusted_networks)
+        self._is_encrypted, self._costs = tls is not None, costs
         self._gate = gate = AddressGate(limits, trusted)
         layers = _layers(tls, gate, NetworkList(proxies))
         doors = self._doors.addresses
@@ -226,7 +230,7 @@ class ChatServer:
         server.on_dropped = self._dropped
         self._admission = AdmissionControl(server, limits, trusted, gate)
         self._sender = DialectSender(server)
-        self._rooms = Rooms(limits, _memory_store(limits))
+        self._rules = rules_in_memory(limits, operators)
 
     def start(self) -> int:
         """Open the port and return its number. Raises `OSError` or `StoreFileError`."""
@@ -275,19 +279,19 @@ class ChatServer:
     @property
     def rooms(self) -> list[str]:
         """The names of the rooms where somebody is."""
-        return sorted(list(self._rooms.rooms))
+        return sorted(list(self._rules.rooms.rooms))
 
     @property
     def users(self) -> list[str]:
         """The names of those who have joined."""
-        users = list(self._rooms.users.values())
+        users = list(self._rules.rooms.users.values())
         return sorted((user.name for user in users), key=str.lower)
 
     def connection_of(self, username: str) -> tuple[int, str] | None:
         """The number of somebody's connection, and from where it comes; None if they are
         not here now. For the server's thread.
         """
-        user = self._rooms.by_name.get(username.lower())
+        user = self._rules.rooms.by_name.get(username.lower())
         stream = self._server.connections.get(user.client) if user else None
         return (user.client, stream.remote_address[0]) if user and stream else None
 
@@ -295,27 +299,28 @@ class ChatServer:
         """Have `change(db)` done in the data file, if there is one, with the next commit.
         For the server's thread.
         """
-        if self._store is not None:
-            self._store.change(change)
+        if self._rules.store is not None:
+            self._rules.store.change(change)
             self._life.deliveries.hold([])
 
     def _started(self) -> None:
         loop, limits = self._server.loop, self.limits
         if self.data is not None:
-            self._store = open_store(self.data, self.durability, limits, loop)
-            self._rooms = open_rooms(self.data, self._store, limits)
-        self._house = House(self._rooms.by_name, self._rooms.rooms)
+            self._rules = open_rules(self.data, self.durability, limits, loop)
+        rules, tls = self._rules, self._is_encrypted
+        logins = open_logins(rules, self._server, tls, self._trusted, self._costs)
+        self._house = House(rules.rooms.by_name, rules.rooms.rooms)
         self._doors.opened(self._server.bound)
-        parts = self._server, self._sender, self._admission, self._rooms
+        parts = self._server, self._sender, self._admission, rules, logins
         self._life = life = _Life(*parts, self._new, self.hooks)
         life.watch(self._watch)
-        if self._store is not None:
-            life.clean(self._store, limits.history_days)
+        if rules.store is not None:
+            life.clean(rules.store, limits.history_days)
 
     def _stopped(self) -> None:
         self._life.deliveries.finish()
-        if self._store is not None:
-            self._store.close()
+        if self._rules.store is not None:
+            self._rules.store.close()
         self._life.end()
 
     def _new(self, connection_id: int) -> DialectConnection:
