@@ -80,6 +80,8 @@ class PersonRules:
     def check_speech(self, user: User, room: Room, now: float) -> None:
         """May they speak there? Raises `CommandError` if not."""
         keys = keys_of(user.name, user.account, user.session.key)
+        if room.muted.keys().isdisjoint(keys):
+            return
         mute = self._desk.settings.of(room.name).mute_of(keys, now)
         if mute is not None:
             why = f": {mute.reason}" if mute.reason else ""
