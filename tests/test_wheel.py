@@ -44,6 +44,7 @@ def test_wheel(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             for name in archive.namelist()
             if name.endswith("/entry_points.txt")
         ]
+        assert "python_tcp/page/index.html" in archive.namelist()
         top_level = {name.split("/")[0] for name in archive.namelist()}
     assert "[nbdev]\npython_tcp = python_tcp._modidx:d\n" in entry_points
     assert {name for name in top_level if not name.endswith(".dist-info")} == {
