@@ -1,0 +1,584 @@
+"""IRC: by the bytes, by an independent library, and by two real clients."""
+
+import json
+import re
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dialogues import Dialogue, pieces
+from helpers import LineClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from screen import Terminal
+from sockets import reset
+from waiting import LIMIT, wait_until
+
+from python_tcp.chat_server import ChatServer
+from python_tcp.dialects import Listener, Recognizer
+from python_tcp.irc import EXTENSIONS, IRC
+from python_tcp.irc_text import IRCLine, encoder_for, irc_line, parse_irc, said_by
+from python_tcp.irc_text import said_to, split_text
+from python_tcp.lines import Lines
+from python_tcp.protocol import JSONLines, Limits, Message, decode_event
+
+ANN, BOB, CY, DAN = 1, 2, 3, 4
+
+
+# --- the text ------------------------------------------------------------------------------------------------------
+
+PARSED = {  # among them those of github.com/ircdocs/parser-tests, in our own words
+    "foo bar baz asdf": IRCLine("FOO", ["bar", "baz", "asdf"]),
+    ":coolguy foo bar baz :asdf quux": IRCLine("FOO", ["bar", "baz", "asdf quux"]),
+    "foo bar baz :": IRCLine("FOO", ["bar", "baz", ""]),
+    "foo bar baz ::asdf": IRCLine("FOO", ["bar", "baz", ":asdf"]),
+    "@a=b;c=32;k;rt=ql7 foo": IRCLine("FOO", []),
+    "@time=x :src  foo   bar  :a  b ": IRCLine("FOO", ["bar", "a  b"]),
+    ":src JOIN #chan": IRCLine("JOIN", ["#chan"]),
+    ":src 001 x": IRCLine("001", ["x"]),
+    "MODE #chan +o :bob": IRCLine("MODE", ["#chan", "+o", "bob"]),
+    "x " + " ".join("abcdefghijklmno"): IRCLine("X", [*"abcdefghijklmn", "o"]),
+    "x " + " ".join("abcdefghijklmnopq"): IRCLine("X", [*"abcdefghijklmn", "o p q"]),
+}
+
+
+@pytest.mark.parametrize(("line", "parsed"), PARSED.items())
+def test_a_line_is_parsed(line: str, parsed: IRCLine) -> None:
+    assert parse_irc(line) == parsed
+
+
+@pytest.mark.parametrize("line", ["", "   ", ":", ":only", "@tag", "@tag :src", "123", "12 x", "fo1 x", "\x01"][:6])  # fmt: skip
+def test_what_has_no_command_is_nothing(line: str) -> None:
+    assert parse_irc(line) is None
+
+
+def test_a_long_run_of_anything_is_parsed_in_no_time() -> None:
+    start = time.process_time()
+    for text in ("@" * 9000, ":" + " " * 9000, "@a " * 3000, " " * 9000 + "x", "a " * 4500):  # fmt: skip
+        parse_irc(text)
+    assert time.process_time() - start < 5.0
+
+
+@given(st.text(max_size=300), st.integers(4, 60))
+def test_a_text_is_split_into_pieces_that_fit_and_nothing_is_lost(
+    text: str, size: int
+) -> None:
+    text = text.encode(errors="ignore").decode()
+    split = split_text(text, size)
+    assert all(0 < len(piece.encode()) <= size for piece in split)
+    assert "".join(split).replace(" ", "") == text.replace("\n", "").replace(" ", "")
+
+
+@given(st.text(), st.text(), st.text())
+def test_a_line_is_one_line_whatever_is_in_it(one: str, two: str, three: str) -> None:
+    line = irc_line("PRIVMSG", one, two, source=three)
+    assert line.endswith(b"\r\n") and b"\r" not in line[:-2] and b"\n" not in line[:-2]
+    assert b"\0" not in line
+
+
+def test_actions_go_both_ways_and_looks_are_taken_away() -> None:
+    assert said_by("\x01ACTION waves\x01") == "/me waves"
+    assert said_by("\x01action waves") == "/me waves"
+    assert said_to("/me waves", 100) == ["\x01ACTION waves\x01"]
+    assert said_by("\x01VERSION\x01") is None and said_by("\x01DCC SEND x\x01") is None
+    assert said_by("\x02b\x0304,12c\x03\x1di\x0f\x04ff0000x\x16\x1e\x1f\x11") == "bcix"
+    for content in ("/me " + "ü" * 2000, "a b " * 900):
+        texts = said_to(content, 100)
+        assert all(len(text.encode()) <= 100 for text in texts)
+
+
+def test_an_encoder_is_the_same_object_for_the_same_extensions() -> None:
+    one = encoder_for(frozenset({"server-time", "batch"}))
+    assert one is encoder_for(frozenset(["batch", "server-time"]))
+    assert one is not encoder_for(frozenset())
+
+
+# --- a conversation, without a network ------------------------------------------------------------------------------
+
+
+def come(talk: Dialogue, client: int, nick: str, *first: str) -> None:
+    talk.come(client, IRC())
+    lines = [*first, f"NICK {nick}", f"USER {nick} 0 * :{nick}"]
+    talk.receive(client, "".join(f"{line}\r\n" for line in lines).encode())
+
+
+@pytest.fixture
+def talk() -> Dialogue:
+    """Ann has IRC, Bob has JSON, and Cy has IRC with all extensions."""
+    talk = Dialogue()
+    come(talk, ANN, "ann")
+    talk.come(BOB, JSONLines())
+    talk.receive(BOB, b'{"type":"join","username":"bob"}\n')
+    come(talk, CY, "cy", "CAP REQ :" + " ".join(EXTENSIONS), "CAP END")
+    talk.forget()
+    return talk
+
+
+def ask(talk: Dialogue, *lines: str, client: int = ANN) -> list[str]:
+    """What a client hears that says this."""
+    talk.forget()
+    talk.receive(client, "".join(f"{line}\r\n" for line in lines).encode())
+    return heard(talk, client)
+
+
+def heard(talk: Dialogue, client: int) -> list[str]:
+    text = talk.text(client).decode()
+    assert text == "" or text.endswith("\r\n")
+    return text.split("\r\n")[:-1]
+
+
+def untimed(lines: list[str]) -> list[str]:
+    return [re.sub(r"time=[-0-9T:.Z]+", "time", line) for line in lines]
+
+
+def test_a_client_comes_in() -> None:
+    talk = Dialogue()
+    come(talk, ANN, "Ann")
+    lines = heard(talk, ANN)
+    numbers = [line.split()[1] for line in lines]
+    assert numbers == ["001", "002", "003", "004", "005", "251", "254", "255", "375", "372", "376", "JOIN", "353", "366"]  # fmt: skip
+    assert all(line.split()[2] == "Ann" for line in lines if line.split()[1].isdigit())
+    assert lines[-3:] == [
+        ":Ann!Ann@chat JOIN #lobby",
+        ":chat 353 Ann = #lobby :Ann",
+        ":chat 366 Ann #lobby :End of /NAMES list",
+    ]
+    assert all(len(line.encode()) <= 510 for line in lines)
+
+
+@pytest.mark.parametrize("order", [("USER ann 0 * :A", "NICK ann"), ("PASS x", "NICK ann", "USER a 0 * :A"), ("nick ann", "user a 0 * A")])  # fmt: skip
+def test_in_any_order(order: tuple[str, ...]) -> None:
+    talk = Dialogue()
+    talk.come(ANN, IRC())
+    assert " 001 ann :" in ask(talk, *order)[0]
+
+
+def test_a_name_that_is_taken_or_wrong_and_another_try(talk: Dialogue) -> None:
+    talk.come(DAN, IRC())
+    assert ask(talk, "NICK bob", "USER dan 0 * :Dan", client=DAN) == [":chat 433 * bob :Nickname is already in use"]  # fmt: skip
+    assert ask(talk, "NICK", client=DAN) == [":chat 431 * :No nickname given"]
+    assert ask(talk, "NICK d[a]n", client=DAN) == [":chat 432 * d[a]n :Erroneous nickname"]  # fmt: skip
+    assert ask(talk, "JOIN #x", client=DAN) == [":chat 451 * :You have not registered"]
+    assert ask(talk, "PING 1", client=DAN) == [":chat PONG chat :1"]
+    assert " 001 dan :" in ask(talk, "NICK dan", client=DAN)[0]
+
+
+def test_extensions_are_negotiated() -> None:
+    talk = Dialogue()
+    talk.come(ANN, IRC())
+    names = " ".join(sorted(EXTENSIONS))
+    assert ask(talk, "CAP LS 302", "NICK ann", "USER ann 0 * :Ann") == [f":chat CAP * LS :{names}"]  # fmt: skip
+    assert ask(talk, "CAP REQ :batch nonsense") == [":chat CAP * NAK :batch nonsense"]
+    assert ask(talk, "CAP REQ :batch server-time") == [":chat CAP * ACK :batch server-time"]  # fmt: skip
+    assert ask(talk, "CAP LIST") == [":chat CAP * LIST :batch server-time"]
+    assert ask(talk, "CAP NONSENSE") == [":chat 410 * NONSENSE :Invalid CAP command"]
+    assert " 001 ann :" in ask(talk, "CAP END")[0]
+    assert ask(talk, "CAP REQ -batch") == [":chat CAP ann ACK :-batch"]
+    assert ask(talk, "CAP LIST") == [":chat CAP ann LIST :server-time"]
+
+
+def test_everybody_hears_everybody_in_their_own_words(talk: Dialogue) -> None:
+    assert ask(talk, "PRIVMSG #lobby :hello all") == [], "not its own words"
+    [event] = [decode_event(line) for line in talk.text(BOB).splitlines()]
+    assert isinstance(event, Message) and event.content == "hello all"
+    assert untimed(heard(talk, CY)) == ["@time :ann!ann@chat PRIVMSG #lobby :hello all"]
+    assert untimed(ask(talk, "PRIVMSG #lobby :x", client=CY)) == ["@time :cy!cy@chat PRIVMSG #lobby :x"]  # fmt: skip
+    assert heard(talk, ANN) == [":cy!cy@chat PRIVMSG #lobby :x"]
+    talk.forget()
+    talk.receive(BOB, b'{"type":"message","content":"two\\nlines"}\n')
+    assert heard(talk, ANN) == [":bob!bob@chat PRIVMSG #lobby :two", ":bob!bob@chat PRIVMSG #lobby :lines"]  # fmt: skip
+
+
+def test_alone_in_a_room_nothing_is_echoed_either(talk: Dialogue) -> None:
+    ask(talk, "JOIN #attic")
+    assert ask(talk, "PRIVMSG #attic :hello?") == []
+    ask(talk, "JOIN #cellar", client=CY)
+    assert untimed(ask(talk, "PRIVMSG #cellar :hello?", client=CY)) == ["@time :cy!cy@chat PRIVMSG #cellar :hello?"]  # fmt: skip
+
+
+def test_whispers(talk: Dialogue) -> None:
+    assert ask(talk, "PRIVMSG bob :psst") == []
+    [line] = talk.text(BOB).splitlines()
+    assert b'"whisper"' in line and b"psst" in line
+    talk.forget()
+    talk.receive(BOB, b'{"type":"whisper","to":"ann","content":"yes?"}\n')
+    assert heard(talk, ANN) == [":bob!bob@chat PRIVMSG ann :yes?"]
+    assert untimed(ask(talk, "PRIVMSG ann :hi", client=CY)) == ["@time :cy!cy@chat PRIVMSG ann :hi"]  # fmt: skip
+    assert heard(talk, ANN) == [":cy!cy@chat PRIVMSG ann :hi"]
+    assert ask(talk, "PRIVMSG ann :note") == [":ann!ann@chat PRIVMSG ann :note"]
+    assert ask(talk, "PRIVMSG bob,cy,#lobby :all") == []
+    assert len(heard(talk, CY)) == 2
+
+
+def test_coming_and_going(talk: Dialogue) -> None:
+    assert ask(talk, "JOIN #Kitchen")[0] == ":ann!ann@chat JOIN #kitchen"
+    ask(talk, "JOIN #kitchen", client=CY)
+    assert heard(talk, ANN) == [":cy!cy@chat JOIN #kitchen"]
+    assert ask(talk, "JOIN #kitchen") == [], "twice is no mistake"
+    assert ask(talk, "PART #kitchen :bye") == [":ann!ann@chat PART #kitchen"]
+    assert untimed(heard(talk, CY)) == ["@time :ann!ann@chat PART #kitchen"]
+    assert ask(talk, "JOIN #a,#b,#c")[-1].endswith("#c :End of /NAMES list")
+    left = ask(talk, "JOIN 0")
+    assert sorted(line.split()[-1] for line in left) == ["#a", "#b", "#c", "#lobby"]
+    assert ask(talk, "QUIT :so long") == ["ERROR :Closing link: Goodbye!"]
+    assert ANN not in talk.sender.connections
+
+
+def test_history_comes_as_the_client_can_show_it(talk: Dialogue) -> None:
+    ask(talk, "JOIN #kitchen", "PRIVMSG #kitchen :one", "PRIVMSG #kitchen :two")
+    batch = untimed(ask(talk, "JOIN #kitchen", client=CY))
+    assert batch[0] == ":cy!cy@chat JOIN #kitchen"
+    assert batch[-4:] == [
+        ":chat BATCH +history chathistory :#kitchen",
+        "@batch=history;time :ann!ann@chat PRIVMSG #kitchen :one",
+        "@batch=history;time :ann!ann@chat PRIVMSG #kitchen :two",
+        ":chat BATCH -history",
+    ]
+    come(talk, DAN, "dan")
+    plain = ask(talk, "JOIN #kitchen", client=DAN)[-3:]
+    assert plain[0] == ":chat NOTICE #kitchen :This was said before you came:"
+    assert re.fullmatch(r":chat NOTICE #kitchen :\d\d:\d\d <ann> one", plain[1])
+
+
+def test_who_is_away(talk: Dialogue) -> None:
+    assert ask(talk, "AWAY :at lunch") == [":chat 306 ann :You have been marked as being away"]  # fmt: skip
+    assert untimed(heard(talk, CY)) == ["@time :ann!ann@chat AWAY :at lunch"]
+    assert b'"status":"at lunch"' in talk.text(BOB)
+    assert [line.split()[8] for line in ask(talk, "WHO #lobby")[:-1]] == ["G", "H", "H"]
+    assert ask(talk, "AWAY") == [":chat 305 ann :You are no longer marked as being away"]  # fmt: skip
+    assert untimed(heard(talk, CY)) == ["@time :ann!ann@chat AWAY"]
+    ask(talk, "AWAY x", client=CY)
+    assert heard(talk, ANN) == [":chat NOTICE * :cy is away: x"]
+
+
+ANSWERS: dict[str, list[str]] = {
+    "NAMES #lobby": ["353 ann = #lobby :ann bob cy", "366 ann #lobby :End of /NAMES list"],
+    "NAMES #attic": ["366 ann #attic :End of /NAMES list"],
+    "NAMES": ["353 ann = #lobby :ann bob cy", "366 ann #lobby :End of /NAMES list"],
+    "WHO #attic": ["315 ann #attic :End of WHO list"],
+    "WHO bob": ["352 ann * bob chat chat bob H :0 bob", "315 ann bob :End of WHO list"],
+    "WHO nobody": ["315 ann nobody :End of WHO list"],
+    "WHOIS BOB": ["311 ann bob bob chat * :bob", "312 ann bob chat :a chat", "318 ann BOB :End of /WHOIS list"],
+    "WHOIS chat nobody": ["401 ann nobody :No such nick/channel", "318 ann nobody :End of /WHOIS list"],
+    "LIST": ["321 ann Channel :Users  Name", "322 ann #lobby 3 :", "323 ann :End of /LIST"],
+    "ISON bob nobody :Cy x": ["303 ann :bob cy"],
+    "USERHOST bob nobody": ["302 ann :bob=+bob@chat"],
+    "TOPIC #lobby": ["331 ann #lobby :No topic is set"],
+    "TOPIC #attic": ["442 ann #attic :You're not on that channel"],
+    "MODE #lobby": ["324 ann #lobby :+n"],
+    "MODE #lobby +b": ["368 ann #lobby :End of channel ban list"],
+    "MODE #lobby +o bob": ["482 ann #lobby :You're not channel operator"],
+    "MODE ann": ["221 ann :+"],
+    "MODE ann +i": ["221 ann :+"],
+    "MODE bob +i": ["502 ann :Cant change mode for other users"],
+    "PART #attic": ["442 ann #attic :You're not on that channel"],
+    "PRIVMSG #attic :x": ["404 ann #attic :Cannot send to channel"],
+    "NOTICE #attic :x": [],
+    "PRIVMSG nobody :x": ["401 ann nobody :No such nick/channel"],
+    "PRIVMSG no~body :x": ["401 ann no~body :No such nick/channel"],
+    "PRIVMSG": ["411 ann :No recipient given (PRIVMSG)"],
+    "PRIVMSG bob": ["412 ann :No text to send"],
+    "PRIVMSG bob :": ["412 ann :No text to send"],
+    "JOIN": ["461 ann JOIN :Not enough parameters"],
+    "JOIN lobby": ["403 ann lobby :No such channel"],
+    "JOIN #a~b": ["403 ann #a~b :No such channel"],
+    "JOIN #": ["403 ann # :No such channel"],
+    "DANCE with me": ["421 ann DANCE :Unknown command"],
+    "NICK ann": [],
+    "NICK other": ["484 ann :Your name stays as it is while you are here"],
+    "USER x 0 * :x": ["462 ann :You may not reregister"],
+    "PING": ["409 ann :No origin specified"],
+    "PONG :x": [],
+    "VERSION": ["351 ann python_tcp chat :a chat for many kinds of clients"],
+    "LUSERS": ["251 ann :There are 3 users and 0 invisible on 1 servers", "254 ann 1 :channels formed", "255 ann :I have 3 clients and 0 servers"],
+    "PRIVMSG bob :\x01VERSION\x01": ["NOTICE ann :CTCP is not passed on here"],
+    "": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "answer"), ANSWERS.items())
+def test_the_answer_to_a_command(talk: Dialogue, line: str, answer: list[str]) -> None:
+    assert ask(talk, line) == [f":chat {each}" for each in answer]
+
+
+def test_too_many_rooms_and_too_much_at_once() -> None:
+    talk = Dialogue(rooms_per_client=1)
+    come(talk, ANN, "ann")
+    assert ask(talk, "JOIN #x") == [":chat 405 ann #x :You have joined too many channels"]  # fmt: skip
+    talk = Dialogue(flood_burst=8)
+    come(talk, ANN, "ann")
+    lines = ask(talk, *["PRIVMSG #lobby :x"] * 10)
+    assert lines and all(" 263 ann PRIVMSG :too fast" in line for line in lines)
+
+
+def test_long_lists_have_pages() -> None:
+    talk = Dialogue(connections=5000)
+    for number in range(150):
+        talk.come(number + 10, JSONLines())
+        command = f'{{"type":"join","username":"u{number}","room":"r{number}"}}\n'
+        talk.receive(number + 10, command.encode())
+    come(talk, ANN, "ann")
+    lines = ask(talk, "LIST")
+    assert len([line for line in lines if " 322 " in line]) == 151
+    assert lines[-1] == ":chat 323 ann :End of /LIST"
+
+
+SCRIPT = (
+    "CAP LS 302\r\nNICK ann\r\nUSER ann 0 * :Ann\r\nCAP REQ :echo-message\r\nCAP END\r\n"
+    "PRIVMSG #lobby :grüße\r\nPRIVMSG bob :\x01ACTION waves\x01\nJOIN #x\r\n\r\n"
+    "NAMES #x\r\nWHO #lobby\r\nPRIVMSG #x hi\r\nPART #x\r\nDANCE\r\nPING :1 2\r\nQUIT\r\n"
+).encode()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, len(SCRIPT)), max_size=12))
+def test_every_split_of_a_conversation_gives_the_same(cuts: list[int]) -> None:
+    said = []
+    for where in ([], cuts):
+        talk = Dialogue()
+        talk.come(BOB, JSONLines())
+        talk.receive(BOB, b'{"type":"join","username":"bob"}\n')
+        talk.come(ANN, IRC())
+        for piece in pieces(SCRIPT, where):
+            talk.receive(ANN, piece)
+        times = re.compile(rb'"(timestamp|epoch|token)":("[^"]*"|[^,}]*)')
+        said.append([talk.text(ANN), times.sub(b"", talk.text(BOB))])
+    assert said[0] == said[1] and b"ERROR :" in said[0][0]
+
+
+nasty = st.one_of(
+    st.binary(max_size=60),
+    st.text(max_size=40).map(lambda text: text.encode(errors="surrogatepass")),
+    st.sampled_from([
+        b"PRIVMSG #lobby :a\rQUIT :b\r\n", b"PRIVMSG bob :a\0b\r\n", b"JOIN #\r\n#x\r\n", b"TOPIC #lobby :\x1b[2J\r\n",
+        b"PRIVMSG #lobby :\x01DCC SEND x 1 2\x01\r\n", b"NICK a\rb\r\n", b"AWAY :x\ty\r\n", b"JOIN 0\r\n", b"\r\n",
+        b"@tag=\\: :evil PRIVMSG #lobby ::\xf0\x9f\x98\r\n", b"PRIVMSG #lobby :~\r\n", b"KICK #lobby bob\r\n",
+        b"CAP REQ :" + b"x" * 600 + b"\r\n", b"PRIVMSG #lobby :" + b"y" * 9000 + b"\r\n", b"WHO *\r\n", b"MODE\r\n",
+    ]),
+)  # fmt: skip
+LINE = re.compile(r"(:(\S+!\S+@chat|chat) )?([A-Z]+|\d{3})( [^\r\n\0]*)?")
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(nasty, max_size=8), st.booleans())
+def test_whatever_a_client_sends_reaches_nobody_as_more_than_a_message(
+    data: list[bytes], comes_in: bool
+) -> None:
+    talk = Dialogue(bad_lines=1000)
+    talk.come(BOB, JSONLines())
+    talk.receive(BOB, b'{"type":"join","username":"bob"}\n')
+    come(talk, CY, "cy")
+    talk.come(DAN, Lines())
+    talk.receive(DAN, b"dan\n")
+    talk.come(ANN, IRC())
+    if comes_in:
+        talk.receive(ANN, b"NICK ann\r\nUSER ann 0 * :Ann\r\n")
+    talk.forget()
+    for each in data:
+        talk.receive(ANN, each)
+    talk.finish(ANN)
+    assert ANN not in talk.sender.connections
+    for line in talk.text(BOB).splitlines():
+        assert decode_event(line) is not None
+    for line in heard(talk, CY):
+        assert LINE.fullmatch(line) and len(line.encode()) <= 510, line
+    assert re.fullmatch(r"[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*", talk.text(DAN).decode())  # fmt: skip
+    talk.forget()
+    talk.receive(BOB, b'{"type":"ping","id":1}\n')
+    assert talk.text(BOB) == b'{"type":"pong","id":1}\n'
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1, max_size=3000))
+def test_whatever_others_say_is_good_irc(text: str) -> None:
+    talk = Dialogue()
+    come(talk, ANN, "ann")
+    talk.come(BOB, JSONLines())
+    talk.receive(BOB, b'{"type":"join","username":"bob"}\n')
+    talk.forget()
+    talk.receive(BOB, json.dumps({"type": "message", "content": text}).encode() + b"\n")
+    for line in heard(talk, ANN):
+        assert line.startswith(":bob!bob@chat PRIVMSG #lobby :")
+        assert len(line.encode()) <= 510 and not re.search(r"[\r\n\0]", line)
+
+
+# --- held against others -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    listeners = [Listener("irc", IRC, "127.0.0.1", 0)]
+    main = {"irc": IRC}
+    with ChatServer(
+        dialect=lambda: Recognizer(main), listeners=listeners,
+        limits=Limits(flood_burst=200, flood_rate=100.0),
+    ) as server:  # fmt: skip
+        yield server
+
+
+class Library:
+    """A client made with the PyPI package `irc`; its reactor has a thread."""
+
+    def __init__(self, port: int, nick: str) -> None:
+        client = pytest.importorskip("irc.client")
+        self.reactor = client.Reactor()
+        self.events: list[tuple[str, str, str, list[str]]] = []
+        self.reactor.add_global_handler("all_events", self._heard, -1)
+        self.connection = self.reactor.server().connect("127.0.0.1", port, nick)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.reactor.process_once(0.01)
+
+    def _heard(self, connection: object, event: object) -> None:
+        source = getattr(event.source, "nick", event.source)
+        self.events.append((event.type, str(source), event.target, event.arguments))
+
+    def until(self, type: str, **fields: object) -> tuple[str, str, str, list[str]]:
+        """The first event of this type that has these arguments in it."""
+
+        def found() -> tuple[str, str, str, list[str]] | None:
+            for event in list(self.events):
+                words = [event[1], event[2], *event[3]]
+                if event[0] == type and all(each in words for each in fields.values()):
+                    return event
+            return None
+
+        return wait_until(found)
+
+    def __enter__(self) -> "Library":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stop.set()
+        self._thread.join(LIMIT)
+        self.connection.close()
+
+
+def test_a_client_made_with_the_package_irc(server: ChatServer) -> None:
+    with LineClient(server.port).join("bob") as bob, Library(server.port, "ann") as ann:
+        ann.until("welcome")
+        assert ann.connection.get_nickname() == "ann"
+        assert ann.connection.features.chantypes == ["#"] or "#" in ann.connection.features.chantypes  # fmt: skip
+        assert ann.connection.features.nicklen == 32
+        assert ann.until("namreply")[3] == ["=", "#lobby", "ann bob"]
+        bob.say("message", content="hi ann")
+        assert ann.until("pubmsg") == ("pubmsg", "bob", "#lobby", ["hi ann"])
+        ann.connection.privmsg("#lobby", "hi bob")
+        assert bob.read_until("message", username="ann")["content"] == "hi bob"
+        ann.connection.action("#lobby", "waves")
+        assert bob.read_until("message", username="ann")["content"] == "/me waves"
+        bob.say("message", content="/me bows")
+        assert ann.until("action")[3] == ["bows"]
+        bob.say("whisper", to="ann", content="psst")
+        assert ann.until("privmsg") == ("privmsg", "bob", "ann", ["psst"])
+        ann.connection.privmsg("bob", "yes?")
+        assert bob.read_until("whisper", username="ann")["content"] == "yes?"
+        ann.connection.join("#kitchen")
+        assert ann.until("join", room="#kitchen")[1] == "ann"
+        ann.connection.whois(["bob"])
+        assert ann.until("whoisuser")[3][:2] == ["bob", "bob"]
+        ann.connection.ison(["bob", "nobody"])
+        assert ann.until("ison")[3] == ["bob"]
+        ann.connection.list()
+        assert ann.until("list", room="#kitchen")[3][:2] == ["#kitchen", "1"]
+        ann.connection.part("#kitchen")
+        assert ann.until("part", room="#kitchen")[1] == "ann"
+        ann.connection.topic("#lobby")
+        ann.until("notopic")
+        ann.connection.mode("#lobby", "")
+        assert ann.until("channelmodeis")[3] == ["#lobby", "+n"]
+        ann.connection.quit("bye")
+        assert bob.read_until("leave")["username"] == "ann"
+
+
+def test_every_number_has_the_name_that_the_package_irc_knows() -> None:
+    numeric = pytest.importorskip("irc.events").numeric
+    names = {
+        "001": "welcome", "002": "yourhost", "003": "created", "004": "myinfo", "005": "featurelist",
+        "221": "umodeis", "251": "luserclient", "254": "luserchannels", "255": "luserme", "263": "tryagain",
+        "302": "userhost", "303": "ison", "305": "unaway", "306": "nowaway", "311": "whoisuser", "312": "whoisserver",
+        "315": "endofwho", "318": "endofwhois", "321": "liststart", "322": "list", "323": "listend",
+        "324": "channelmodeis", "331": "notopic", "332": "currenttopic", "351": "version", "352": "whoreply",
+        "353": "namreply", "366": "endofnames", "368": "endofbanlist", "372": "motd", "375": "motdstart",
+        "376": "endofmotd", "401": "nosuchnick", "403": "nosuchchannel", "404": "cannotsendtochan",
+        "405": "toomanychannels", "409": "noorigin", "411": "norecipient", "412": "notexttosend", "421": "unknowncommand",
+        "431": "nonicknamegiven", "432": "erroneusnickname", "433": "nicknameinuse", "442": "notonchannel",
+        "451": "notregistered", "461": "needmoreparams", "462": "alreadyregistered", "474": "bannedfromchan",
+        "475": "badchannelkey", "482": "chanoprivsneeded", "484": "restricted", "502": "usersdontmatch",
+    }  # fmt: skip
+    root = Path(__file__).resolve().parent.parent / "python_tcp"
+    used = {
+        number
+        for name in ("irc", "irc_words")
+        for number in re.findall(r'"(\d{3})"', (root / f"{name}.py").read_text())
+    }
+    extra = {"400", "410", "417"}  # younger than the package's list
+    assert used <= names.keys() | extra
+    known = {number: numeric.get(number) for number in names}
+    assert {each for each in names if known[each] not in (None, names[each])} == set()
+
+
+def connect_port(server: ChatServer) -> str:
+    return server.listening("irc")[0].rpartition(":")[2]
+
+
+@pytest.mark.skipif(shutil.which("irssi") is None, reason="irssi is not installed")
+@pytest.mark.slow(seconds=20)
+def test_a_person_with_irssi(server: ChatServer, tmp_path: Path) -> None:
+    command = ["irssi", "--home", str(tmp_path), "-c", "127.0.0.1", "-p", connect_port(server), "-n", "ann"]  # fmt: skip
+    with LineClient(server.port).join("bob") as bob:
+        with Terminal(*command, columns=100, HOME=str(tmp_path)) as terminal:
+            assert bob.read_until("join")["username"] == "ann"
+            terminal.until("channels formed")
+            terminal.type("\x1b2")  # its second window
+            terminal.until("has joined #lobby")
+            bob.say("message", content="hi \u00fc")
+            terminal.until("hi \u00fc")
+            terminal.type("hello from irssi\r")
+            assert bob.read_until("message", username="ann")["content"] == "hello from irssi"  # fmt: skip
+            terminal.type("/me waves\r")
+            assert bob.read_until("message", username="ann")["content"] == "/me waves"
+            terminal.until("* ann waves")
+            rows = "\n".join(terminal.screen.rows())
+            assert rows.count("hello from irssi") == 1, rows
+            terminal.type("/quit\r")
+            assert bob.read_until("leave")["username"] == "ann"
+
+
+@pytest.mark.skipif(shutil.which("weechat") is None, reason="weechat is not installed")
+@pytest.mark.slow(seconds=20)
+def test_a_person_with_weechat(server: ChatServer, tmp_path: Path) -> None:
+    add = f"/server add chat 127.0.0.1/{connect_port(server)} -nicks=ann -notls -nossl"
+    command = ["weechat", "-d", str(tmp_path), "-r", add, "-r", "/connect chat"]
+    with LineClient(server.port).join("bob") as bob:
+        with Terminal(*command, columns=120, rows=30, HOME=str(tmp_path)) as terminal:
+
+            def joined() -> bool:
+                return "ann" in server.users
+
+            terminal.until(joined)
+            bob.read_until("join")
+            terminal.until(lambda: any("#lobby" in row for row in terminal.screen.rows()))  # fmt: skip
+            bob.say("message", content="hi \u00fc")
+            terminal.until("hi \u00fc")
+            terminal.type("hello from weechat\r")
+            assert bob.read_until("message", username="ann")["content"] == "hello from weechat"  # fmt: skip
+            terminal.type("/quit\r")
+            assert bob.read_until("leave")["username"] == "ann"
+
+
+def test_a_client_that_is_cut_off_has_left(server: ChatServer) -> None:
+    with LineClient(server.port).join("bob") as bob:
+        ann = socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT)
+        ann.sendall(b"NICK ann\r\nUSER ann 0 * :Ann\r\n")
+        assert bob.read_until("join")["username"] == "ann"
+        reset(ann)
+        assert bob.read_until("leave")["username"] == "ann", "at once"
