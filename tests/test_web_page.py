@@ -26,6 +26,7 @@ from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
 from python_tcp.chat_server import ChatServer  # noqa: E402
 from python_tcp.dialects import Listener  # noqa: E402
 from python_tcp.limits import Limits  # noqa: E402
+from python_tcp.passwords import HashParameters  # noqa: E402
 from python_tcp.typed_lines import COMMANDS  # noqa: E402
 from python_tcp.web import web_dialect  # noqa: E402
 
@@ -172,6 +173,7 @@ class Web:
         self.server = ChatServer(
             limits=Limits(**limits),
             listeners=[Listener("web", dialect, "127.0.0.1", 0)],
+            costs=HashParameters(1, 32, 1),
         )
 
     @property
@@ -278,6 +280,12 @@ def test_history_comes_when_one_scrolls_up(web: Web) -> None:
     log = "document.querySelector('.log:not([hidden])')"
     assert ann.run(f"return {log}.scrollTop") > 0  # the end is shown
 
+    place = "const item = arguments[0]; return item.getBoundingClientRect().top"
+    count, oldest = len(ann.messages()), ann.find(".log li[data-seq]")
+    before = ann.run(f"{log}.scrollTop = 100; {place}", oldest)
+    ann.wait(lambda: len(ann.messages()) > count)
+    assert abs(ann.run(place, oldest) - before) < 3  # what one looks at stays there
+
     def scrolled_up() -> bool:
         ann.run(f"{log}.scrollTop = 0; {log}.dispatchEvent(new Event('scroll'))")
         return len(ann.messages()) >= 230
@@ -368,6 +376,40 @@ def test_a_wrong_name_is_said(web: Web) -> None:
     ann.find("#name").clear()
     ann.find("#name").send_keys("no blanks", Keys.ENTER)
     assert ann.run("return document.querySelector('#name:invalid') !== null")
+
+
+def test_an_account_is_made_and_used_at_the_door(web: Web) -> None:
+    def come(password: str, new: bool = False) -> PageOf:
+        page = web.page()
+        page.find("#password").send_keys(password)
+        if new:
+            page.find("#register").click()
+        page.find("#name").send_keys("ann", Keys.ENTER)
+        return page
+
+    ann = come("correct horse", new=True)
+    ann.wait(lambda: ann.all("#people li"))
+    other = come("")
+    other.wait(lambda: "log in first" in other.text("#why"))
+    other = come("wrong horse")
+    other.wait(lambda: "wrong" in other.text("#why"))
+    other = come("correct horse")
+    other.wait(lambda: other.all("#people li"))
+    for page in (ann, other):  # both are Ann now, in two rooms, and look at one each
+        page.say("/join dev")
+        page.wait(lambda page=page: page.text("#title") == "dev")
+    other.say("/room lobby")
+    web.client("cat", "dev").send_message("Ann?")
+    ann.sees("Ann?")
+    other.wait(lambda: other.driver.title == "lobby")  # it was read in the other window
+    cut_off(web, "ann")
+    ann.say("who am I?")
+    for page in (ann, other):
+        page.say("/room dev")
+    other.sees("who am I?")
+    assert web.server.users == ["ann", "ann", "cat"]
+    stored = ann.run("return JSON.stringify([sessionStorage, localStorage])")
+    assert "horse" not in stored
 
 
 def test_a_notification_when_it_is_asked_for(web: Web) -> None:
@@ -829,6 +871,8 @@ def test_on_a_phone(web: Web) -> None:
     ann.say("x" * 300)
     ann.sees("x" * 300)
     assert ann.run(too_wide) is False
+    cut = "return [...document.querySelectorAll('.log li')].some(each => each.scrollWidth > each.clientWidth + 1)"
+    assert ann.run(cut) is False
     box = ann.find("#text").rect
     assert box["y"] + box["height"] <= 640 and box["width"] > 200
 
