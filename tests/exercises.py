@@ -14,6 +14,7 @@ import linecache
 import re
 import symtable
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -124,6 +125,7 @@ def check_of(chapter: str, name: str) -> Callable[[Answer], str]:
         source, name_of_cell = cells[number][0], f"<cell {number} of {chapter}>"
         lines = source.splitlines(keepends=True)  # for complaints that show a line
         linecache.cache[name_of_cell] = (len(source), None, lines, name_of_cell)
-        exec(compile(source, name_of_cell, "exec"), space)
+        with suppress(AssertionError):  # its own tests may need cells that were left out
+            exec(compile(source, name_of_cell, "exec"), space)
     check: Callable[[Answer], str] = space[name]
     return check
