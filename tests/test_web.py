@@ -203,6 +203,9 @@ def test_the_page(server: ChatServer) -> None:
     again = ask(server, "HEAD", "/")
     del again[1]["Date"], headers["Date"]
     assert again == (200, headers, b"")
+    with socket.create_connection(("127.0.0.1", web_port(server)), LIMIT) as sock:
+        sock.sendall(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert read_to_the_end(sock).endswith(b"\r\n\r\n")  # and no page behind it
 
 
 @pytest.mark.parametrize(

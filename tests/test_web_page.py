@@ -378,22 +378,56 @@ def test_a_wrong_name_is_said(web: Web) -> None:
     assert ann.run("return document.querySelector('#name:invalid') !== null")
 
 
-def test_an_account_is_made_and_used_at_the_door(web: Web) -> None:
-    def come(password: str, new: bool = False) -> PageOf:
-        page = web.page()
-        page.find("#password").send_keys(password)
-        if new:
-            page.find("#register").click()
-        page.find("#name").send_keys("ann", Keys.ENTER)
-        return page
+def come(web: Web, password: str, new: bool = False) -> PageOf:
+    """Ann, with a password; `new`: she has no account yet."""
+    page = web.page()
+    page.find("#password").send_keys(password)
+    if new:
+        page.find("#register").click()
+    page.find("#name").send_keys("ann", Keys.ENTER)
+    return page
 
-    ann = come("correct horse", new=True)
+
+def test_a_moderator_keeps_order(web: Web) -> None:
+    ann = come(web, "correct horse", new=True)
     ann.wait(lambda: ann.all("#people li"))
-    other = come("")
+    ann.say("/register-room")
+    ann.sees("you registered lobby")
+    ann.say("/topic about <i>boats</i>")
+    ann.wait(lambda: ann.text("#title") == "lobby: about <i>boats</i>")
+    bob, cat = web.page().join("bob"), web.client("cat")
+    assert bob.text("#title") == "lobby: about <i>boats</i>"
+    cat.send_message("rude words")
+    for page in (ann, bob):
+        page.sees("rude words")
+    ann.say("/delete cat")
+    for page in (ann, bob):
+        page.wait(lambda page=page: page.messages() == [None])
+    ann.say("/mute cat 10m enough of that")
+    ann.sees("you muted cat in lobby until ")
+    ann.sees(": enough of that")
+    cat.send_message("more of it")
+    ann.say("/kick cat go away")
+    bob.sees("ann put cat out of lobby: go away")
+    bob.wait(lambda: bob.text("#people-title") == "2 people")
+    ann.say("/ban cat 1h")
+    ann.sees("you banned cat from lobby until ")
+    ann.say("/bans")
+    ann.sees("cat, until")
+    bob.say("/kick ann")
+    bob.wait(lambda: bob.text("#mistake") != "")
+    assert bob.messages() == [None]
+    assert ann.errors() == [] == bob.errors()
+
+
+def test_an_account_is_made_and_used_at_the_door(web: Web) -> None:
+    ann = come(web, "correct horse", new=True)
+    ann.wait(lambda: ann.all("#people li"))
+    other = come(web, "")
     other.wait(lambda: "log in first" in other.text("#why"))
-    other = come("wrong horse")
+    other = come(web, "wrong horse")
     other.wait(lambda: "wrong" in other.text("#why"))
-    other = come("correct horse")
+    other = come(web, "correct horse")
     other.wait(lambda: other.all("#people li"))
     for page in (ann, other):  # both are Ann now, in two rooms, and look at one each
         page.say("/join dev")
