@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from .bans import BanTable, SavedBan, Visitor, network_of, parse_target
 from .commands import Ban, DeleteMessage, Deop, Invite, Kick, ListBans
 from .commands import Lock, Mute, Op, RegisterRoom, SetTopic, Unban, Unlock
-from .events import BanList, MessageDeleted, Moderated
+from .events import BanList, Error, MessageDeleted, Moderated
 from .members import Account, CommandError, Delivery, Room, User
 from .members import session_key
 from .membership import Entering
@@ -269,6 +269,18 @@ class Moderation:
         """What the password of a locked room is compared with; None if it has none."""
         settings = self._desk.settings.of(room.lower())
         return settings.password or None if settings.locked else None
+
+    def refusal(self, client: int, command: Lock) -> list[Delivery]:
+        """The answer to one who may not lock the room; then no password is worked on."""
+        user = self._rooms.users.get(client)
+        try:
+            if user is None:
+                raise CommandError("not_joined", "join first")
+            self._desk.check(user, named_room(user, command.room))
+        except CommandError as error:
+            answer = Error(error.code, error.content, command.id)
+            return [Delivery((client,), answer)]
+        return []
 
     def banned(
         self, host: str, name: str, account: Account | None, now: float

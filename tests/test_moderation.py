@@ -797,3 +797,11 @@ def test_who_joins_a_room_without_settings_hears_nothing_new(chat: Chat) -> None
     chat(BOB, Join("bob", "attic"))
     assert chat(CY, SendMessage("hi"))[BOB][-1].content == "hi"
     assert UserJoined not in map(type, heard[CY])
+
+
+def test_no_password_is_worked_on_for_who_may_not_lock_the_room(chat: Chat) -> None:
+    refusal = chat.moderation.refusal
+    [(to, error)] = refusal(EVE, Lock(password="sesame", id=4))
+    assert (to, error.code, error.id) == ((EVE,), "not_allowed", 4)
+    assert refusal(9, Lock("hall"))[0].event.code == "not_joined"
+    assert refusal(ANN, Lock()) == refusal(OLGA, Lock("attic")) == []
