@@ -36,6 +36,9 @@ FINISHED = [
     "history",
     "delivery",
     "lab_frames",
+    "room_views",
+    "chat_view",
+    "text",
     "chat_client",
     "reconnector",
     "chat_link",
@@ -70,6 +73,8 @@ FINISHED = [
     "passwords",
     "logins",
     "account_file",
+    "websocket",
+    "web",
 ]
 
 
