@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from desktop import missing, virtual_screen
 from nbclient import NotebookClient
 from nbdev.clean import clean_nb
 from nbformat.v4 import new_code_cell, new_notebook
@@ -62,7 +63,7 @@ def is_skipped(cell: nbformat.NotebookNode) -> bool:
 
 
 def run(
-    notebook: nbformat.NotebookNode, rounds: int = ROUNDS
+    notebook: nbformat.NotebookNode, rounds: int = ROUNDS, **environment: str
 ) -> tuple[list[nbformat.NotebookNode], list[str]]:
     """Copies of `notebook`, one for each round in the same kernel, with its outputs, cleaned; and what was left behind at the end."""
     copies = [copy.deepcopy(notebook) for _ in range(rounds)]
@@ -86,7 +87,8 @@ def run(
 
     async def execute() -> None:
         await asyncio.wait_for(
-            client.async_execute(env={**os.environ, "IN_TEST": "1"}), CEILING
+            client.async_execute(env={**os.environ, "IN_TEST": "1", **environment}),
+            CEILING,
         )
 
     asyncio.run(execute())
@@ -121,7 +123,13 @@ def test_notebook(path: Path) -> None:
     ):
         pytest.skip("skip_exec")
     start = time.monotonic()
-    fresh, leftovers = run(stored)
+    if path.stem[3:].startswith("window"):  # it has windows
+        if missing:
+            pytest.skip(f"there is no {missing}")
+        with virtual_screen() as display:
+            fresh, leftovers = run(stored, DISPLAY=display)
+    else:
+        fresh, leftovers = run(stored)
     seconds = time.monotonic() - start
     assert leftovers == [], "left behind at the end"
     for number, each in enumerate(fresh, 1):

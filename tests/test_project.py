@@ -66,6 +66,7 @@ FLOORS = [
     ["input_line", "screen", "console", "login", "terminal", "hidden_input", "line_client"],
     ["web", "metrics", "service"],
     ["operations", "backup", "account_tool", "chat_app", "demo"],
+    ["window_parts", "window_panel", "window", "window_app"],
     [
         "lab_peer",
         "lab",

@@ -1,0 +1,56 @@
+"""Takes the pictures of the chat window: `python tools/window_pictures.py` writes nbs/images/window_*.png.
+
+It needs Xvfb, xdotool and ImageMagick. A real `chat_window` is used with real keys; Bob and Cy are programs.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from desktop import Desktop, virtual_screen  # noqa: E402
+from waiting import wait_until  # noqa: E402
+
+from python_tcp.chat_client import ChatClient  # noqa: E402
+from python_tcp.chat_server import ChatServer  # noqa: E402
+
+IMAGES = ROOT / "nbs" / "images"
+
+
+def take(name: str, *arguments: str) -> None:
+    """Play a short conversation, and take a picture of Ann's window."""
+    with (
+        virtual_screen("720x420") as display,
+        ChatServer() as server,
+        ChatClient("bob") as bob,
+        ChatClient("cy") as cy,
+    ):
+        for client in (bob, cy):
+            assert client.connect(server.host, server.port) and client.join("garden")
+        desktop = Desktop(display)
+        with desktop.start(
+            server.host, server.port, "--username", "ann", *arguments
+        ) as ann:
+            ann.resize(700, 400)
+            wait_until(lambda: ann.title == "lobby")
+            ann.type("/join garden")
+            ann.press("Return")
+            wait_until(lambda: ann.title == "garden" and len(bob.users) == 3)
+            bob.send_message("Has anybody seen the cat? https://example.org/cat")
+            cy.send_message("She is asleep in the greenhouse.")
+            ann.type("I'll bring her milk.")
+            ann.press("Return")
+            wait_until(lambda: not bob.unsent and not cy.unsent)
+            cy.send_message("ann: take the small bowl!")
+            assert bob.join("lobby") and bob.send_message("Is somebody here?")
+            wait_until(lambda: ann.title == "garden (1)")
+            ann.type("On my w")
+            time.sleep(0.5)  # until all of it is drawn; nothing says when
+            desktop.picture(IMAGES / f"window_{name}.png", ann.id)
+
+
+if __name__ == "__main__":
+    take("light")
+    take("dark", "--dark")
