@@ -6,6 +6,7 @@
 __all__ = ['AccountBook', 'AccountTable', 'Accounts']
 
 # %% ../nbs/78_accounts.ipynb #29ad14d1
+import runpy
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Protocol
@@ -174,6 +175,9 @@ class Accounts(AccountTable):
         name, user = command.username, self._users.get(client)
         if user is None or user.name.lower() != name.lower() or user.account:
             self.check_nameless(client, command, now)
+        elif (other := self._roster.other_name(user)) is not None:
+            wrong = f"you are {other} as well: leave there first"
+            raise CommandError("already_joined", wrong)
         if (account := self.find(name)) is not None:
             wrong = f"{account.name} belongs to an account: log in"
             raise CommandError("name_registered", wrong)
@@ -241,3 +245,7 @@ class Accounts(AccountTable):
         self.save_mark(account, room.name)
         to = tuple(each for each in user.listeners if each != client)
         return [Delivery(to, ReadMark(room.name, account.read[room.name]))]
+
+# %% ../nbs/78_accounts.ipynb #545838f1
+if __name__ == "__main__" and "__file__" in globals():  # not in a notebook
+    runpy.run_module("python_tcp.account_tool", run_name="__main__", alter_sys=True)

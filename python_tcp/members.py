@@ -269,9 +269,10 @@ class User:
         for room in self.places.values():
             room.list_anew()
 
-    def own(self, account: Account, session: Session) -> None:
-        """From now on, its name is that of an account, with this session."""
-        self.account, self.session = account, session
+    def own(self, account: Account) -> None:
+        """From now on, its name is that of an account, and so is its session."""
+        self.account = account
+        self.session.belong_to(account.name.lower())
         for room in self.places.values():
             room.list_anew()
 

@@ -6,7 +6,7 @@
 __all__ = ['JoinCheck', 'Entering', 'RoomDoor', 'NameOwners', 'Roster', 'Membership']
 
 # %% ../nbs/74_membership.ipynb #822d9eaa
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from .members import Account, CommandError, Delivery, Room, Session, User
@@ -101,11 +101,10 @@ class NameOwners:
             wrong = f"{len(here)} clients of your account are here, which is the limit"
             raise CommandError("too_many_sessions", wrong)
 
-    def surplus(self, group: list[User]) -> list[User]:
+    def surplus(self, group: list[User], held: Iterable[User]) -> list[User]:
         """Who is no longer waited for when another client of this account comes."""
-        most = self._limits.sessions_per_account
-        lost = [each for each in group if not each.present]
-        return lost[: max(0, len(group) + 1 - most)]
+        lost = [each for each in held if each in group and not each.present]
+        return lost[: max(0, len(group) + 1 - self._limits.sessions_per_account)]
 
     def saved_keys(self, place: SavedPlace) -> list[str]:
         """The keys of its sessions. Those of a guest are not those of an account."""
@@ -214,18 +213,18 @@ class Roster:
             return person.one_more(client, session)
         return User(client, name, session, account=account)
 
+    def other_name(self, user: User) -> str | None:
+        """Under which other name somebody with the same session is here."""
+        same = (u for u in self.by_name.values() if u.session is user.session)
+        return next((other.name for other in same if other is not user), None)
+
     def own(self, user: User, account: Account, now: float) -> None:
         """The name that a guest bears is that of an account from now on. Its session goes
-        on, for nobody else, and what was said must not be said again.
+        on, and what was said must not be said again.
         """
-        old, store = user.session, self._archive.store
-        users = self.by_name.values()
-        if any(each.session is old for each in users if each is not user):
-            old = Session(old.token, old.ids)  # it has another name as well
-        old.belong_to(account.name.lower())
-        for id in old.ids:
-            store.remember(old.key, id, now)
-        user.own(account, old)
+        user.own(account)
+        for id in user.session.ids:
+            self._archive.store.remember(user.session.key, id, now)
         self.places.write_down(user)
 
     def make_way(self, owner: str, now: float) -> list[Delivery]:
@@ -233,7 +232,7 @@ class Roster:
         person = self.by_name.get(owner)
         if person is None or person.account is None:
             return [] if person is None else self.end(person, now, "replaced")
-        gone = self.owners.surplus(person.group)
+        gone = self.owners.surplus(person.group, self.held)
         return [each for user in gone for each in self.end_client(user, now)]
 
     def end_client(self, user: User, now: float) -> list[Delivery]:
@@ -280,11 +279,12 @@ class Membership:
             told += roster.make_way(owner, now)
             user = roster.newcomer(client, name, session, account)
             roster.sessions.add(user)
-            waited = kept_for_others(roster.held, user)
+            kept = kept_for_others(roster.held, user)
+            waited = [each for each in kept if not each.told]
         if account is not None:
             roster.owners.log_in(client, account)
         told += self._enter(user, room, missed, now)
-        for other in list(user.places.values()) if user.others else []:
+        for _, other in sorted(user.places.items()) if user.others else []:
             told += [] if user.has_place(other) else roster.places.follow(user, other)
         return told + [Delivery((client,), each.tell()) for each in waited]
 

@@ -33,7 +33,8 @@ def _welcome(
     hello = Welcome(user.name, room.name, text, room.seq, epoch, token, limits=known)
     hello.features, hello.topic = [*features], room.topic
     if (account := user.account) is not None:
-        hello.account, hello.read = account.name, account.read.get(room.name, 0)
+        hello.account = account.name
+        hello.read = min(room.seq, account.read.get(room.name, 0))
     return hello
 
 

@@ -125,17 +125,17 @@ class Messaging:
         return [Delivery((user.client,), page)]
 
     def set_status(self, user: User, command: SetStatus, now: float) -> list[Delivery]:
-        rooms, alone = list(user.places.values()), user.listeners
+        rooms, to = list(user.places.values()), user.listeners
         if command.status == user.status:  # said again after coming back
-            rooms, alone = [], (user.client,)
+            rooms, to = [], (user.client,)
         else:
             user.set_status(command.status)
             self._roster.places.write_down(user)
-        if len(rooms) == 1:  # the usual tuple: what has the same one is sent together
-            [to] = [room.clients for room in rooms]
+        if len(rooms) == 1 and all(each.rooms for each in user.group if each.present):
+            [to] = [room.clients for room in rooms]  # what has it is sent together
         else:
-            clients = {client: None for room in rooms for client in room.clients}
-            to = tuple(clients) or alone  # each once, in order
+            clients = (client for room in rooms for client in room.clients)
+            to = tuple(dict.fromkeys([*clients, *to]))  # each once, in order
         return [Delivery(to, StatusChanged(user.name, command.status, now))]
 
 # %% ../nbs/17_rooms.ipynb #2633086c

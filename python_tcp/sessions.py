@@ -184,7 +184,10 @@ def keep_whisper(held: dict[User, Hold], user: User, waiting: Waiting) -> bool:
 
 
 def kept_for_others(held: dict[User, Hold], user: User) -> list[Waiting]:
-    """What is kept for other clients of the same person."""
-    holds = [held[each] for each in user.others if each in held]
+    """What is kept for other clients of the same person, oldest first: whoever was lost
+    first has it all.
+    """
+    others = user.others
+    holds = [held[each] for each in held if each in others] if others else []
     found = {id(each): each for hold in holds for each in hold.whispers}
     return list(found.values())
