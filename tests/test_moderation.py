@@ -805,3 +805,31 @@ def test_no_password_is_worked_on_for_who_may_not_lock_the_room(chat: Chat) -> N
     assert (to, error.code, error.id) == ((EVE,), "not_allowed", 4)
     assert refusal(9, Lock("hall"))[0].event.code == "not_joined"
     assert refusal(ANN, Lock()) == refusal(OLGA, Lock("attic")) == []
+
+
+def test_the_ban_of_an_address_is_told_to_those_only_who_keep_order(chat: Chat) -> None:
+    chat(9, Register("zoe", "a hash"), Join("zoe", "hall"))
+    chat(ANN, Op("zoe"))
+    for target, hear in (("@eve", {ANN, OLGA, 9}), ("cy", {ANN, OLGA, 9, BOB})):
+        heard = chat(ANN, Ban(target, "hall"))
+        told = {
+            client
+            for client, events in heard.items()
+            if any(isinstance(event, Moderated) for event in events)
+        }
+        assert told - {EVE} == hear
+
+
+def test_who_logs_in_to_a_banned_account_is_found_by_it() -> None:
+    table = BanTable()
+    table.add(SavedBan("", "Eve", "", "ann", 0.0, None))
+    assert table.find(Visitor("somebody", "EVE"), 0.0) is not None
+    assert table.find(Visitor("somebody", ""), 0.0) is None
+
+
+def test_what_is_deleted_in_the_tick_in_which_it_was_said_nobody_reads(
+    chat: Chat,
+) -> None:
+    heard = chat(EVE, SendMessage("an insult", id=1), DeleteMessage(1))
+    assert [type(event) for event in heard[BOB]] == [Message, MessageDeleted]
+    assert "an insult" not in str(heard)
