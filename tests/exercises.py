@@ -51,8 +51,8 @@ def wrong(check: str, said: str, seconds: float = 0.0) -> Callable[[Answer], Ans
 
 
 def notebook_of(chapter: str) -> Path:
-    """The notebook `NN_chapter`, whatever its number is now."""
-    [path] = [path for path in NBS.glob("[0-9]*.ipynb") if path.stem[3:] == chapter]
+    """The notebook `NNN_chapter`, whatever its number is now."""
+    [path] = [path for path in NBS.glob("[0-9]*.ipynb") if path.stem.partition("_")[2] == chapter]
     return path
 
 

@@ -44,16 +44,21 @@ def head(path: Path) -> tuple[str, str]:
     return title.removeprefix("# "), lead.strip()
 
 
+def number_of(file: str) -> int:
+    """The number with which the name of a notebook begins."""
+    return int(file.partition("_")[0])
+
+
 def number(path: Path) -> str:
     """A chapter's number. An appendix has none."""
-    return str(int(path.name[:2])) if path.name < "90" else ""
+    return str(number_of(path.name)) if path.name < "90" else ""
 
 
 def part(file: str) -> str:
     """The part to which a chapter belongs. An appendix is in none."""
     if file >= "90":
         return ""
-    return PARTS[max(first for first in PARTS if first <= int(file[:2]))]
+    return PARTS[max(first for first in PARTS if first <= number_of(file))]
 
 
 def new_map(old: re.Match) -> str:
