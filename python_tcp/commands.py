@@ -10,7 +10,7 @@ __all__ = ['PROTOCOL_VERSION', 'DEFAULT_PORT', 'MAX_LINE', 'MAX_EVENT', 'MAX_PAG
            'ListBans', 'Op', 'Deop', 'RegisterRoom', 'SetTopic', 'Lock', 'Unlock', 'Invite', 'DeleteMessage']
 
 # %% ../nbs/12_commands.ipynb #8dfd4b95
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -33,6 +33,18 @@ MessageId = (
 )
 Seq = Annotated[int, Meta(ge=0, le=MOST_SAFE)]
 
+# %% ../nbs/12_commands.ipynb #287883b1
+def _hidden(command: Struct) -> list[tuple[str, Any]]:
+    """Its fields and their values, but no password."""
+    fields = [(name, getattr(command, name)) for name in command.__struct_fields__]
+    secret = "password", "old", "new"
+    return [(n, "..." if n in secret and v is not None else v) for n, v in fields]
+
+
+def _shown(command: Struct) -> str:
+    fields = ", ".join(f"{name}={value!r}" for name, value in _hidden(command))
+    return f"{type(command).__name__}({fields})"
+
 # %% ../nbs/12_commands.ipynb #292918b3
 class Join(Struct, tag_field="type", tag="join", omit_defaults=True):
     """Take a name, and enter a room. In further rooms the name stays the same.
@@ -49,6 +61,8 @@ class Join(Struct, tag_field="type", tag="join", omit_defaults=True):
     token: Token | None = None
     id: MessageId | None = None
     password: Annotated[str, Meta(max_length=256)] | None = None
+
+    __repr__, __rich_repr__ = _shown, _hidden
 
 # %% ../nbs/12_commands.ipynb #e2915025
 class SendMessage(Struct, tag_field="type", tag="message", omit_defaults=True):
@@ -138,6 +152,8 @@ class Register(Struct, tag_field="type", tag="register", omit_defaults=True):
     password: Password
     id: MessageId | None = None
 
+    __repr__, __rich_repr__ = _shown, _hidden
+
 
 class Login(Struct, tag_field="type", tag="login", omit_defaults=True):
     """From now on, this connection is that of an account. A `Join` comes afterwards."""
@@ -145,6 +161,8 @@ class Login(Struct, tag_field="type", tag="login", omit_defaults=True):
     username: Name
     password: Password
     id: MessageId | None = None
+
+    __repr__, __rich_repr__ = _shown, _hidden
 
 # %% ../nbs/12_commands.ipynb #7165b434
 class Logout(Struct, tag_field="type", tag="logout", omit_defaults=True):
@@ -160,12 +178,16 @@ class ChangePassword(Struct, tag_field="type", tag="password", omit_defaults=Tru
     new: Password
     id: MessageId | None = None
 
+    __repr__, __rich_repr__ = _shown, _hidden
+
 
 class DeleteAccount(Struct, tag_field="type", tag="delete_account", omit_defaults=True):
     """Give up the account and its name. What was said with it stays."""
 
     password: Password
     id: MessageId | None = None
+
+    __repr__, __rich_repr__ = _shown, _hidden
 
 # %% ../nbs/12_commands.ipynb #801c85a4
 class MarkRead(Struct, tag_field="type", tag="read", omit_defaults=True):
@@ -263,6 +285,8 @@ class Lock(Struct, tag_field="type", tag="lock", omit_defaults=True):
     room: RoomName | None = None
     password: Password | None = None
     id: MessageId | None = None
+
+    __repr__, __rich_repr__ = _shown, _hidden
 
 # %% ../nbs/12_commands.ipynb #6b542b0e
 class Unlock(Struct, tag_field="type", tag="unlock", omit_defaults=True):
