@@ -33,8 +33,8 @@ def why_not_sent(command: Command) -> Error | None:
 # %% ../nbs/99_conversation.ipynb #56ebe32e
 def why_no_password(command: Command, host: str, encrypted: bool) -> Error | None:
     """Why the passwords in a command can't be sent to `host`; None: they can, or there are none."""
-    fields = ("password", "old", "new")
-    passwords = [it for name in fields if (it := getattr(command, name, None))]
+    found = [getattr(command, name, None) for name in ("password", "old", "new")]
+    passwords = [password for password in found if password is not None]
     if passwords and not encrypted and not is_loopback(host):
         return Error("insecure", CLEAR_TEXT)
     if not all(map(is_password, passwords)):

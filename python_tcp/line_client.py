@@ -24,7 +24,7 @@ from .chat_session import ClientEvent
 from .chat_view import Line
 from .commands import Command, Join, Login
 from .core import LOCALHOST
-from .hidden_input import HiddenInput, read_password
+from .hidden_input import HiddenInput, read_hidden
 from .password_prompts import CLEAR_TEXT, PasswordPrompt, ask_passwords
 from .protocol import DEFAULT_PORT, Error, Goodbye
 from .reconnector import Distrusted, until_free
@@ -246,7 +246,7 @@ def _opening(command: str, name: str, host: str, encrypted: bool) -> Command | s
     if not encrypted and not is_loopback(host):
         return CLEAR_TEXT
     said: list[Command | str] = []
-    ask = lambda prompt, then: then(read_password(prompt))  # noqa: E731
+    ask = lambda prompt, then: then(read_hidden(prompt))  # noqa: E731
     confirm = bool(sys.stdin and sys.stdin.isatty())
     PasswordPrompt(command, name, "", ask, said.append, said.append, confirm).start()
     return said[0]
