@@ -14,6 +14,7 @@ from helpers import LineClient
 from jsonschema import Draft202012Validator
 
 from python_tcp.chat_server import ChatServer
+from python_tcp.passwords import HashParameters
 from python_tcp.protocol import Command, Error, Event, decode, decode_event, schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +33,13 @@ OPERATIONAL = {
     "too_many_connections",
     "slow_consumer",
     "server_closing",
+    "busy",
+    "too_many",
+    "too_many_guesses",
+    "insecure",
+    "no_accounts",
+    "login_needed",
+    "too_many_sessions",
     "wrong_protocol",  # to a proxy that is not believed
 }  # what a server says in distress
 
@@ -238,6 +246,11 @@ class Replay:
         ):  # it depends on the time
             assert 5 < event["retry_after"] <= 10
             masks |= {"retry_after": None, "content": None}
+        if event.get("code") in ("muted", "banned"):
+            masks |= {"retry_after": None}
+        masks |= {"until": None}
+        if "bans" in event:
+            masks["bans"] = [self.masked(ban) for ban in event["bans"]]
         if "messages" in event:
             masks["messages"] = [self.masked(message) for message in event["messages"]]
         return event | {key: value for key, value in masks.items() if key in event}
@@ -256,7 +269,8 @@ class Replay:
 @each_transcript
 def test_the_server_says_what_the_transcript_says(path: Path) -> None:
     script = contract.SCRIPTS[path.stem.replace("_", " ")]
-    with ChatServer(limits=script.limits) as server:
+    cheap = HashParameters(1, 32, 1)  # to be fast
+    with ChatServer(limits=script.limits, costs=cheap) as server:
         replay = Replay(server.port)
         for name, sign, text in lines(path):
             match sign:

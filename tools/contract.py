@@ -6,10 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
+from python_tcp.accounts import Accounts
+from python_tcp.commands import ChangePassword, Command, DeleteAccount, Join, Leave
+from python_tcp.commands import Lock, Login, Ping, Pong, Register
 from python_tcp.delivery import TokenBucket
+from python_tcp.events import Error, Goodbye, Welcome, goodbye
+from python_tcp.logins import weakness
 from python_tcp.messages import MemoryStore
-from python_tcp.protocol import Command, Error, Goodbye, JSONLines, Leave, Limits, Ping
-from python_tcp.protocol import Pong, Welcome, encode, goodbye, schema
+from python_tcp.moderation import Moderation
+from python_tcp.protocol import JSONLines, Limits, encode, schema
 from python_tcp.rooms import Delivery, Rooms
 
 FOLDER = Path(__file__).resolve().parent.parent / "protocol"
@@ -26,6 +33,80 @@ class Script(NamedTuple):
 
 
 SCRIPTS = {
+    "accounts": Script("""
+# Ann makes an account, on her computer at home. From now on, the name is hers.
+home > {"type": "register", "username": "Ann", "password": "correct horse", "id": 1}
+home > {"type": "join", "username": "Ann"}
+# Eve wants her name, in other letters as well. A password that is too short, or that everybody tries first, is none.
+eve > {"type": "join", "username": "ANN", "id": 1}
+eve > {"type": "login", "username": "Ann", "password": "12345678", "id": 2}
+eve > {"type": "register", "username": "ann", "password": "12345678", "id": 3}
+eve > {"type": "register", "username": "eve", "password": "short", "id": 4}
+eve > {"type": "register", "username": "eve", "password": "password", "id": 6}
+eve > {"type": "join", "username": "eve"}
+eve > {"type": "logout", "id": 5}
+# Ann logs in on her phone. For Eve she is there once; each of her clients hears everything.
+phone > {"type": "login", "username": "ann", "password": "correct horse", "id": 1}
+phone > {"type": "join", "username": "Ann"}
+eve > {"type": "message", "content": "Hello, Ann."}
+phone > {"type": "message", "content": "Hello, Eve.", "id": 2}
+# What was read on one is read on the other.
+phone > {"type": "read", "room": "lobby", "seq": 2}
+# Another room, entered on one of them, is entered on both.
+home > {"type": "join", "username": "Ann", "room": "dev"}
+# A new password. Then the phone logs out; at home Ann stays.
+home > {"type": "password", "old": "wrong horse", "new": "battery staple", "id": 3}
+home > {"type": "password", "old": "correct horse", "new": "battery staple", "id": 4}
+phone > {"type": "logout", "id": 3}
+# Nobody has to keep an account.
+home > {"type": "delete_account", "password": "battery staple", "id": 5}
+""", Limits(flood_burst=0)),
+    "moderation": Script("""
+# Ann has an account, and registers the room where she is. So she is its first moderator.
+ann > {"type": "register", "username": "ann", "password": "correct horse"}
+ann > {"type": "join", "username": "ann"}
+bob > {"type": "join", "username": "bob"}
+bob > {"type": "register_room", "id": 1}
+ann > {"type": "register_room", "id": 1}
+ann > {"type": "register_room", "id": 2}
+ann > {"type": "topic", "topic": "Gardens, and nothing else", "id": 3}
+# Bob may not do what a moderator does.
+bob > {"type": "kick", "to": "ann", "id": 2}
+# What he says can be taken back, and for a minute he may say nothing. A message of nobody can't be deleted.
+bob > {"type": "message", "content": "buy my cars", "id": 3}
+ann > {"type": "delete", "seq": 1, "id": 4}
+ann > {"type": "delete", "seq": 99, "id": 5}
+ann > {"type": "mute", "to": "bob", "seconds": 60, "reason": "advertising", "id": 6}
+bob > {"type": "message", "content": "more cars", "id": 4}
+ann > {"type": "mute", "to": "bob", "seconds": 0, "id": 7}
+# Kicked out, one may come back; banned, not.
+ann > {"type": "kick", "to": "bob", "reason": "enough", "id": 8}
+bob > {"type": "join", "username": "bob", "id": 5}
+ann > {"type": "ban", "target": "bob", "room": "lobby", "seconds": 3600, "reason": "cars", "id": 9}
+bob > {"type": "join", "username": "bob", "id": 6}
+ann > {"type": "bans", "room": "lobby"}
+ann > {"type": "unban", "target": "bob", "room": "lobby", "id": 10}
+ann > {"type": "unban", "target": "bob", "room": "lobby", "id": 11}
+ann > {"type": "ban", "target": "a b", "room": "lobby", "id": 20}
+# A ban from the whole server is for its operators.
+ann > {"type": "ban", "target": "192.0.2.0/24", "id": 12}
+# The door is locked: by invitation, or with a password.
+ann > {"type": "lock", "password": "open sesame", "id": 13}
+bob > {"type": "join", "username": "bob", "id": 7}
+bob > {"type": "join", "username": "bob", "password": "open sesame", "id": 8}
+bob > {"type": "leave", "room": "lobby"}
+ann > {"type": "lock", "id": 14}
+ann > {"type": "invite", "to": "bob", "id": 15}
+bob > {"type": "join", "username": "bob", "id": 9}
+ann > {"type": "unlock", "id": 16}
+ann > {"type": "unlock", "id": 17}
+# Bob has no account, and can't be a moderator. Cy has one.
+ann > {"type": "op", "to": "bob", "id": 18}
+cy > {"type": "register", "username": "cy", "password": "correct horse"}
+cy > {"type": "join", "username": "cy"}
+ann > {"type": "op", "to": "cy", "id": 19}
+cy > {"type": "deop", "to": "ann", "id": 2}
+""", Limits(flood_burst=0)),
     "talking": Script("""
 # Ann comes first, and is alone in the lobby.
 ann > {"type": "join", "username": "Ann"}
@@ -221,6 +302,10 @@ bob ~
 }  # fmt: skip
 
 
+def hashed(password: str) -> str:
+    return f"hash of {password}"
+
+
 class Stage:
     """Plays a script: what the clients send goes through dialect, flood control and rules, without a network."""
 
@@ -229,6 +314,8 @@ class Stage:
         self.limits = script.limits
         store = MemoryStore(script.limits.history_messages, epoch=EPOCH)
         self.rooms = Rooms(script.limits, store)
+        self.accounts = Accounts(self.rooms)
+        self.moderation = Moderation(self.rooms, self.accounts)
         self.clients: dict[str, int] = {}  # by the name of the connection
         self.buckets: dict[str, TokenBucket] = {}
         self.bad_lines: dict[str, int] = {}
@@ -267,12 +354,51 @@ class Stage:
         wait = self.too_fast(name, command, now)
         if wait and not isinstance(command, Pong):
             return self.refuse(name, client, command, wait)
+        checked = self.without_passwords(client, command, now)
+        if isinstance(checked, list):
+            return checked
+        command = checked
         token = f"the-first-token-{self.sessions + 1}"
         answer = self.rooms.handle(client, command, now, token)
         self.sessions += any(
             isinstance(event, Welcome) and event.token == token for _, event in answer
         )
         return answer
+
+    def without_passwords(
+        self, client: int, command: Command, now: float
+    ) -> Command | list[Delivery]:
+        """With hashes in their place, as a server does it; or the answer to a wrong one.
+        What is hashed here is no secret, and so the hash is simple.
+        """
+        account = self.accounts.account_of(client)
+        match command:
+            case Join(room=room, password=str(password)):
+                right = self.moderation.lock_hash(room.lower()) == hashed(password)
+                return replace(command, password=hashed(password) if right else None)
+            case Lock(password=str(password)):
+                return replace(command, password=hashed(password))
+            case Register() | Login() | ChangePassword() | DeleteAccount():
+                if refusal := self.accounts.refusal(client, command, now):
+                    return refusal
+        match command:
+            case Register(password=password):
+                if why := weakness(password, command.username):
+                    return [
+                        Delivery((client,), Error("weak_password", why, command.id))
+                    ]
+                return replace(command, password=hashed(password))
+            case Login(username=name, password=password):
+                account, wrong = self.accounts.find(name), "the name or the password is wrong"
+            case ChangePassword(old=password) | DeleteAccount(password=password):
+                wrong = "the password is wrong"
+            case _:
+                return command
+        if account is None or account.hash != hashed(password):
+            return [Delivery((client,), Error("bad_login", wrong, command.id))]
+        if isinstance(command, ChangePassword):
+            return replace(command, old=hashed(password), new=hashed(command.new))
+        return replace(command, password=hashed(password))
 
     def bad_line(self, name: str, client: int, error: Error) -> list[Delivery]:
         self.bad_lines[name] = self.bad_lines.get(name, 0) + 1
