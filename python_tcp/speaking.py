@@ -18,6 +18,7 @@ from .loop import Timer
 from .members import Delivery
 from .protocol import Event, Goodbye, Limits, Ok, Ping, WhisperReceived
 from .server import EventDrivenTCPServer
+from .turns import commands_in
 
 # %% ../nbs/71_speaking.ipynb #78158959
 def _watch_by_kernel(sock: socket.socket) -> None:
@@ -136,7 +137,7 @@ class DialectSender(EventSender):
         self.add(connection)
         if isinstance(connection, DialectConnection):
             connection.greet()
-        return switch.dialect.receive(switch.data)
+        return commands_in(switch.dialect, switch.data)
 
     def send(self, deliveries: list[Delivery]) -> None:
         if not self._speaking:

@@ -494,7 +494,7 @@ def test_no_password_is_in_the_servers_memory_file_or_log(tmp_path: Path) -> Non
     arguments = "--port", 0, "--data", file, "--log-format", "json"
     with Program("start_server", *arguments) as program:
         wait_until(lambda: program.lines)
-        port = int(re.search(r":(\d+)", program.lines[0])[1])
+        port = int(re.search(r":(\d+);", program.lines[0])[1])
         with Guest(port) as ann, Guest(port) as bob:
             ann.register("ann", secret["made"])
             assert bob.log_in("ann", secret["wrong"])["code"] == "bad_login"
