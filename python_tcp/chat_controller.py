@@ -124,6 +124,8 @@ class ChatView:
             wanted = event.room == self.room or not self.hold
             deleted = self.memory.deleted_line(event, author, me)
             return moved + [deleted] * wanted
+        if isinstance(event, Moderated):  # it may be why we have moved
+            return self._shown(event, now) + moved
         if getattr(event, "username", "") in self.ignored:
             return moved
         return moved + self._shown(event, now)

@@ -461,3 +461,16 @@ def test_order_in_other_rooms_is_not_shown_unless_it_is_about_us(
     assert told(chat, mine) == ["bob put you out of dev"]
     assert len(told(chat, Moderated("kick", "ann", DAY, "eve", "dev"))) == 1
     assert len(told(chat, Moderated("ban", "bob", DAY, "eve"))) == 1  # from the server
+
+
+def test_why_we_are_in_no_room_comes_before_that_we_are_in_none(
+    chat: ChatController, client: Client
+) -> None:
+    client.rooms = {}  # the client knows before we are told
+    lines = told(chat, Moderated("kick", "bob", DAY, "ann", "lobby"))
+    assert lines[0] == "bob put you out of lobby" and len(lines) == 2
+
+
+def test_order_is_kept_also_by_somebody_whom_we_ignore(chat: ChatController) -> None:
+    typed(chat, "/ignore bob")
+    assert len(told(chat, Moderated("kick", "bob", DAY, "eve", "lobby"))) == 1
