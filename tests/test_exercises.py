@@ -28,6 +28,7 @@ FINISHED = [
     "sessions",
     "places",
     "rooms",
+    "chat_server",
     "messages",
     "stateful",
     "datafile",
