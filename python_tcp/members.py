@@ -96,11 +96,13 @@ class Account:
 
     def mark(self, room: str, seq: int) -> bool:
         """All up to this number was read. False if that was known."""
-        before = self.read.pop(room, 0)
-        self.read[room] = max(seq, before)
+        if seq <= self.read.get(room, 0):
+            return False
+        self.read.pop(room, None)
+        self.read[room] = seq  # as the last one
         if len(self.read) > self.ROOMS:
             del self.read[next(iter(self.read))]
-        return seq > before
+        return True
 
 # %% ../nbs/14_members.ipynb #b118a68d
 @dataclass(eq=False, slots=True)

@@ -18,7 +18,11 @@ from hypothesis.stateful import (
     rule,
 )
 
-from python_tcp.members import Session, User, session_key
+from python_tcp.accounts import Accounts
+from python_tcp.commands import ChangePassword, DeleteAccount, Login, Logout, MarkRead
+from python_tcp.commands import Register
+from python_tcp.events import AccountChanged, ReadMark
+from python_tcp.members import Account, Session, User, session_key
 from python_tcp.messages import PAGE_BYTES, MemoryStore, MessageStore, StoreError
 from python_tcp.messages import fitting
 from python_tcp.places import DepartedSessions, SavedPlace
@@ -1573,21 +1577,48 @@ NAMES = st.sampled_from(["ann", "Ann", "bob", "BOB", "cy", "dan"])
 ROOMS = st.sampled_from(["a", "A", "b", "c", "d"])
 IDS = st.none() | st.none() | st.sampled_from([0, 1, 2, "0", "1", "2"])
 WINDOW = 8
-LIMITS = Limits(rooms_per_client=3, resume_window=WINDOW)
+LIMITS = Limits(rooms_per_client=3, resume_window=WINDOW, sessions_per_account=2)
 
 
-@dataclass
+@dataclass(eq=False)
+class Whispered:
+    """A whisper that waits, by whom (their token), with which id. Has another client of the same person got it?"""
+
+    event: WhisperReceived
+    token: str
+    id: MessageId | None
+    told: bool = False
+
+
+@dataclass(eq=False)
 class Absent:
-    """Somebody whose place is kept `until` then, in `rooms`. What was whispered to them, by whom (their token), with which id."""
+    """A client whose place is kept `until` then, in `rooms`, and what was whispered to it."""
 
     name: str
     token: str
     status: str
     rooms: list[str]
     until: float
-    whispers: list[tuple[WhisperReceived, str, MessageId | None]] = field(
-        default_factory=list
-    )
+    whispers: list[Whispered] = field(default_factory=list)
+
+
+@dataclass
+class Owned:
+    """What is known of an account."""
+
+    name: str
+    hash: str
+    read: dict[str, int] = field(default_factory=dict)
+
+
+def raw(token: str) -> str:
+    """A token as its client knows it. In the model, that of an account has the account's name before it."""
+    return token.rpartition(":")[2]
+
+
+def key_of(token: str) -> str:
+    """The key of the session."""
+    return session_key(raw(token), token.rpartition(":")[0])
 
 
 class Plain:
@@ -1606,8 +1637,13 @@ class Plain:
         self.torn: dict[str, int] = Counter()
         self.ids: dict[str, dict[MessageId, int | None]] = defaultdict(dict)  # by token
         self.absent: list[Absent] = []  # whose time ends first comes first
+        self.accounts: dict[str, Owned] = {}  # by name, in lower case
+        self.logins: dict[int, str] = {}  # of clients: names, in lower case
+        self.talks: dict[int, str | None] = {}  # in which room
+        self.followed: set[tuple[int, str]] = set()  # where another client has joined
+        self.unnumbered: set[tuple[str, MessageId]] = set()  # known from a guest's time
         self.count = itertools.count()
-        self.turns: dict[str, int] = {}  # by name: of those whose place is kept
+        self.turns: dict[tuple[str, str], int] = {}  # of those whose place is kept
         self.left: set[str] = (
             set()
         )  # the tokens of those who left, and whose ids are known
@@ -1624,34 +1660,38 @@ class Plain:
     ) -> None:
         self.say([client], Error(code, "", getattr(command, "id", None), retry_after))
 
-    def client_of(self, name: str) -> int | None:
-        return next(
-            (
-                client
-                for client, known in self.names.items()
-                if known.lower() == name.lower()
-            ),
-            None,
-        )
+    def clients_of(self, name: str) -> list[int]:
+        low = name.lower()
+        return [client for client in self.names if self.names[client].lower() == low]
+
+    def absents_of(self, name: str) -> list[Absent]:
+        return [each for each in self.absent if each.name.lower() == name.lower()]
+
+    def places_of(self, name: str) -> set[str]:
+        """The rooms where this person has a place."""
+        here = [self.where[c] + self.away_of(c) for c in self.clients_of(name)]
+        return {*sum(here, []), *sum((a.rooms for a in self.absents_of(name)), [])}
 
     def room_of(self, client: int, room: str | None) -> str | None:
-        mine = self.where[client]
-        room = room.lower() if room else mine[-1] if mine else None
-        return room if room in mine else None
+        room = room.lower() if room else self.talks.get(client)
+        return room if room in self.where[client] else None
 
     def people(self, room: str) -> list[tuple[str, str]]:
-        """Name and status of all who have a place in a room."""
+        """Name and status of all who have a place in a room, each person once."""
         there = [
             *self.members[room],
             *(c for c in self.away if room in self.away[c][0]),
         ]
-        here = [(self.names[client], self.statuses[client]) for client in there]
-        return here + [(a.name, a.status) for a in self.absent if room in a.rooms]
+        here = {self.names[client]: self.statuses[client] for client in there}
+        here |= {a.name: a.status for a in self.absent if room in a.rooms}
+        return list(here.items())
 
     def users(self, room: str) -> UserList:
         people = sorted(self.people(room), key=lambda each: each[0].lower())
         statuses = {name: status for name, status in people if status != "online"}
-        return UserList(room, [name for name, _ in people], statuses)
+        names = [name for name, _ in people]
+        accounts = [name for name in names if name.lower() in self.accounts]
+        return UserList(room, names, statuses, accounts=accounts)
 
     def page(
         self,
@@ -1692,20 +1732,34 @@ class Plain:
             pass
         elif command == Leave():
             self.say([client], goodbye("left"))
+        elif isinstance(command, ACCOUNT_COMMANDS):
+            getattr(self, type(command).__name__)(client, command, now)
         else:
             self.refuse(client, command, "not_joined")
 
     def arrive(self, client: int, command: Join, now: float, new_token: str) -> None:
-        token, ghost = command.token, self.client_of(command.username)
-        held = self.absent_one(lambda a: a.name.lower() == command.username.lower())
-        if ghost is not None and self.tokens[ghost] != token:
+        name, token = command.username, command.token
+        low, login = name.lower(), self.logins.get(client)
+        account = self.accounts.get(low)
+        if account is not None:
+            name, token = account.name, token and f"{low}:{token}"
+            new_token = f"{low}:{new_token}"
+        clients, absents = self.clients_of(low), self.absents_of(low)
+        ghost = next((c for c in clients if self.tokens[c] == token), None)
+        held = next((a for a in absents if a.token == token), None)
+        if account is None and clients and ghost is None:
             return self.refuse(client, command, "name_taken")
-        if held is not None and held.token != token:
-            return self.refuse(
-                client, command, "name_taken", max(0.1, held.until - now)
-            )
-        places = self.away_of(ghost) + self.where[ghost] if ghost else []
-        places = held.rooms if held else places
+        if account is None and absents and held is None:
+            wait = max(0.1, absents[0].until - now)
+            return self.refuse(client, command, "name_taken", wait)
+        if login is not None and login != low:
+            return self.refuse(client, command, "already_joined")
+        if account is not None and login is None and ghost is None and held is None:
+            return self.refuse(client, command, "name_registered")
+        here = [each for each in clients if each != ghost]
+        if account is not None and len(here) >= LIMITS.sessions_per_account:
+            return self.refuse(client, command, "too_many_sessions")
+        places = self.places_of(low)
         is_new = command.room.lower() not in places
         if is_new and len(places) >= LIMITS.rooms_per_client:
             return self.refuse(client, command, "bad_room")
@@ -1716,22 +1770,42 @@ class Plain:
             self.say([ghost], goodbye("replaced"))
         token = token if self.knows(token) else new_token
         before = self.absent_one(
-            lambda a: a.name.lower() == command.username.lower()
+            lambda a: a.name.lower() == low and (a.token == token or account is None)
         ) or self.absent_one(lambda a: a.token == token)
-        if before is not None and before.name != command.username:
+        if before is not None and before.name != name:
             self.give_up(before, now)
             before = None
-        self.names[client], self.tokens[client] = command.username, token
-        self.statuses[client], self.where[client] = "online", []
+        status, whispers = "online", []
+        if account is not None and before is None:
+            status = next((s for s in self.statuses_of(low)), status)
+            lost = self.absents_of(low)
+            count = len(self.clients_of(low)) + len(lost) + 1
+            for each in lost[: max(0, count - LIMITS.sessions_per_account)]:
+                self.give_up(each, now)
+            for each in self.absents_of(low):
+                whispers += [w for w in each.whispers if w not in whispers]
+            whispers = [each for each in whispers if not each.told]
+        self.names[client], self.tokens[client] = name, token
+        self.statuses[client], self.where[client] = status, []
         self.left.discard(token)
+        if account is not None:
+            self.logins[client] = low
         if before is not None:
             self.absent.remove(before)
-            self.statuses[client] = before.status
+            self.statuses[client], whispers = before.status, before.whispers
             self.away[client] = before.rooms, now + WINDOW
-            self.turns[before.name] = next(self.count)
+            self.turns[name, token] = next(self.count)
         self.enter(client, command, now)
-        for whisper, _, _ in before.whispers if before else []:
-            self.say([client], whisper)
+        for room in sorted(self.places_of(name)):
+            if room not in self.where[client] + self.away_of(client):
+                self.follow(client, room)
+        for whisper in whispers:
+            whisper.told = True
+            self.say([client], whisper.event)
+
+    def statuses_of(self, name: str) -> list[str]:
+        here = [self.statuses[client] for client in self.clients_of(name)]
+        return here + [each.status for each in self.absents_of(name)]
 
     def absent_one(self, is_it: Callable[[Absent], bool]) -> Absent | None:
         return next(filter(is_it, self.absent), None)
@@ -1754,33 +1828,52 @@ class Plain:
             )
             del self.where[client]
             self.absent.append(Absent(name, token, status, rooms, now + WINDOW))
-            self.turns[name] = next(self.count)
+            self.turns[name, token] = next(self.count)
+            self.forget(client)
+
+    def forget(self, client: int) -> None:
+        """It has no account and no place."""
+        self.logins.pop(client, None)
+        self.talks.pop(client, None)
+        self.followed = {each for each in self.followed if each[0] != client}
 
     def expire(self, now: float) -> None:
-        due: dict[str, int | Absent] = {
-            self.names[client]: client
+        due: dict[tuple[str, str], int | Absent] = {
+            (self.names[client], self.tokens[client]): client
             for client, (_, until) in self.away.items()
             if until <= now
         }
-        due |= {each.name: each for each in self.absent if each.until <= now}
-        for name in sorted(due, key=lambda name: self.turns[name]):
-            if isinstance(who := due[name], Absent):
+        due |= {(a.name, a.token): a for a in self.absent if a.until <= now}
+        for each in sorted(due, key=lambda each: self.turns[each]):
+            if isinstance(who := due[each], Absent):
                 self.give_up(who, now)
                 continue
             for room in self.away.pop(who)[0]:
-                self.say(self.members[room], UserLeft(room, name, now))
+                others = [c for c in self.clients_of(each[0]) if c != who]
+                if any(room in self.where[other] for other in others):
+                    self.follow(who, room)
+                else:
+                    self.has_left(each[0], room, now)
+
+    def has_left(self, name: str, room: str, now: float) -> None:
+        """One client of this person has no place there any more. Has another one?"""
+        if room not in self.places_of(name):
+            self.say(self.members[room], UserLeft(room, name, now))
 
     def give_up(self, absent: Absent, now: float) -> None:
         """Somebody has not come back."""
         self.absent.remove(absent)
         for room in absent.rooms:
-            self.say(self.members[room], UserLeft(room, absent.name, now))
+            self.has_left(absent.name, room, now)
         if self.ids[absent.token]:
             self.left.add(absent.token)
-        for whisper, token, id in absent.whispers:
-            sender = self.client_of(whisper.username)
-            if sender is not None and self.tokens[sender] == token:
-                self.say([sender], Error("not_delivered", "", id))
+        kept = [w for each in self.absents_of(absent.name) for w in each.whispers]
+        for whisper in absent.whispers:
+            if whisper.told or whisper in kept:
+                continue
+            for sender in self.clients_of(whisper.event.username):
+                if self.tokens[sender] == whisper.token:
+                    self.say([sender], Error("not_delivered", "", whisper.id))
 
     def can_enter(self, command: Join) -> bool:
         return (
@@ -1794,16 +1887,11 @@ class Plain:
 
     def Join(self, client: int, command: Join, now: float) -> None:
         room = command.room.lower()
-        if (
-            command.username.lower() != self.names[client].lower()
-            or room in self.where[client]
-        ):
+        places = self.places_of(self.names[client])
+        has_joined = room in self.where[client] and (client, room) not in self.followed
+        if command.username.lower() != self.names[client].lower() or has_joined:
             self.refuse(client, command, "already_joined")
-        elif (
-            room not in self.away_of(client)
-            and len(self.where[client] + self.away_of(client))
-            >= LIMITS.rooms_per_client
-        ):
+        elif room not in places and len(places) >= LIMITS.rooms_per_client:
             self.refuse(client, command, "bad_room")
         elif not self.can_enter(command):
             self.refuse(client, command, "no_history")
@@ -1811,28 +1899,43 @@ class Plain:
             self.enter(client, command, now)
 
     def enter(self, client: int, command: Join, now: float) -> None:
-        room, since = command.room.lower(), command.since
-        others, name, seq = (
-            self.members[room].copy(),
-            self.names[client],
-            len(self.said[room]),
-        )
-        if room in self.away_of(client):  # nobody hears of it
-            others = []
+        room, since, name = command.room.lower(), command.since, self.names[client]
+        is_new = room not in self.places_of(name)
+        strangers, seq = self.members[room].copy(), len(self.said[room])
+        if room in self.away_of(client):
             self.away_of(client).remove(room)
-        self.members[room].append(client)
-        self.where[client].append(room)
         if not self.away_of(client):
             self.away.pop(client, None)
-        self.say(
-            [client], Welcome(name, room, "", seq, Paper.epoch, self.tokens[client])
-        )
-        self.say([client], self.users(room))
+        self.greet(client, room)
+        self.talks[client] = room
+        self.followed.discard((client, room))
         if since is not None:
             self.say(
                 [client], self.page(room, None, since if since <= seq else 0, MAX_PAGE)
             )
-        self.say(others, UserJoined(room, name, now))
+        for other in self.clients_of(name):
+            if room not in self.where[other] + self.away_of(other):
+                self.follow(other, room)
+        if is_new:
+            self.say(strangers, UserJoined(room, name, now))
+
+    def greet(self, client: int, room: str) -> None:
+        if client not in self.members[room]:
+            self.members[room].append(client)
+            self.where[client].append(room)
+        name, token, seq = self.names[client], self.tokens[client], len(self.said[room])
+        welcome = Welcome(name, room, "", seq, Paper.epoch, raw(token))
+        welcome.features = ["accounts"]
+        if (account := self.accounts.get(name.lower())) is not None:
+            welcome.account, welcome.read = name, account.read.get(room, 0)
+        self.say([client], welcome)
+        self.say([client], self.users(room))
+
+    def follow(self, client: int, room: str) -> None:
+        """Another client of this person is in that room."""
+        self.greet(client, room)
+        self.talks[client] = self.talks.get(client) or room
+        self.followed.add((client, room))
 
     def SendMessage(self, client: int, command: SendMessage, now: float) -> None:
         known, id = self.ids[self.tokens[client]], command.id
@@ -1864,18 +1967,22 @@ class Plain:
             return self.refuse(client, command, "not_saved", 1.0)
         if self.overtakes(client, command.follows):
             return self.refuse(client, command, "out_of_order", 0.0)
-        absent = self.absent_one(lambda a: a.name.lower() == command.to.lower())
-        if (other := self.client_of(command.to)) is None and absent is None:
+        others, absents = self.clients_of(command.to), self.absents_of(command.to)
+        if not others and not absents:
             return self.refuse(client, command, "no_such_user")
         token = self.tokens[client]
         if id is not None and (token, command.follows) in self.unsaid:
             self.unsaid.add((token, id))  # nothing overtakes what was not saved
             return self.refuse(client, command, "not_saved", 1.0)
-        to = self.names[other] if absent is None else absent.name
+        to = self.names[others[0]] if others else absents[0].name
         event = WhisperReceived(self.names[client], to, command.content, now)
-        if absent is not None:
-            absent.whispers.append((event, self.tokens[client], id))
-        self.say([client] if absent else sorted({client, other}), event)
+        waits = Whispered(event, token, id, told=bool(others))
+        for each in absents:
+            each.whispers.append(waits)
+        if to != self.names[client]:
+            for each in self.absents_of(self.names[client]):
+                each.whispers.append(Whispered(event, token, id, told=True))
+        self.say(sorted({*others, *self.clients_of(self.names[client])}), event)
         if id is not None:
             known[id] = None
             if not self.saves:
@@ -1888,17 +1995,24 @@ class Plain:
         known = follows in self.ids[token] or (token, follows) in self.unsaid
         return follows is not None and not known
 
-    def restart(self, now: float) -> None:
-        """The server was stopped, and begins again: all may come back."""
+    def restart(self, now: float, keys: list[str]) -> None:
+        """The server was stopped, and begins again: all may come back. `keys`: of the sessions, in the order of the book."""
         for client in list(self.names):
             self.lose(client, now)
-        self.absent.sort(key=lambda each: each.name.lower())
+        self.logins.clear()
+        self.absent.sort(
+            key=lambda each: (each.name.lower(), keys.index(key_of(each.token)))
+        )
+        places = {each.name: sorted(self.places_of(each.name)) for each in self.absent}
         for each in self.absent:
-            each.rooms.sort()
+            each.rooms = places[each.name].copy()
             each.until, each.whispers = now + WINDOW, []
-            self.turns[each.name] = next(self.count)
+            self.turns[each.name, each.token] = next(self.count)
         for token, id in self.unwritten:
             self.ids[token].pop(id, None)
+        for token, id in self.unnumbered:
+            if id in self.ids[token]:
+                self.ids[token][id] = None
         self.unwritten.clear()
         self.away.clear()
 
@@ -1936,17 +2050,16 @@ class Plain:
             )
 
     def SetStatus(self, client: int, command: SetStatus, now: float) -> None:
-        rooms = self.where[client] + self.away_of(client)
-        if command.status == self.statuses[client]:
-            rooms = []
-        self.statuses[client] = command.status
-        audience = {
-            client,
-            *(member for room in rooms for member in self.members[room]),
-        }
-        self.say(
-            sorted(audience), StatusChanged(self.names[client], command.status, now)
-        )
+        name, audience = self.names[client], {client}
+        if command.status != self.statuses[client]:
+            rooms = self.places_of(name)
+            audience |= {c for room in rooms for c in self.members[room]}
+            audience |= {*self.clients_of(name)}
+        for each in self.clients_of(name):
+            self.statuses[each] = command.status
+        for absent in self.absents_of(name):
+            absent.status = command.status
+        self.say(sorted(audience), StatusChanged(name, command.status, now))
 
     def Ping(self, client: int, command: Ping, now: float) -> None:
         self.say([client], Pong(command.id))
@@ -1958,31 +2071,156 @@ class Plain:
         if command.room is None:
             self.vanish(client, now)
             self.say([client], goodbye("left"))
-        elif command.room and (room := command.room.lower()) in self.away_of(client):
-            self.say([client], UserLeft(room, self.names[client], now))
-            self.away_of(client).remove(room)
-            self.say(self.members[room], UserLeft(room, self.names[client], now))
-        elif (room := self.room_of(client, command.room)) is None:
-            self.refuse(client, command, "not_joined")
         else:
-            self.say([client], UserLeft(room, self.names[client], now))
-            self.exit(client, room, now)
+            is_away = command.room and command.room.lower() in self.away_of(client)
+            room = command.room.lower() if is_away else None
+            room = room or self.room_of(client, command.room)
+            if room is None:
+                self.refuse(client, command, "not_joined")
+            else:
+                self.put_out(self.names[client], room, now)
 
-    def exit(self, client: int, room: str, now: float) -> None:
+    def put_out(self, name: str, room: str, now: float) -> None:
+        """A person leaves a room, with all clients."""
+        self.say(self.clients_of(name), UserLeft(room, name, now))
+        for client in self.clients_of(name):
+            if room in self.away_of(client):
+                self.away_of(client).remove(room)
+            if room in self.where[client]:
+                self.exit(client, room)
+        for absent in self.absents_of(name):
+            if room in absent.rooms:
+                absent.rooms.remove(room)
+        self.has_left(name, room, now)
+
+    def exit(self, client: int, room: str) -> None:
         self.members[room].remove(client)
         self.where[client].remove(room)
-        self.say(self.members[room], UserLeft(room, self.names[client], now))
+        self.followed.discard((client, room))
+        mine = self.where[client]
+        self.talks[client] = mine[-1] if mine else None
 
     def vanish(self, client: int, now: float) -> None:
         if client in self.names:
+            name = self.names[client]
             for room in self.away.pop(client, ([], 0))[0]:
-                self.say(self.members[room], UserLeft(room, self.names[client], now))
+                self.has_left(name, room, now)
             for room in self.where[client].copy():
-                self.exit(client, room, now)
+                self.exit(client, room)
+                self.has_left(name, room, now)
             if self.ids[self.tokens[client]]:
                 self.left.add(self.tokens[client])
             for book in (self.names, self.tokens, self.statuses, self.where):
                 del book[client]
+        self.forget(client)
+
+    def tell(self, client: int, change: str, id: MessageId | None = None) -> None:
+        name = self.accounts[self.logins[client]].name
+        self.say([client], AccountChanged(name, change, id=id))
+
+    def Register(self, client: int, command: Register, now: float) -> None:
+        low, name = command.username.lower(), self.names.get(client)
+        if client in self.logins or name is not None and name.lower() != low:
+            return self.refuse(client, command, "already_joined")
+        token = self.tokens.get(client)
+        same = [c for c in self.tokens if self.tokens[c] == token]
+        same += [a.name for a in self.absent if a.token == token]
+        if name is not None and len(same) > 1:
+            return self.refuse(client, command, "already_joined")
+        if low in self.accounts:
+            return self.refuse(client, command, "name_registered")
+        if name is None and self.clients_of(low):
+            return self.refuse(client, command, "name_taken")
+        if name is None and (held := self.absents_of(low)):
+            wait = max(0.1, held[0].until - now)
+            return self.refuse(client, command, "name_taken", wait)
+        self.accounts[low] = Owned(name or command.username, command.password)
+        self.logins[client] = low
+        if name is not None and token is not None:
+            self.own(client, low, token)
+        self.tell(client, "registered", command.id)
+
+    def own(self, client: int, low: str, old: str) -> None:
+        """The session of a guest is one of an account. What is known in a file of the guest's stays there."""
+        new = self.tokens[client] = f"{low}:{old}"
+        self.ids[new] = self.ids[old].copy()
+        for id in self.ids[new]:
+            (self.unnumbered if self.saves else self.unwritten).add((new, id))
+            if (old, id) in self.unwritten:
+                del self.ids[old][id]
+        self.unsaid |= {(new, id) for token, id in self.unsaid if token == old}
+        name = self.names[client]
+        if (name, old) in self.turns:
+            self.turns[name, new] = self.turns[name, old]
+        for absent in self.absent:
+            for whisper in absent.whispers:
+                if whisper.token == old:
+                    whisper.token = new
+
+    def Login(self, client: int, command: Login, now: float) -> None:
+        account = self.accounts.get(command.username.lower())
+        if client in self.logins or client in self.names:
+            self.refuse(client, command, "already_joined")
+        elif account is None or account.hash != command.password:
+            self.refuse(client, command, "bad_login")
+        else:
+            self.logins[client] = command.username.lower()
+            self.tell(client, "logged_in", command.id)
+
+    def Logout(self, client: int, command: Logout, now: float) -> None:
+        if client not in self.logins:
+            return self.refuse(client, command, "not_logged_in")
+        self.tell(client, "logged_out", command.id)
+        self.vanish(client, now)
+        self.say([client], goodbye("logged_out"))
+
+    def ChangePassword(self, client: int, command: ChangePassword, now: float) -> None:
+        if client not in self.logins:
+            return self.refuse(client, command, "not_logged_in")
+        account = self.accounts[self.logins[client]]
+        if account.hash != command.old:
+            return self.refuse(client, command, "bad_login")
+        account.hash = command.new
+        for each, low in self.logins.items():
+            if low == self.logins[client]:
+                id = command.id if each == client else None
+                self.tell(each, "password_changed", id)
+
+    def DeleteAccount(self, client: int, command: DeleteAccount, now: float) -> None:
+        if client not in self.logins:
+            return self.refuse(client, command, "not_logged_in")
+        low = self.logins[client]
+        if self.accounts[low].hash != command.password:
+            return self.refuse(client, command, "bad_login")
+        self.tell(client, "deleted", command.id)
+        clients = [each for each in self.logins if self.logins[each] == low]
+        for each in clients:
+            if each != client:
+                self.say([each], goodbye("account_deleted"))
+        for each in clients:
+            self.vanish(each, now)
+        for absent in self.absents_of(low):
+            self.give_up(absent, now)
+        del self.accounts[low]
+        self.say([client], goodbye("account_deleted"))
+
+    def MarkRead(self, client: int, command: MarkRead, now: float) -> None:
+        if client not in self.logins:
+            return self.refuse(client, command, "not_logged_in")
+        if client not in self.names:
+            return self.refuse(client, command, "not_joined")
+        if (room := self.room_of(client, command.room)) is None:
+            return self.refuse(client, command, "not_joined")
+        read, seq = self.accounts[self.logins[client]].read, command.seq
+        if seq > read.get(room, 0):
+            read[room] = seq
+            others = [c for c in self.clients_of(self.names[client]) if c != client]
+            self.say(others, ReadMark(room, seq))
+
+
+ACCOUNT_COMMANDS = (
+    Register, Login, Logout, ChangePassword, DeleteAccount, MarkRead,
+)  # fmt: skip
 
 
 def comparable(event: Event) -> Event:
@@ -2011,6 +2249,41 @@ class Tick:
         return Tick(asked, held, self.gone | later.gone)
 
 
+class Ledger:
+    """The accounts on the paper."""
+
+    def __init__(self, paper: Paper) -> None:
+        self.paper = paper
+        self.accounts: dict[str, Account] = {}
+
+    def save(self, account: Account) -> None:
+        now = copy.deepcopy(account)
+        self.paper.changes.append(lambda: self.accounts.update({now.name: now}))
+
+    def mark(self, name: str, room: str, seq: int) -> None:
+        self.paper.changes.append(lambda: self.accounts[name].mark(room, seq))
+
+    def strike(self, name: str) -> None:
+        self.paper.changes.append(lambda: self.accounts.pop(name, None))
+
+
+def in_order(events: list[Event]) -> list[Event]:
+    """In which order somebody leaves several rooms at once is of no importance."""
+    sorted_events: list[Event] = []
+    for event in events:
+        place = len(sorted_events)
+        while (
+            isinstance(event, UserLeft)
+            and place
+            and isinstance(last := sorted_events[place - 1], UserLeft)
+            and (last.username, last.timestamp) == (event.username, event.timestamp)
+            and last.room > event.room
+        ):
+            place -= 1
+        sorted_events.insert(place, event)
+    return sorted_events
+
+
 class ChatMachine(RuleBasedStateMachine):
     """Commands come in ticks, and at the end of each the store is told to make sure of it. It does so at once or later, while the next
     tick collects, or it fails. What is heard then is compared with what the plain model says of the same tick, or of both."""
@@ -2018,6 +2291,8 @@ class ChatMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store, self.plain, self.now, self.step = Paper(True), Plain(), 1024.0, 0
+        self.ledger = Ledger(self.store)
+        self.seen: dict[int, WhisperReceived] = {}
         self.start()
         self.tokens = ["nobody-has-this-token"]
         self.owners: dict[tuple[str, str], None] = {}  # tokens and names, last is last
@@ -2028,12 +2303,14 @@ class ChatMachine(RuleBasedStateMachine):
         self.said_in_order: dict[
             MessageId, str
         ] = {}  # ids, and whose they are: a token
-        self.unconfirmed: dict[str, list[MessageId]] = defaultdict(list)
+        self.unconfirmed: dict[str, list[MessageId]] = defaultdict(list)  # by key
         self.truth: dict[tuple[str, int], Message] = {}  # by room and number
         self.whispered: Counter[str] = Counter()  # by content
 
     def start(self) -> None:
         self.rooms = Rooms(LIMITS, self.store, self.store)
+        self.accounts = Accounts(self.rooms, self.ledger)
+        self.accounts.load(copy.deepcopy([*self.ledger.accounts.values()]))
         self.tick = Tick()
         self.flying: Tick | None = None  # its commit is on its way
 
@@ -2049,7 +2326,11 @@ class ChatMachine(RuleBasedStateMachine):
             self.step += 1
             token = f"token-number-{self.step:06}"
             self.tick.asked.append((client, command, self.now, token))
+            user = self.rooms.users.get(client)
+            before = user.session.key if user else ""
             deliveries = self.rooms.handle(client, command, self.now, token)
+            if user is not None and user.session.key != before:
+                self.registered(before, user.session.key)
             self.tick.held += deliveries
             self.tick.gone |= {
                 gone
@@ -2058,6 +2339,16 @@ class ChatMachine(RuleBasedStateMachine):
                 for gone in to
             }
         self.then(then)
+
+    def registered(self, before: str, key: str) -> None:
+        """The session of a guest is one of an account now."""
+        self.unconfirmed[key] = self.unconfirmed.pop(before, [])
+        for id, owner in self.said_in_order.items():
+            self.said_in_order[id] = key if owner == before else owner
+
+    def key(self, token: str, name: str) -> str:
+        """The key of the session that this token opens under this name."""
+        return session_key(token, self.rooms.roster.owners.owner(name))
 
     def gone(self) -> set[int]:
         """These numbers come again only when it is known what became of their last words."""
@@ -2098,7 +2389,7 @@ class ChatMachine(RuleBasedStateMachine):
 
     def compare(self, done: Tick, released: list[Delivery], failed: bool) -> None:
         inboxes = {
-            client: [comparable(event) for event in events]
+            client: in_order([comparable(event) for event in events])
             for client, events in heard(released).items()
         }
         self.plain.saves = not failed
@@ -2114,6 +2405,7 @@ class ChatMachine(RuleBasedStateMachine):
         expected = defaultdict(list)
         for client, event in self.plain.out:
             expected[client].append(comparable(event))
+        expected = {client: in_order(expected[client]) for client in expected}
         if failed:
             for events in (*inboxes.values(), *expected.values()):
                 self.forgive(events)
@@ -2150,12 +2442,14 @@ class ChatMachine(RuleBasedStateMachine):
                         # it may leave before it has entered the room again
                         self.heard.pop((client, room), None)
                     case WhisperReceived(content=content):
-                        self.whispered[content] += 1
-                    case Ok(id=id) if id in self.said_in_order:
-                        waiting = self.unconfirmed[self.said_in_order[id]]
-                        assert id not in waiting or waiting.pop(0) == id
+                        if id(event) not in self.seen:  # others may get it as well
+                            self.seen[id(event)] = event
+                            self.whispered[content] += 1
+                    case Ok(id=number) if number in self.said_in_order:
+                        waiting = self.unconfirmed[self.said_in_order[number]]
+                        assert number not in waiting or waiting.pop(0) == number
                     case Goodbye(
-                        code="left" | "replaced"
+                        code="left" | "replaced" | "logged_out" | "account_deleted"
                     ):  # else it is a member until it is gone
                         self.heard = {
                             key: seq
@@ -2191,6 +2485,7 @@ class ChatMachine(RuleBasedStateMachine):
     def three_come(self) -> None:
         for client, name in enumerate(("ann", "bob", "cy"), 1):
             self.do(client, Join(name, "a"), "commit")
+        self.do(1, Register("ann", "hash 1"), "commit")
 
     @rule(client=CLIENTS, name=NAMES, room=ROOMS, since=st.sampled_from(["none", "none", "committed", "high"]), token=st.none() | st.integers(0, 5),
           data=st.data(), then=THEN)  # fmt: skip
@@ -2208,8 +2503,12 @@ class ChatMachine(RuleBasedStateMachine):
         if since == "committed":  # what is not committed nobody can have seen
             number = data.draw(st.integers(0, len(self.plain.said[room.lower()])))
         token = None if token is None else self.tokens[token % len(self.tokens)]
-        if self.store.is_unreadable and token not in self.plain.tokens.values():
-            token = None  # whether the store must be asked for its ids is tested above
+        if self.store.is_unreadable and token is not None:
+            session = self.rooms.roster.sessions.find(self.key(token, name))
+            if session is None or not session.token:
+                token = (
+                    None  # whether the store must be asked for its ids is tested above
+                )
         self.do(client, Join(name, room, number, token, data.draw(IDS)), then)
 
     @rule(client=CLIENTS, room=ROOMS, then=THEN)
@@ -2230,11 +2529,11 @@ class ChatMachine(RuleBasedStateMachine):
         if not joined:
             return
         client = joined[client % len(joined)]
-        token = self.rooms.users[client].session.token
-        waiting, last = self.unconfirmed[token], None
+        key = self.rooms.users[client].session.key
+        waiting, last = self.unconfirmed[key], None
         for _ in range(count):
             id = f"number {len(self.said_in_order)}"
-            self.said_in_order[id] = token
+            self.said_in_order[id] = key
             waiting.append(id)
         for id in waiting.copy():
             if int(id.split()[1]) % 3 < 2:
@@ -2334,13 +2633,14 @@ class ChatMachine(RuleBasedStateMachine):
         if not free:
             return
         keys = {user.session.key: user for user in self.absent()}
-        owners = [each for each in self.owners if session_key(each[0]) in keys]
+        owners = [each for each in self.owners if self.key(*each) in keys]
         owners = owners or list(self.owners)[-4:]
         token, known_as = owners[which % len(owners)]
-        user = keys.get(session_key(token))
+        user = keys.get(self.key(token, known_as))
         if same and user is not None and user.away:
             room = next(iter(user.away))
-        ids = list(self.plain.ids[token])
+        owner = self.rooms.roster.owners.owner(known_as)
+        ids = list(self.plain.ids.get(f"{owner}:{token}" if owner else token, ()))
         if same:
             name = None
         join = Join(name or known_as, room, since, token)
@@ -2362,6 +2662,52 @@ class ChatMachine(RuleBasedStateMachine):
             client = joined[client % len(joined)]
             self.do(client, SendMessage(f"text {self.step}", None, id), "go on")
             self.do(client, Leave(), then)
+
+    HASHES = st.sampled_from(["hash 1", "hash 2"])
+
+    @rule(client=st.integers(1, 30), name=NAMES, mine=st.booleans(), id=IDS, then=THEN)
+    def register(self, client: int, name: str, mine: bool, id: MessageId | None, then: str) -> None:  # fmt: skip
+        joined = list(self.rooms.users)
+        if mine and joined:
+            client = joined[client % len(joined)]
+            name = self.rooms.users[client].name
+        self.do(client, Register(name, "hash 1", id), then)
+
+    @rule(client=CLIENTS, which=st.integers(0, 5), room=ROOMS, hash=st.none() | st.none() | HASHES, name=st.none() | NAMES, joins=st.integers(0, 4), then=THEN)  # fmt: skip
+    def log_in(self, client: int, which: int, room: str, hash: str | None, name: str | None, joins: int, then: str) -> None:  # fmt: skip
+        """Mostly with the right password, over a free connection, and to join."""
+        here = [*self.rooms.users, *self.plain.names, *self.gone()]
+        free = [each for each in range(1, 6) if each not in here] or [client]
+        accounts = self.accounts.all()
+        if name is None and accounts:
+            account = accounts[which % len(accounts)]
+            name, hash = account.name, hash or account.hash
+        name = name or "ann"
+        self.do(
+            free[0], Login(name, hash or "no hash", which), "go on" if joins else then
+        )
+        if joins:
+            self.do(free[0], Join(name, room), then)
+
+    @rule(client=MOSTLY_MEMBERS, id=IDS, then=THEN)
+    def log_out(self, client: int, id: MessageId | None, then: str) -> None:
+        self.do(client, Logout(id), then)
+
+    @rule(client=MOSTLY_MEMBERS, old=HASHES, new=HASHES, id=IDS, then=THEN)
+    def change_password(self, client: int, old: str, new: str, id: MessageId | None, then: str) -> None:  # fmt: skip
+        self.do(client, ChangePassword(old, new, id), then)
+
+    @rule(client=MOSTLY_MEMBERS, hash=HASHES, sure=st.integers(0, 2), id=IDS, then=THEN)
+    def delete_account(self, client: int, hash: str, sure: int, id: MessageId | None, then: str) -> None:  # fmt: skip
+        if not sure:
+            self.do(client, DeleteAccount(hash, id), then)
+
+    @rule(client=MOSTLY_MEMBERS, room=ROOMS, data=st.data(), then=THEN)
+    def mark_read(self, client: int, room: str, data: st.DataObject, then: str) -> None:
+        last = len(
+            self.plain.said[room.lower()]
+        )  # what is not committed nobody has seen
+        self.do(client, MarkRead(room, data.draw(st.integers(0, last))), then)
 
     @precondition(lambda self: self.rooms.expires_at is not None)
     @rule(late=st.integers(0, 8), then=THEN)
@@ -2401,10 +2747,12 @@ class ChatMachine(RuleBasedStateMachine):
             self.do(client, last, "later")
         while not self.quiet or self.store.changes:  # all is written down at the end
             self.then("commit")
-        self.plain.restart(self.now)
+        places = [self.store.places[key] for key in sorted(self.store.places)]
+        keys = [key for place in places for key in place.session.split()]
+        self.plain.restart(self.now, keys)
         self.plain.out, self.plain.left, self.heard = [], set(), {}
         self.start()
-        self.rooms.expect([self.store.places[key] for key in sorted(self.store.places)], self.now)  # fmt: skip
+        self.rooms.expect(places, self.now)
 
     @invariant()
     def nothing_is_forgotten_or_left_over(self) -> None:
@@ -2417,54 +2765,82 @@ class ChatMachine(RuleBasedStateMachine):
         assert {
             client: list(user.rooms) for client, user in rooms.users.items()
         } == plain.where
+        assert {client: user.session.key for client, user in rooms.users.items()} == {
+            client: key_of(plain.tokens[client]) for client in plain.tokens
+        }
+        assert {client: user.session.token for client, user in rooms.users.items()} == {
+            client: raw(plain.tokens[client]) for client in plain.tokens
+        }
         assert {
-            client: user.session.token for client, user in rooms.users.items()
-        } == plain.tokens
-        assert {name: (list(room.clients), room.seq) for name, room in rooms.rooms.items()} == {
-            room: (plain.members[room], len(plain.said[room])) for room in "abcd" if plain.people(room)
+            client: user.room and user.room.name for client, user in rooms.users.items()
+        } == {client: plain.talks.get(client) for client in plain.names}
+        assert {name: (sorted(room.clients), room.seq) for name, room in rooms.rooms.items()} == {
+            room: (sorted(plain.members[room]), len(plain.said[room])) for room in "abcd" if plain.people(room)
         }  # fmt: skip
         for name, room in rooms.rooms.items():
             people = [(user.name, user.status) for user in room.everybody]
             assert sorted(people) == sorted(plain.people(name))
-        known = [user for user in rooms.by_name.values() if user.session.token]
+        tokens = [*plain.tokens.values(), *(each.token for each in plain.absent)]
+        by_key = {key_of(token): token for token in tokens}
+        groups = {user.name: user.group for user in rooms.by_name.values()}
+        everybody = [user for group in groups.values() for user in group]
+        known = [user for user in everybody if user.session.token]
         for user in known:  # of the others nobody has seen the token since the restart
-            assert user.session.ids == plain.ids[user.session.token]
-        sessions = {user.session.key: user.session for user in rooms.by_name.values()}
-        for user in rooms.by_name.values():
+            assert user.session.ids == plain.ids[by_key[user.session.key]]
+        sessions = {user.session.key: user.session for user in everybody}
+        for user in everybody:
             assert user.session is sessions[user.session.key], "a token has one session"
+            assert rooms.by_name[user.name.lower()] in user.group
         places = {
-            user.name: (
-                user.session.key,
-                user.status,
-                sorted([*user.rooms, *user.away]),
+            group[0].name: (
+                sorted(user.session.key for user in group),
+                group[0].status,
+                sorted(group[0].places),
             )
-            for user in rooms.by_name.values()
+            for group in groups.values()
         }
         assert places == self.expected_places()
         if not self.store.changes:  # after a failure they wait for the next commit
-            written = {each.name: each[1:] for each in self.store.places.values()}
+            written = {
+                each.name: (sorted(each.session.split()), *each[2:])
+                for each in self.store.places.values()
+            }
             assert written == places
         names = [*plain.names.values(), *(absent.name for absent in plain.absent)]
-        assert sorted(rooms.by_name) == sorted(name.lower() for name in names)
-        held = {user.name: hold.until for user, hold in rooms.roster.held.items()}
-        away = {plain.names[client]: until for client, (_, until) in plain.away.items()}
-        assert held == away | {each.name: each.until for each in plain.absent}
-        assert uncommitted(rooms) == []
+        assert sorted(rooms.by_name) == sorted({name.lower() for name in names})
+        held = {
+            (user.name, user.session.key): hold.until
+            for user, hold in rooms.roster.held.items()
+        }
+        away = {
+            (plain.names[client], key_of(plain.tokens[client])): until
+            for client, (_, until) in plain.away.items()
+        }
+        absent = {(a.name, key_of(a.token)): a.until for a in plain.absent}
+        assert held == away | absent
+        logins = rooms.roster.owners.logins
+        assert {c: logins[c].name.lower() for c in logins} == plain.logins
+        accounts = [(each.name, each.hash, each.read) for each in self.accounts.all()]
+        assert [(o.name, o.hash, o.read) for o in plain.accounts.values()] == accounts
+        assert uncommitted(rooms) == [] or self.store.changes
         count = Counter(each.content for room in plain.said.values() for each in room)
         count += self.whispered
         for id, token in self.said_in_order.items():
             assert count[id] <= 1 and (count[id] or id in self.unconfirmed[token])
 
-    def expected_places(self) -> dict[str, tuple[str, str, list[str]]]:
-        """The session, the status and the rooms of everybody who is here or awaited."""
-        plain, places = self.plain, {}
-        for client, name in plain.names.items():
-            rooms = sorted(plain.where[client] + plain.away_of(client))
-            key = session_key(plain.tokens[client])
-            places[name] = key, plain.statuses[client], rooms
-        for each in plain.absent:
-            key = session_key(each.token)
-            places[each.name] = key, each.status, sorted(each.rooms)
+    def expected_places(self) -> dict[str, tuple[list[str], str, list[str]]]:
+        """The sessions, the status and the rooms of everybody who is here or awaited."""
+        plain = self.plain
+        places: dict[str, tuple[list[str], str, list[str]]] = {}
+        people = [
+            (name, plain.tokens[client], plain.statuses[client])
+            for client, name in plain.names.items()
+        ]
+        people += [(each.name, each.token, each.status) for each in plain.absent]
+        for name, token, status in people:
+            keys, _, _ = places.get(name, ([], "", []))
+            rooms = sorted(plain.places_of(name))
+            places[name] = sorted([*keys, key_of(token)]), status, rooms
         return places
 
     def teardown(self) -> None:
