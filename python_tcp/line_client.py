@@ -78,6 +78,7 @@ class _LineFace:
         self._leaving = self._calling = self._is_reading = False
         self._broken: str | None = None  # why we have to end
         self._place = LOCALHOST, DEFAULT_PORT, ""
+        self._room = ""  # that we want to enter, if it lets us
         self._talk_as(name)
 
     def _talk_as(self, name: str) -> None:
@@ -128,6 +129,7 @@ class _LineFace:
                         self._typed(line)
                 case _Answer(error):
                     self._show(self._controller.refused(error, time.time()))
+                    self._unlock(error)
                 case event:
                     self._show(self._controller.arrived(event, time.time()))
                     if isinstance(event, Goodbye):
@@ -160,6 +162,7 @@ class _LineFace:
                 steps = self.hidden.ask, self._with_password, self._refused
                 ask_passwords(typed, self.client, room, *steps, self.hidden.is_terminal)
             case typed:
+                self._room = "".join(typed.arguments) if typed.command == "join" else ""
                 self._show(self._controller.typed(typed, time.time()))
 
     def _with_password(self, command: Command) -> None:
@@ -170,9 +173,22 @@ class _LineFace:
             self._talk_as(command.username)
             error = self.enter(*self._place, command)
             self._broken = error.content if error else None
-        elif not isinstance(command, Join):
+        elif isinstance(command, Join):
+            self._room = command.room
+            enter = partial(self.client.join, command.room, command.password)
+            self._do(lambda: None if enter() else self.client.error)
+        else:
             ask = partial(self.client.request, command, self.HASHING)
             self._do(lambda: None if ask() else self.client.error)
+
+    def _unlock(self, error: Error | None) -> None:
+        """A room is locked: ask for its password, where there is somebody to ask."""
+        if error is None or error.code != "locked" or not self._room:
+            return
+        about, self._room = ("join", self.client.username, self._room), ""
+        steps = self.hidden.ask, self._with_password, self._refused
+        if self.hidden.is_terminal and self.client.may_send_passwords:
+            PasswordPrompt(*about, *steps).start()
 
     def _refused(self, why: str) -> None:
         """There is no password. In a pipe the next line could be one: it must not be said."""

@@ -408,6 +408,30 @@ def test_a_plain_terminal_does_not_show_the_password_either(
     assert PASSWORD.encode() not in seen(ann) and PASSWORD[:4].encode() not in seen(ann)
 
 
+def test_a_plain_terminal_asks_for_the_password_of_a_locked_room(
+    server: ScriptedServer,
+) -> None:
+    def answer(visitor: Visitor, command: Command) -> list[Event] | None:
+        if isinstance(command, Join) and (command.room, command.password) != ("lobby", None):  # fmt: skip
+            right = command.password == PASSWORD
+            return None if right else [Error("locked", "dev is locked", command.id)]
+        return None
+
+    server.answer = answer
+    with plain(server.port) as ann:
+        ann.until("in lobby: ann")
+        ann.type("/join dev\n")
+        for password in (OTHER, PASSWORD):
+            ann.until("The password of dev:")
+            ann.screen.reset()
+            ann.type(password + "\n")
+        ann.until("in dev: ann")
+        ann.type("/quit\n")
+        assert ann.end() == 0
+    assert [each.password for each in server.of(Join)] == [None, None, OTHER, PASSWORD]
+    assert OTHER.encode() not in seen(ann) and PASSWORD.encode() not in seen(ann)
+
+
 @pytest.mark.parametrize("number", [2, 15])  # SIGINT, SIGTERM
 def test_a_plain_terminal_shows_again_what_is_typed_after_a_signal(
     server: ScriptedServer, number: int
