@@ -1,10 +1,12 @@
 """`python_tcp.check`: the verdict on an answer comes in plain words, in time, and whatever the answer does."""
 
+import linecache
 import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -280,3 +282,20 @@ def test_an_answer_beside_its_check_may_not_stay_behind() -> None:
     assert check_ends(lambda: None) == "Right."
     with Background(lambda a, b: a + b, 1, 2) as call:
         assert call.result() == 3
+
+
+def test_a_folded_cell_beside_the_check_is_not_the_answers(tmp_path: Path) -> None:
+    def cell(name: str, source: str) -> None:
+        lines = source.splitlines(keepends=True)
+        linecache.cache[name] = (len(source), None, lines, name)
+        exec(compile(source, name, "exec"), space)
+
+    space: dict[str, object] = {"check": check, "expect": expect}
+    fold = '#| code-fold: true\n#| code-summary: "{}"\n'
+    helper = "def helper():\n    raise ConnectionError('dead')\n"
+    cell("<one>", fold.format("What the check hears") + helper)
+    cell("<two>", fold.format("The check") + "@check\ndef check_it(answer): answer()\n")
+    solution = "def tried():\n    return helper()\n"
+    cell("<three>", fold.format("A first try") + solution)
+    said = space["check_it"](space["tried"])
+    assert "in line `return helper()`: ConnectionError: dead" in said
