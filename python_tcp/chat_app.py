@@ -17,12 +17,16 @@ from typing import Any, NoReturn, get_args
 
 import msgspec
 
+from .account_tool import appoint, new_operator
 from .chat_client import ChatClient
 from .chat_server import ChatServer
 from .console import LOG_FORMATS, LogWriter
 from .core import LOCALHOST, bare_host
 from .datafile import Durability, StoreFileError
+from .languages import DIALECTS
 from .line_client import ending_on_signals, fail, print_line, run_chat_client
+from .members import Account
+from .messages import StoreError
 from .operations import Config, HangUps, ServerOperator
 from .operations import explain_error, read_config
 from .protocol import DEFAULT_PORT
@@ -116,12 +120,30 @@ def _add_tls(add: Callable[..., object]) -> None:
 
 # %% ../nbs/41_chat_app.ipynb #9a907965
 def _add_ports(add: Callable[..., object]) -> None:
+    ports = "also listen there for another kind of clients: " + ", ".join(DIALECTS)
+    add("--listen", metavar="DIALECT=[HOST:]PORT", action="append", help=ports)
     page = "serve the chat for browsers on this port, on --host or another one"
     add("--web", metavar="[HOST:]PORT", help=page)
     name = "the address under which a proxy shows it, such as https://chat.example.org"
     add("--web-origin", dest="web_origins", metavar="URL", action="append", help=name)
     figures = "serve /metrics and /health on this port, to this machine only"
     add("--metrics", type=_port, metavar="PORT", help=figures)
+
+# %% ../nbs/41_chat_app.ipynb #6fe985a2
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:6]) <= 1000:
+        message = f"expected a number from 1 to 1000, not {text[:40]!r}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _add_accounts(add: Callable[..., object]) -> None:
+    who = "may names without an account join? (yes)"
+    add("--guests", choices=("yes", "no"), help=who)
+    most = "so many clients of one account may be here at once (8)"
+    add("--sessions-per-account", type=_count, metavar="N", help=most)
+    first = "make an operator, who is asked for a password if there is no such account"
+    add("--operator", metavar="NAME", help=first)
 
 # %% ../nbs/41_chat_app.ipynb #a85dca05
 def _server_parser() -> argparse.ArgumentParser:
@@ -142,6 +164,7 @@ def _server_parser() -> argparse.ArgumentParser:
     header = "an address or network: believe the PROXY headers that come from there"
     add("--proxy-protocol", metavar="ADDRESS", action="append", help=header)
     _add_ports(add)
+    _add_accounts(add)
     quiet = "say nothing but what goes wrong"
     add("--quiet", action="store_true", default=None, help=quiet)
     formats = "line, or json: one object a line (line)"
@@ -152,10 +175,33 @@ def _server_parser() -> argparse.ArgumentParser:
 def _server_config(given: argparse.Namespace) -> Config:
     """What the arguments say, then what the file says. Raises `ValueError`."""
     config = read_config(given.config) if given.config else Config()
+    limits: dict[str, Any] = {}
     said = {name: getattr(given, name, None) for name in Config.__struct_fields__}
     said = {name: value for name, value in said.items() if value is not None}
+    if given.guests is not None:
+        limits["guests"] = given.guests == "yes"
+    if given.sessions_per_account is not None:
+        limits["sessions_per_account"] = given.sessions_per_account
+    said["limits"] = msgspec.structs.replace(config.limits, **limits)
     config = msgspec.structs.replace(config, **said)
     return msgspec.structs.replace(config, data=config.data or config.history)
+
+# %% ../nbs/41_chat_app.ipynb #d7bb6724
+def _operators(name: str | None, data: str | None) -> list[Account]:
+    """Make the operator: in the data file, else for as long as the server runs. Raises
+    `ValueError`.
+    """
+    try:
+        if name is None:
+            return []
+        if data is None:
+            return [new_operator(name)]
+        print(f"chat_server: {appoint(data, name)}", file=sys.stderr)
+        return []
+    except (StoreFileError, StoreError) as error:
+        raise ValueError(f"can't use the data file {error}") from error
+    except (KeyboardInterrupt, EOFError):
+        raise ValueError("no password was given") from None
 
 # %% ../nbs/41_chat_app.ipynb #cbeabd71
 def start_server(argv: list[str] | None = None) -> int:
@@ -164,6 +210,7 @@ def start_server(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         config = _server_config(given)
+        operators = _operators(given.operator, config.data)
         operator = ServerOperator(config, partial(_server_config, given))
     except (OSError, ValueError) as error:
         parser.error(explain_error(error))
@@ -175,7 +222,8 @@ def start_server(argv: list[str] | None = None) -> int:
             config.host, config.port, data=config.data, tls=operator.tls,
             durability=config.durability, limits=config.limits,
             trusted_networks=config.trusted_networks, proxies=config.proxy_protocol,
-            listeners=operator.listeners,
+            dialect=operator.dialect, listeners=operator.listeners,
+            operators=operators,
             on_start=operator.started, on_stop=operator.stopping,
             on_hang_up=operator.hung_up if can_change else None,
         )  # fmt: skip

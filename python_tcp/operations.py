@@ -28,6 +28,7 @@ from .core import LOCALHOST
 from .datafile import Durability
 from .dialects import Listener
 from .handshakes import ServerTLS
+from .languages import listeners_for, main_dialect
 from .metrics import LocalPages
 from .networks import NetworkList
 from .protocol import DEFAULT_PORT, Limits
@@ -195,6 +196,7 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     tls_self: bool = False  # with a certificate that we make
     trusted_networks: list[str] = []  # without limits by address: "192.0.2.0/24"
     proxy_protocol: list[str] = []  # proxies whose header is believed
+    listen: list[str] = []  # further ports: "irc=6667", "lines=0.0.0.0:2323"
     web: _Port | str | None = None  # for browsers: 8001, or "[::1]:8001"
     web_origins: list[str] = []  # of a proxy before it: "https://chat.example.org"
     metrics: _Port | None = None  # where this machine's programs ask for figures
@@ -251,15 +253,17 @@ def _certificate(config: Config) -> str | None:
 # %% ../nbs/51_operations.ipynb #a9a3d19f
 def _listeners(config: Config) -> list[Listener]:
     """Where it listens beside its main port. Raises `ValueError`."""
+    others = listeners_for(config.listen, config.host)
     if config.web is None:
-        return []
+        return others
     try:
         from python_tcp.web import parse_web_address, web_dialect
     except ImportError as error:
         how = "pip install 'python_tcp[web]'"
         raise ValueError(f"web: the package websockets is missing: {how}") from error
     host, port = parse_web_address(str(config.web), config.host)
-    return [Listener("web", web_dialect(host, config.web_origins), host, port)]
+    web = web_dialect(host, config.web_origins)
+    return [*others, Listener("web", web, host, port)]
 
 
 def _in_a_browser(address: str, tls: bool) -> str:
@@ -280,6 +284,8 @@ class ServerOperator:
         self.tls = ServerTLS(cert, config.tls_key) if cert else None
         self._pin = pin_of_file(cert) if cert else None
         self.listeners = _listeners(config)
+        web = [each.dialect for each in self.listeners if each.name == "web"]
+        self.dialect = main_dialect(*web)
         self._server: ChatServer
         self._service: Service | None = None
         self._monitor: LocalPages | None = None
@@ -298,6 +304,9 @@ class ServerOperator:
         if self._monitor is not None:
             where = f"http://localhost:{self._monitor.port}"
             log.info("%s/metrics and %s/health", where, where)
+        for name in dict.fromkeys(each.name for each in self.listeners):
+            if name != "web":
+                log.info("%s on %s", name, ", ".join(server.listening(name)))
         for address in server.listening("web"):
             log.info("in a browser: %s", _in_a_browser(address, self.tls is not None))
         self._say_what_is_private()
