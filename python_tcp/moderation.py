@@ -16,8 +16,8 @@ from .members import Account, CommandError, Delivery, Room, User
 from .members import session_key
 from .membership import Entering
 from .protocol import Message, SetStatus
-from .roles import AccountList, Desk, Role, RoomRules, furnish, named_room
-from .roles import ends_at, notice, with_ok
+from .roles import AccountList, Desk, Role, RoleRules, RoomRules, ends_at
+from .roles import furnish, named_room, notice, with_ok
 from .room_settings import ModerationBook, RoomSettings, SavedMute
 from .room_settings import SavedRoom, keys_of
 from .rooms import Rooms, UserRule
@@ -236,11 +236,13 @@ class Moderation:
     ) -> None:
         self._rooms, self._desk = rooms, (desk := Desk(rooms, accounts, book))
         plain_status = rooms.rules[SetStatus]
-        self._room, self._bans = (room := RoomRules(desk)), (bans := BanRules(desk))
+        self._bans = bans = BanRules(desk)
+        room, roles = RoomRules(desk), RoleRules(desk)
         people = PersonRules(desk, plain_status)
         rules: dict[type, UserRule] = {
-            RegisterRoom: room.register, SetTopic: room.set_topic, Lock: room.lock,
-            Unlock: room.unlock, Invite: room.invite, Op: room.op, Deop: room.deop,
+            RegisterRoom: roles.register, Op: roles.op, Deop: roles.deop,
+            SetTopic: room.set_topic, Lock: room.lock, Unlock: room.unlock,
+            Invite: room.invite,
             Kick: people.kick, Mute: people.mute, DeleteMessage: people.delete,
             Ban: bans.ban, Unban: bans.unban,
         }  # fmt: skip
@@ -250,7 +252,7 @@ class Moderation:
         rooms.check_speech(people.check_speech)
         rooms.on_room(lambda room: furnish(room, desk.settings.of(room.name)))
         rooms.add_feature("moderation")
-        accounts.on_deleted(self._room.forget)
+        accounts.on_deleted(roles.forget)
 
     def load(self, rooms: Iterable[SavedRoom], bans: Iterable[SavedBan]) -> None:
         """What was written down before a restart."""

@@ -578,7 +578,8 @@ class OrderMachine(RuleBasedStateMachine):
         elif expected is None:
             moderators = self.laws[key].moderators
             is_equal = me != name.lower() and not self.above(client, name, key)
-            if self.role(me, key) < 2 and (is_equal or len(moderators) == 1):
+            is_last = me == name.lower() and len(moderators) == 1
+            if self.role(me, key) < 2 and (is_equal or is_last):
                 expected = "not_allowed"
             elif name.lower() not in moderators:
                 expected = "no_such_user"
