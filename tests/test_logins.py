@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from helpers import LineClient, Program
+from screen import Terminal
 from waiting import LIMIT, Barrier, wait_until
 
 from python_tcp import chat_rules, logins
@@ -578,3 +579,73 @@ def test_what_is_wrong_is_said_in_one_line(
     assert done.returncode == 1 and done.stdout == ""
     assert re.fullmatch(r"accounts: .*\n", done.stderr) and wrong in done.stderr
     assert RIGHT not in done.stderr
+
+
+# --- chat_server's own arguments -----------------------------------------------------------------------
+
+
+def typed(terminal: Terminal, *answers: tuple[str, str]) -> None:
+    for prompt, text in answers:
+        terminal.until(prompt)
+        terminal.type(text + "\r")
+
+
+SERVER = (
+    "import sys; from python_tcp.chat_app import start_server as main; sys.exit(main())"
+)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+@pytest.mark.slow(seconds=4)
+def test_the_first_operator_is_made_on_a_terminal_that_shows_no_password(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "chat.db"
+    command = [sys.executable, "-c", SERVER, "--port", 0, "--data", file]
+    for number in range(2):  # the second time, the account is there
+        terminal = Terminal(*command, "--operator", "ann")
+        if number == 0:
+            typed(terminal, ("New password of ann:", RIGHT), ("Once more:", RIGHT))
+        terminal.until("ann is an operator")
+        terminal.until("Ctrl-C ends it")
+        assert RIGHT.encode() not in terminal.bytes
+        assert terminal.end(number=signal.SIGTERM) == 0
+    [ann] = read_accounts(file)
+    assert (ann.name, ann.role) == ("ann", "operator")
+
+
+@pytest.mark.slow(seconds=4)
+def test_without_a_file_an_operator_is_made_for_this_run() -> None:
+    arguments = "--port", 0, "--operator", "ann", "--guests", "no"
+    arguments += "--sessions-per-account", 1
+    with Program("start_server", *arguments) as program:
+        program.type(RIGHT)
+        wait_until(lambda: program.lines)
+        port = int(re.search(r":(\d+);", program.lines[0])[1])
+        with Guest(port) as ann, Guest(port) as again, Guest(port) as bob:
+            assert ann.log_in("ann")["role"] == "operator"
+            ann.join("ann")
+            assert again.log_in("ann")["type"] == "account"
+            assert again.ask("join", username="ann")["code"] == "too_many_sessions"
+            assert bob.ask("join", username="bob")["code"] == "login_needed"
+        assert program.end(signal.SIGTERM)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, wrong",
+    [
+        (["--operator", "ann"], "a password has 8 to 256 characters"),
+        (["--operator", "a b"], "a name has 1 to 32 letters"),
+        (["--sessions-per-account", "0"], "expected a number from 1 to 1000, not '0'"),
+        (["--guests", "maybe"], "invalid choice: 'maybe'"),
+    ],
+)
+def test_a_mistake_in_an_argument_is_one_line(
+    tmp_path: Path, arguments: list[str], wrong: str
+) -> None:
+    command = [sys.executable, "-c", SERVER, "--data", tmp_path / "chat.db", *arguments]
+    done = subprocess.run(
+        command, input="short\n", capture_output=True, text=True, timeout=LIMIT * 3
+    )
+    assert done.returncode == 2 and re.fullmatch(r"chat_server: .*\n", done.stderr)
+    assert wrong in done.stderr
