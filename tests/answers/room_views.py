@@ -1,172 +1,184 @@
 """Answers to the exercises of the chapter room_views."""
 
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
 from exercises import right, wrong
 
 Events = list[Any]
-Names = list[str]
 
 
-def is_gap(event: Any) -> bool:
-    """The notebook has a class of its own."""
+class Pair(tuple[Callable[[Any], str], Callable[[Events], Events]]):
+    """The two functions of an answer, with a name for the test."""
+
+    def __new__(cls, name: str, line: Any, join: Any) -> "Pair":
+        pair = super().__new__(cls, (line, join))
+        pair.__name__ = name  # type: ignore[attr-defined]
+        return pair
+
+
+def _line(gap: Any) -> str:
+    match gap.count:
+        case None:
+            return f"{gap.room} has started anew"
+        case 1:
+            return f"1 message of {gap.room} is missing"
+    return f"{gap.count} messages of {gap.room} are missing"
+
+
+def _line_by_parts(gap: Any) -> str:
+    if not gap.count:
+        return gap.room + " has started anew"
+    plural, verb = ("s", "are") if gap.count > 1 else ("", "is")
+    return f"{gap.count} message{plural} of {gap.room} {verb} missing"
+
+
+def _is_gap(event: Any) -> bool:
     return type(event).__name__ == "HistoryGap"
 
 
-def sentence(gap: Any) -> str:
-    if gap.count is None:
-        return f"{gap.room} has started anew"
-    one = gap.count == 1
-    return f"{gap.count} message{'' if one else 's'} of {gap.room} {'is' if one else 'are'} missing"
+def _sum(gaps: list[Any]) -> Any:
+    counts = [gap.count for gap in gaps]
+    return type(gaps[0])(gaps[0].room, None if None in counts else sum(counts))
 
 
-def pairwise(events: Events, **different: Any) -> Events:
-    """As a right one, where a wrong one has not changed it."""
-    done: Events = []
-    for event in events:
-        last = done[-1] if done else None
-        if (
-            is_gap(event)
-            and is_gap(last)
-            and (different.get("any_room") or event.room == last.room)
-        ):
-            counts = [last.count, event.count]
-            known = [count for count in counts if count is not None]
-            none = not known if different.get("none_is_nothing") else None in counts
-            done[-1] = type(event)(event.room, None if none else sum(known))
-        else:
-            done.append(event)
-    return done
+def _by_groups(events: Events) -> Events:
+    result: Events = []
+    for gap, group in groupby(events, lambda e: _is_gap(e) and e.room):
+        result += [_sum(list(group))] if gap else list(group)
+    return result
 
 
-class _Two(type):
-    """So that a class can be taken apart into its two functions."""
-
-    def __iter__(cls) -> Any:
-        return iter((cls.words, cls.joined))  # type: ignore[attr-defined]
-
-
-@wrong("check_gaps", "but got '1 messages of lobby are missing'")
-class AlwaysSeveral(metaclass=_Two):
-    words = staticmethod(lambda gap: f"{gap.count} messages of {gap.room} are missing")
-    joined = staticmethod(pairwise)
+def _step_by_step(events: Events) -> Events:
+    if len(events) < 2:
+        return events[:]
+    first, second, *rest = events
+    if _is_gap(first) and _is_gap(second) and first.room == second.room:
+        return _step_by_step([_sum([first, second]), *rest])
+    return [first, *_step_by_step([second, *rest])]
 
 
-@wrong("check_gaps", "expected 'lobby has started anew', but got 'None messages")
-class NoneIsANumber(metaclass=_Two):
-    words = staticmethod(
-        lambda gap: (
-            sentence(gap) if gap.count else f"None messages of {gap.room} are missing"
-        )
-    )
-    joined = staticmethod(pairwise)
+def _all_in_one(events: Events) -> Events:
+    gaps = [event for event in events if _is_gap(event)]
+    return ([_sum(gaps)] if gaps else []) + [e for e in events if not _is_gap(e)]
 
 
-@wrong("check_gaps", "HistoryGap(room='attic', count=2)]): expected")
-class OverRooms(metaclass=_Two):
-    words = staticmethod(sentence)
-    joined = staticmethod(lambda events: pairwise(events, any_room=True))
+def _whatever_the_room(events: Events) -> Events:
+    result: Events = []
+    for gap, group in groupby(events, _is_gap):
+        result += [_sum(list(group))] if gap else list(group)
+    return result
 
 
-@wrong("check_gaps", "expected [HistoryGap(room='lobby', count=None)], but got")
-class UnknownIsNothing(metaclass=_Two):
-    words = staticmethod(sentence)
-    joined = staticmethod(lambda events: pairwise(events, none_is_nothing=True))
+def _unknown_is_nothing(events: Events) -> Events:
+    result: Events = []
+    for gap, group in groupby(events, lambda e: _is_gap(e) and e.room):
+        members = list(group)
+        if gap:
+            total = sum(each.count or 0 for each in members)
+            members = [type(members[0])(gap, total)]
+        result += members
+    return result
 
 
-def in_place(events: Events) -> Events:
-    events[:] = pairwise(events)
+def _in_place(events: Events) -> Events:
+    events[:] = _by_groups(events)
     return events
 
 
-@wrong("check_gaps", "The list that was given, afterwards")
-class ChangesWhatItGot(metaclass=_Two):
-    words = staticmethod(sentence)
-    joined = staticmethod(in_place)
+def _always_plural(gap: Any) -> str:
+    return (
+        _line(gap)
+        .replace("1 message ", "1 messages ")
+        .replace("is missing", "are missing")
+    )
 
 
-@right("check_gaps")
-class OneAfterTheOther(metaclass=_Two):
-    words = staticmethod(sentence)
-    joined = staticmethod(pairwise)
+def _only_pairs(events: Events) -> Events:
+    result: Events = []
+    index = 0
+    while index < len(events):
+        pair = events[index : index + 2]
+        if len(pair) == 2 and all(map(_is_gap, pair)) and pair[0].room == pair[1].room:
+            result.append(_sum(pair))
+            index += 2
+        else:
+            result.append(events[index])
+            index += 1
+    return result
 
 
-def by_groups(events: Events) -> Events:
-    def kind(pair: tuple[int, Any]) -> Any:
-        number, event = pair
-        return event.room if is_gap(event) else number
-
-    done: Events = []
-    for room, group in groupby(enumerate(events), key=kind):
-        found = [event for _, event in group]
-        if isinstance(room, str):
-            counts = [gap.count for gap in found]
-            found = [type(found[0])(room, None if None in counts else sum(counts))]
-        done += found
-    return done
-
-
-def by_cases(gap: Any) -> str:
-    match gap.count:
-        case None:
-            return gap.room + " has started anew"
-        case 1:
-            return "1 message of " + gap.room + " is missing"
-        case count:
-            return f"{count} messages of {gap.room} are missing"
-
-
-@right("check_gaps")
-class InGroups(metaclass=_Two):
-    words = staticmethod(by_cases)
-    joined = staticmethod(by_groups)
+ANSWERS: list[Any] = [
+    wrong("check_gaps", "in_words(HistoryGap(room='lobby', count=1))")(
+        Pair("always_plural", _always_plural, _by_groups)  # type: ignore[arg-type]
+    ),
+    wrong("check_gaps", "HistoryGap(room='lobby', count=1), Message")(
+        Pair("all_in_one", _line, _all_in_one)  # type: ignore[arg-type]
+    ),
+    wrong("check_gaps", "room='attic'")(
+        Pair("whatever_the_room", _line, _whatever_the_room)  # type: ignore[arg-type]
+    ),
+    wrong("check_gaps", "count=None)], but got")(
+        Pair("unknown_is_nothing", _line, _unknown_is_nothing)  # type: ignore[arg-type]
+    ),
+    wrong("check_gaps", "The list that was given, afterwards")(
+        Pair("in_place", _line, _in_place)  # type: ignore[arg-type]
+    ),
+    wrong("check_gaps", "count=3)], but got")(
+        Pair("only_pairs", _line, _only_pairs)  # type: ignore[arg-type]
+    ),
+    right("check_gaps")(Pair("by_groups", _line, _by_groups)),  # type: ignore[arg-type]
+    right("check_gaps")(Pair("step_by_step", _line_by_parts, _step_by_step)),  # type: ignore[arg-type]
+]
+for each in ANSWERS:
+    globals()[each.__name__] = each
 
 
-@wrong(
-    "check_changes",
-    "changes(['Ann', 'bob'], ['ann', 'Eve']): expected (['Eve'], ['bob'])",
-)
-def with_their_capitals(before: Names, after: Names) -> tuple[Names, Names]:
-    return [n for n in after if n not in before], [n for n in before if n not in after]
+Names = list[str]
 
 
-@wrong("check_changes", "expected ([], ['dan', 'bob']), but got ([], ['bob', 'dan'])")
-def sorted_by_name(before: Names, after: Names) -> tuple[Names, Names]:
-    came, gone = with_sets(before, after)
-    return sorted(came), sorted(gone)
+@wrong("check_changes", "changes(['dan', 'bob', 'ann'], ['ann'])")
+def of_sets(before: Names, after: Names) -> tuple[Names, Names]:
+    return sorted({*after} - {*before}), sorted({*before} - {*after})
 
 
-@wrong("check_changes", "expected (['Eve'], ['bob']), but got (['eve'], ['bob'])")
+@wrong("check_changes", "changes(['Ann', 'bob'], ['ann', 'Eve'])")
+def with_capitals(before: Names, after: Names) -> tuple[Names, Names]:
+    came = [name for name in after if name not in before]
+    return came, [name for name in before if name not in after]
+
+
+@wrong("check_changes", "'Eve'")
 def in_small_letters(before: Names, after: Names) -> tuple[Names, Names]:
-    return with_their_capitals([n.lower() for n in before], [n.lower() for n in after])
+    were, are = ([name.lower() for name in names] for names in (before, after))
+    return [n for n in are if n not in were], [n for n in were if n not in are]
 
 
-@wrong("check_changes", "expected (['cleo'], []), but got ([], ['cleo'])")
-def the_other_way_round(before: Names, after: Names) -> tuple[Names, Names]:
-    came, gone = with_sets(before, after)
-    return gone, came
+@wrong("check_changes", "changes(['ann', 'bob'], ['bob', 'cleo', 'ann'])")
+def the_wrong_way_round(before: Names, after: Names) -> tuple[Names, Names]:
+    return by_loops(after, before)
 
 
 @wrong("check_changes", "expected ([], []), but got None")
 def nothing(before: Names, after: Names) -> None:
-    with_sets(before, after)
+    by_loops(before, after)
 
 
 @right("check_changes")
-def with_sets(before: Names, after: Names) -> tuple[Names, Names]:
-    were, are = ({name.lower() for name in names} for names in (before, after))
-    return (
-        [name for name in after if name.lower() in are - were],
-        [name for name in before if name.lower() in were - are],
-    )
-
-
-@right("check_changes")
-def with_dictionaries(before: Names, after: Names) -> list[Names]:
-    gone = {name.casefold(): name for name in before}
-    came = []
+def by_loops(before: Names, after: Names) -> tuple[Names, Names]:
+    came, gone = [], list(before)
     for name in after:
-        if gone.pop(name.casefold(), None) is None:
+        same = [other for other in gone if other.lower() == name.lower()]
+        if same:
+            gone.remove(same[0])
+        else:
             came.append(name)
-    return [came, list(gone.values())]
+    return came, gone
+
+
+@right("check_changes")
+def by_dictionaries(before: Names, after: Names) -> list[Names]:
+    were, are = ({n.casefold(): n for n in names} for names in (before, after))
+    came = [are[key] for key in are if key not in were]
+    return [came, [were[key] for key in were if key not in are]]
