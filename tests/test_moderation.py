@@ -8,7 +8,7 @@ import pytest
 from python_tcp.accounts import Accounts
 from python_tcp.bans import BanTable, SavedBan, Visitor, parse_target
 from python_tcp.commands import Ban, Command, DeleteAccount, DeleteMessage, Deop
-from python_tcp.commands import Invite, Kick
+from python_tcp.commands import Invite, Kick, Login
 from python_tcp.commands import ListBans, Lock, Mute, Op, Register, RegisterRoom
 from python_tcp.commands import SetTopic, Unban, Unlock
 from python_tcp.events import BanList, Error, Event, Goodbye, Message, MessageDeleted
@@ -833,3 +833,45 @@ def test_what_is_deleted_in_the_tick_in_which_it_was_said_nobody_reads(
     heard = chat(EVE, SendMessage("an insult", id=1), DeleteMessage(1))
     assert [type(event) for event in heard[BOB]] == [Message, MessageDeleted]
     assert "an insult" not in str(heard)
+
+
+# --- a person with several clients ------------------------------------------------------
+
+
+@pytest.fixture
+def zoe(chat: Chat) -> Chat:
+    """Zoe has an account, and is in the hall with two clients from two addresses."""
+    chat(9, Register("zoe", "a hash"), Join("zoe", "hall"))
+    chat(8, Login("zoe", "a hash"), Join("zoe", "hall"))
+    return chat
+
+
+def test_all_clients_of_a_person_are_kicked(zoe: Chat) -> None:
+    heard = zoe(ANN, Kick("zoe"))
+    for client in (8, 9):
+        assert [type(event) for event in heard[client]] == [Moderated, UserLeft]
+    assert [type(event) for event in heard[BOB]] == [Moderated, UserLeft], "once"
+    assert zoe.error(8, SendMessage("hm", "hall")) == "not_joined"
+
+
+@pytest.mark.parametrize("target", ["zoe", "198.51.100.9", "2001:db8::/32", "@zoe"])
+def test_a_ban_that_hits_one_client_of_a_person_puts_all_of_them_out(
+    zoe: Chat, target: str
+) -> None:
+    heard = zoe(OLGA, Ban(target))
+    for client in (8, 9):
+        assert isinstance(heard[client][-1], Goodbye)
+    assert "zoe" not in zoe.rooms.by_name
+
+
+def test_whoever_keeps_order_hears_with_all_clients_what_was_done(zoe: Chat) -> None:
+    zoe(ANN, Op("zoe"))
+    heard = zoe(9, SetTopic("Music", id=1))
+    assert heard[9][-1] == Ok(1) and Ok(1) not in heard[8]
+    assert [type(event) for event in heard[8]] == [TopicChanged]
+
+
+def test_a_muted_account_is_so_with_all_clients(zoe: Chat) -> None:
+    zoe(ANN, Mute("zoe"))
+    for client in (8, 9):
+        assert zoe.error(client, SendMessage("hello")) == "muted"
