@@ -37,6 +37,8 @@ FINISHED = [
     "history",
     "delivery",
     "lab_frames",
+    "chat_app",
+    "line_client",
     "console",
     "screen",
     "chat_controller",
@@ -79,6 +81,9 @@ FINISHED = [
     "account_file",
     "websocket",
     "web",
+    "bans",
+    "roles",
+    "moderation",
 ]
 
 
