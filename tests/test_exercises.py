@@ -37,6 +37,7 @@ FINISHED = [
     "history",
     "delivery",
     "lab_frames",
+    "terminal",
     "chat_app",
     "line_client",
     "console",
