@@ -220,14 +220,15 @@ class Logins:
     def check(
         self, client: int, command: Command, now: float, done: Callable[[Checked], object]
     ) -> None:  # fmt: skip
-        """Have its passwords looked at. In a later tick `done` is told what the rules are
-        to be asked instead, or what the answer is. `now` is in Unix seconds.
+        """Have its passwords looked at. `done` is told what the rules are to be asked
+        instead, or what the answer is: perhaps at once. `now` is in Unix seconds.
         """
         try:
-            if (known := self._check(client, command, now, done)) is not None:
-                self._loop.call_later(0.0, partial(done, known))
+            known = self._check(client, command, now, done)
         finally:
             _forget(command)
+        if known is not None:
+            done(known)
 
     def _check(
         self, client: int, command: Command, now: float, done: Callable[[Checked], object]
@@ -242,14 +243,14 @@ class Logins:
             return replace(command, password=None)
         if refusal := self._hurry(client, command, origin.host):
             return refusal
-        work = _Work(self._hasher, command, stored)
+        work, name = _Work(self._hasher, command, stored), self._name(client, command)
         bare = _without_passwords(command)
 
         def ended(proof: Proof | None) -> None:
             work.wipe()
             done(self._outcome(client, origin.host, bare, work.stored, proof, now))
 
-        self._pool.submit(work, ended, self._guesses.rank(origin.host))
+        self._pool.submit(work, ended, self._guesses.rank(name, origin.host))
         return None
 
     def _stored(

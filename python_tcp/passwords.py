@@ -232,9 +232,13 @@ class GuessLimits:
         if len(self._known) > self.KNOWN:
             self._known.popitem(last=False)
 
-    def rank(self, host: str) -> int:
-        """How many were wrong there lately: the fewer, the sooner it is its turn."""
+    def rank(self, name: str, host: str) -> int:
+        """The lower, the sooner it is its turn: how many were wrong there lately. Whoever
+        was right from there before comes first.
+        """
         address, network = address_and_network(host)
+        if (name, _owner(address, network)) in self._known:
+            return 0
         wrong = (
             self._addresses.spent(address, self.ADDRESS[0]),
             self._networks.spent(network, self.NETWORK[0]),

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import chain
 from time import perf_counter
-
+from typing import Any
 from msgspec.structs import replace
 
 from .admission import AdmissionControl, Asking
@@ -25,7 +25,8 @@ from .loop import EventLoop
 from .members import Delivery
 from .messages import Rule
 from .protocol import Command, Error, Event, GetHistory, Goodbye
-from .protocol import JSONLines, Join, ListRooms, ListUsers
+from .protocol import JSONLines, Join, ListRooms, ListUsers, Ping, Pong
+from .protocol import SendMessage, SetStatus, Whisper
 from .rooms import Rooms
 from .secret import forget
 
@@ -85,6 +86,7 @@ class Turns:
 
 # %% ../nbs/27_turns.ipynb #c0ffee04
 _LONG_ANSWERS = {Join, ListUsers, ListRooms, GetHistory}
+_PLAIN = {SendMessage, Whisper, SetStatus, Ping, Pong}  # nothing is special about them
 _READERS = {Join, GetHistory, DeleteMessage}  # they ask for what was said
 
 # %% ../nbs/27_turns.ipynb #716718bd
@@ -216,10 +218,8 @@ class CommitWaits:
 
 # %% ../nbs/27_turns.ipynb #c0ffee05
 class CommandHandler:
-    """Has the rules carry out what a connection says, if it may say so much.
-
-    Each has its turn: `LINES` lines (a refused one counts as four) or `TURN` seconds, and
-    the rest waits for the next tick.
+    """Has the rules carry out what a connection says, if it may say so much. Each has its
+    turn: `LINES` lines (a refused one counts as four) or `TURN` seconds; the rest waits.
     """
 
     LINES, TURN = 64, 0.001
@@ -233,8 +233,7 @@ class CommandHandler:
         self._rooms, self._admission, self._deliveries = rooms, admission, deliveries
         self._waits = CommitWaits(rooms, admission, deliveries, self.handle)
         self.resume = self._waits.resume
-        self._turns, self._speak = Turns(loop, self.handle), speak
-        self._logins = logins
+        self._turns, self._speak, self._logins = Turns(loop, self.handle), speak, logins
 
     def receive(self, connection: ChatConnection, data: bytes) -> None:
         """Bytes came. What may wait is not even cut into lines before its turn."""
@@ -251,14 +250,16 @@ class CommandHandler:
         for said in rest:
             if connection.ended:
                 return  # what else it asks for would only cost time
-            command = said.command if isinstance(said, Vouched) else said
-            vouched = command is not said  # then it was paid for, too
-            kind, refused = type(command), []
-            if command is None:
-                return self._deliveries.then(connection.finish)
-            if isinstance(command, Switch):
-                first = self._speak(connection, command)
-                return self.handle(connection, chain(first, rest))
+            command: Any = said
+            kind, refused, vouched = type(said), [], False
+            if not (is_plain := kind in _PLAIN):  # hardly ever
+                if said is None:
+                    return self._deliveries.then(connection.finish)
+                if isinstance(said, Switch):
+                    first = self._speak(connection, said)
+                    return self.handle(connection, chain(first, rest))
+                if isinstance(said, Vouched):  # then it was paid for, too
+                    command, vouched, kind = said.command, True, type(said.command)
             is_long = kind in _LONG_ANSWERS
             is_over = count and (count >= self.LINES or perf_counter() > end)
             is_watched = connection.bucket or connection.bad_lines
@@ -268,11 +269,11 @@ class CommandHandler:
             if not vouched and (is_watched or kind is Error or kind is Join):
                 refused = self._admission.refuse(connection, command)
             count += 4 if refused else 1
-            if refused or isinstance(command, Error):
+            if refused or kind is Error:
                 self._hold(connection, _only_for(client, refused), command)
-            elif isinstance(command, Raw):
+            elif kind is Raw:
                 self._deliveries.hold([_aside(client, command)])
-            elif self._logins and not vouched and has_password(command):
+            elif not is_plain and not vouched and self._logins and has_password(command):
                 return self._wait_for_logins(connection, command, rest)
             elif kind in _READERS:
                 if not self._look_up(connection, command, rest):
@@ -304,7 +305,7 @@ class CommandHandler:
                     self._hold(connection, checked, command)
                 else:
                     later = chain([Vouched(checked)], later)
-                self.handle(connection, later)
+                self._turns.put_off(connection, later)
 
         connection.put_off(rest)
         assert self._logins is not None

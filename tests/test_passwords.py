@@ -231,7 +231,7 @@ def test_whoever_was_right_has_not_guessed() -> None:
     for _ in range(1000):
         assert limits.wait("ann", "192.0.2.1", 0.0) == 0.0
         limits.right("ann", "192.0.2.1")
-    assert limits.rank("192.0.2.1") == 0
+    assert limits.rank("ann", "192.0.2.1") == 0
 
 
 def test_an_account_of_ones_own_does_not_give_guesses_back() -> None:
@@ -258,9 +258,12 @@ def test_a_trusted_network_has_no_limit_by_address() -> None:
 
 def test_whoever_has_failed_least_comes_first() -> None:
     limits = GuessLimits()
-    before = limits.rank("192.0.2.1")
+    before = limits.rank("ann", "192.0.2.1")
     tries(limits, "ann", ["192.0.2.1"] * 5)
-    assert before == 0 < limits.rank("192.0.2.2") < limits.rank("192.0.2.1")
+    near, there = (limits.rank("ann", f"192.0.2.{n}") for n in (2, 1))
+    assert before == 0 < near < there
+    limits.right("ann", "192.0.2.1")
+    assert limits.rank("ann", "192.0.2.1") == 0 < limits.rank("bob", "192.0.2.1")
 
 
 def test_the_memory_for_guesses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
