@@ -11,15 +11,8 @@ from collections import deque
 from datetime import UTC, datetime
 
 from .commands import Ban, Command, DeleteMessage, Deop, Invite, Kick
-from python_tcp.commands import (
-    ListBans,
-    Mute,
-    Op,
-    RegisterRoom,
-    SetTopic,
-    Unban,
-    Unlock,
-)
+from .commands import ListBans, Mute, Op, RegisterRoom, SetTopic
+from .commands import Unban, Unlock
 from .events import AccountChanged, BanInfo, BanList, Message, MessageDeleted
 from .events import Moderated, TopicChanged
 from .text import one_row

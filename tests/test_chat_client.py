@@ -489,7 +489,7 @@ def test_a_status_that_can_not_be_sent_is_not_kept(
 ) -> None:
     ann = meet("ann")
     assert ann.set_status("\ud800") is False
-    server._server.close(next(iter(server._rooms.users)), "idle")
+    server._server.close(server.connection_of("ann")[0], "idle")
     assert ann.wait_until(lambda: any(isinstance(e, Reconnected) for e in ann.events))
     assert ann.send_message("here")
     assert ann.wait_until(lambda: "ann: here" in ann.lines)
