@@ -367,9 +367,32 @@ def test_a_whisper_that_one_client_got_was_delivered(chat: Chat) -> None:
     chat(BOB, Whisper("ann", "psst", id=1))
     heard = chat.come(TABLET)
     assert kinds(heard[TABLET])[-1] == "WhisperReceived"
-    chat(TABLET, Leave())
+    assert kinds(chat.come(4)[4])[-1] == "UserList", "nobody waits for it any more"
+    chat(TABLET, Leave()), chat(4, Leave())
     chat.now += 60.0
     assert kinds(chat.heard(chat.rooms.expire(chat.now))[BOB]) == ["UserLeft"]
+
+
+def test_what_one_whispers_waits_for_the_others_that_are_lost(chat: Chat) -> None:
+    chat.come(PHONE), chat.come(LAPTOP)
+    token = chat.token(PHONE)
+    chat.lost(PHONE)
+    chat(LAPTOP, Whisper("bob", "psst", id=1))
+    heard = chat(TABLET, Join("ann", token=token))[TABLET]
+    assert heard[-1] == WhisperReceived("Ann", "bob", "psst", chat.now)
+
+
+def test_who_is_back_in_some_rooms_is_taken_to_where_the_others_are(chat: Chat) -> None:
+    chat.come(PHONE), chat(PHONE, Join("ann", "attic")), chat.come(LAPTOP)
+    token = chat.token(PHONE)
+    chat.lost(PHONE)
+    assert chat.accounts.account_of(PHONE) is None, "that connection is gone"
+    chat(TABLET, Join("ann", token=token))
+    assert list(chat.rooms.users[TABLET].rooms) == ["lobby"]
+    chat.now += 60.0
+    heard = chat.heard(chat.rooms.expire(chat.now))
+    assert heard.keys() == {TABLET} and heard[TABLET][0].room == "attic"
+    assert list(chat.rooms.users[TABLET].rooms) == ["lobby", "attic"]
 
 
 def test_a_whisper_that_nobody_got_is_told_once(chat: Chat) -> None:

@@ -26,6 +26,7 @@ FINISHED = [
     "protocol",
     "members",
     "sessions",
+    "accounts",
     "places",
     "rooms",
     "chat_server",

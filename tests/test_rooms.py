@@ -2689,6 +2689,16 @@ class ChatMachine(RuleBasedStateMachine):
         if joins:
             self.do(free[0], Join(name, room), then)
 
+    @rule(client=CLIENTS, which=st.integers(0, 5), room=ROOMS, then=THEN)
+    def come_with_one_more(self, client: int, which: int, room: str, then: str) -> None:
+        self.log_in(client, which, room, None, None, 1, then)
+
+    @rule(client=CLIENTS, which=st.integers(0, 5), id=IDS, then=THEN)
+    def whisper_to_an_account(self, client: int, which: int, id: MessageId | None, then: str) -> None:  # fmt: skip
+        if accounts := self.accounts.all():
+            name = accounts[which % len(accounts)].name
+            self.do(client, Whisper(name, f"text {self.step}", id), then)
+
     @rule(client=MOSTLY_MEMBERS, id=IDS, then=THEN)
     def log_out(self, client: int, id: MessageId | None, then: str) -> None:
         self.do(client, Logout(id), then)
@@ -2707,7 +2717,11 @@ class ChatMachine(RuleBasedStateMachine):
         last = len(
             self.plain.said[room.lower()]
         )  # what is not committed nobody has seen
-        self.do(client, MarkRead(room, data.draw(st.integers(0, last))), then)
+        self.do(
+            client,
+            MarkRead(room, data.draw(st.just(last) | st.integers(0, last))),
+            then,
+        )
 
     @precondition(lambda self: self.rooms.expires_at is not None)
     @rule(late=st.integers(0, 8), then=THEN)
