@@ -265,9 +265,13 @@ class User:
         room.hold_for(self)
         self.away[room.name] = room
 
+    def become(self, status: str) -> None:
+        self.status = status
+
     def set_status(self, status: str) -> None:
+        """That of this person."""
         for each in self.group:
-            each.status = status
+            each.become(status)
         for room in self.places.values():
             room.list_anew()
 
