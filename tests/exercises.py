@@ -52,7 +52,11 @@ def wrong(check: str, said: str, seconds: float = 0.0) -> Callable[[Answer], Ans
 
 def notebook_of(chapter: str) -> Path:
     """The notebook `NNN_chapter`, whatever its number is now."""
-    [path] = [path for path in NBS.glob("[0-9]*.ipynb") if path.stem.partition("_")[2] == chapter]
+    [path] = [
+        path
+        for path in NBS.glob("[0-9]*.ipynb")
+        if path.stem.partition("_")[2] == chapter
+    ]
     return path
 
 
@@ -125,7 +129,9 @@ def check_of(chapter: str, name: str) -> Callable[[Answer], str]:
         source, name_of_cell = cells[number][0], f"<cell {number} of {chapter}>"
         lines = source.splitlines(keepends=True)  # for complaints that show a line
         linecache.cache[name_of_cell] = (len(source), None, lines, name_of_cell)
-        with suppress(AssertionError):  # its own tests may need cells that were left out
+        with suppress(
+            AssertionError
+        ):  # its own tests may need cells that were left out
             exec(compile(source, name_of_cell, "exec"), space)
     check: Callable[[Answer], str] = space[name]
     return check
