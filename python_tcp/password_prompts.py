@@ -9,8 +9,8 @@ __all__ = ['AGAIN', 'WRONG_LENGTH', 'CLEAR_TEXT', 'questions_of', 'is_password',
 from collections.abc import Callable
 from typing import Protocol
 
-from .commands import ChangePassword, Command, DeleteAccount, Join, Lock, Login
-from .commands import Register
+from .commands import ChangePassword, Command, DeleteAccount
+from .commands import Join, Lock, Login, Register
 from .text import one_row
 from .typed_lines import Typed
 
