@@ -9,8 +9,10 @@ __all__ = ['Visitor', 'SavedBan', 'network_of', 'parse_target', 'BanTable']
 import ipaddress
 import math
 import re
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from .events import BanInfo
@@ -82,6 +84,8 @@ class BanTable:
 
     def __init__(self) -> None:
         self._bans: dict[str, SavedBan] = {}  # by target, in lower case
+        self._sorted: list[str] = []  # these targets
+        self._next_end = math.inf  # no ban ends before that
         self._by_network: dict[str, dict[str, None]] = {}  # their targets
         self._lengths: Counter[tuple[int, int]] = Counter()  # version and bits
 
@@ -97,6 +101,8 @@ class BanTable:
             raise CommandError("too_many", f"there are {self.MOST} bans already")
         self.remove(key)
         self._bans[key] = ban
+        insort(self._sorted, key)
+        self._next_end = min(self._next_end, _end(ban))
         if ban.network:
             self._by_network.setdefault(ban.network, {})[key] = None
             self._lengths[_length(ban.network)] += 1
@@ -105,6 +111,8 @@ class BanTable:
         """End a ban. None: there is none of this target."""
         key = target.lower()
         ban = self._bans.pop(key, None)
+        if ban is not None:
+            del self._sorted[bisect_left(self._sorted, key)]
         if ban is not None and ban.network:
             del self._by_network[ban.network][key]
             if not self._by_network[ban.network]:
@@ -119,21 +127,25 @@ class BanTable:
             return None
         keys = (key for key in self._keys(visitor) if key in self._bans)
         found = (self._bans[key] for key in keys)
-        live = [ban for ban in found if ban.until is None or ban.until > now]
+        live = [ban for ban in found if _end(ban) > now]
         return max(live, key=_end, default=None)
 
     def page(self, after: str | None, now: float) -> tuple[list[SavedBan], bool]:
         """The first bans by target, or those after one; and whether there are more."""
-        keys = sorted(key for key in self._bans if after is None or key > after.lower())
-        bans = [self._bans[key] for key in keys]
-        live = [ban for ban in bans if ban.until is None or ban.until > now]
-        return live[: self.PAGE], len(live) > self.PAGE
+        start = 0 if after is None else bisect_right(self._sorted, after.lower())
+        bans = (self._bans[key] for key in islice(self._sorted, start, None))
+        live = (ban for ban in bans if _end(ban) > now)
+        found = list(islice(live, self.PAGE + 1))
+        return found[: self.PAGE], len(found) > self.PAGE
 
     def remove_old(self, now: float) -> list[SavedBan]:
         """Forget the bans whose time is over, and return them."""
+        if now < self._next_end:
+            return []
         over = [each for each in self._bans.values() if _end(each) <= now]
         for ban in over:
             self.remove(ban.target)
+        self._next_end = min(map(_end, self._bans.values()), default=math.inf)
         return over
 
     def _keys(self, visitor: Visitor) -> Iterator[str]:

@@ -7,6 +7,7 @@ __all__ = ['said_by', 'PersonRules', 'BanRules', 'Moderation']
 
 # %% ../nbs/99_moderation.ipynb #r2mod005
 from collections.abc import Iterable
+from ipaddress import ip_network
 
 from .bans import BanTable, SavedBan, Visitor, network_of, parse_target
 from .commands import Ban, DeleteMessage, Deop, Invite, Kick, ListBans
@@ -15,6 +16,7 @@ from .events import BanList, Error, MessageDeleted, Moderated
 from .members import Account, CommandError, Delivery, Room, User
 from .members import session_key
 from .membership import Entering
+from .networks import IPAddress, as_address
 from .protocol import Message, SetStatus
 from .roles import AccountList, Desk, Role, RoleRules, RoomRules, ends_at
 from .roles import furnish, named_room, notice, with_ok
@@ -124,6 +126,7 @@ class BanRules:
         self._desk = desk
         self._tables: dict[str, BanTable] = {}  # by room; "" is the server
         self.hosts: dict[int, str] = {}  # where each client comes from
+        self._addresses: dict[int, IPAddress | None] = {}  # the same
 
     def load(self, bans: Iterable[SavedBan]) -> None:
         for ban in bans:
@@ -142,7 +145,7 @@ class BanRules:
         ban = SavedBan(room, target, network, by, now, end, why)
         if not network:
             self._desk.check_above(user, target, room)
-        for other in (hit := self._hit(ban, now)):
+        for other in (hit := self._hit(ban)):
             self._desk.check_above(user, other.name, room)
         table = self._table(room)
         for old in table.remove_old(now):
@@ -180,18 +183,23 @@ class BanRules:
         table = self._tables.get(room)
         return None if table is None else table.find(visitor, now)
 
-    def _hit(self, ban: SavedBan, now: float) -> list[User]:
-        """Those who are inside and whom it is about."""
-        table = BanTable()
-        table.add(ban)
-        rooms, found = self._desk.rooms, []
-        for user in rooms.by_name.values():
-            hosts = [self.hosts.get(each.client, "") for each in user.group]
-            visitors = [Visitor(user.name, "", host) for host in hosts]
-            if not ban.room or ban.room in user.places:
-                if any(table.find(each, now) for each in visitors):
-                    found.append(user)
-        return found
+    def came_from(self, client: int, host: str) -> None:
+        self.hosts[client], self._addresses[client] = host, as_address(host)
+
+    def gone(self, client: int) -> None:
+        self.hosts.pop(client, None), self._addresses.pop(client, None)
+
+    def _hit(self, ban: SavedBan) -> list[User]:
+        """Those who are inside and whom it is about, each person once."""
+        users = self._desk.rooms.users
+        found = [self._desk.rooms.by_name.get(ban.target.lower())]
+        if ban.network:
+            network = ip_network(ban.network)
+            there = (c for c, a in self._addresses.items() if a and a in network)
+            found += [users.get(client) for client in there]
+        people = {id(user.group): user for user in found if user is not None}
+        room = ban.room
+        return [each for each in people.values() if not room or room in each.places]
 
     def _put_out(self, user: User, room: str, now: float) -> list[Delivery]:
         rooms = self._desk.rooms
@@ -261,11 +269,11 @@ class Moderation:
 
     def came_from(self, client: int, host: str) -> None:
         """A connection has come in from this address."""
-        self._bans.hosts[client] = host
+        self._bans.came_from(client, host)
 
     def gone(self, client: int) -> None:
         """It has ended."""
-        self._bans.hosts.pop(client, None)
+        self._bans.gone(client)
 
     def lock_hash(self, room: str) -> str | None:
         """What the password of a locked room is compared with; None if it has none."""
