@@ -198,7 +198,8 @@ class ChatView:
         if message.room == self.room or not self.hold:
             self.memory.marker.read(message.room, message.seq)
             return [line]
-        self.unread.add(message.room, line, message.seq)
+        if message.content:  # else it was deleted before we could read it
+            self.unread.add(message.room, line, message.seq)
         return [mention_elsewhere(message)] if line.bell else []
 
     def _welcome(self, welcome: Welcome) -> list[Line]:

@@ -474,3 +474,13 @@ def test_why_we_are_in_no_room_comes_before_that_we_are_in_none(
 def test_order_is_kept_also_by_somebody_whom_we_ignore(chat: ChatController) -> None:
     typed(chat, "/ignore bob")
     assert len(told(chat, Moderated("kick", "bob", DAY, "eve", "lobby"))) == 1
+
+
+def test_a_message_that_was_deleted_while_we_were_away_is_not_unread(
+    chat: ChatController, client: Client
+) -> None:
+    client.rooms = {"dev": ["ann"], "lobby": ["ann", "bob"]}
+    told(chat, Message("lobby", 1, "bob", "hi", DAY))
+    assert told(chat, Message("dev", 1, "eve", "", DAY)) == []
+    assert chat.view.unread.counts() == {}
+    assert told(chat, Message("lobby", 2, "eve", "", DAY)) == ["eve: (deleted)"]

@@ -12,7 +12,7 @@ from screen import SERVER, Terminal, chat
 
 from python_tcp.chat_client import ChatClient
 from python_tcp.chat_server import ChatServer
-from python_tcp.chat_session import ClientEvent, Reconnected
+from python_tcp.chat_session import ClientEvent, HistoryGap, Reconnected
 from python_tcp.commands import (
     Ban, ChangePassword, DeleteAccount, DeleteMessage, Invite, Kick, ListBans, Lock, Logout, Mute, Op, RegisterRoom, SetTopic, Unban,
     Unlock,
@@ -188,6 +188,23 @@ def test_who_was_put_out_stays_out_after_a_lost_connection(
     eve.client._talk.reconnector._link.abort("the cable was cut")
     eve.hears(Reconnected)
     assert list(eve.client.rooms) == ["dev"] and "eve" not in ann.client.rooms["lobby"]
+
+
+def test_what_was_deleted_while_we_were_away_is_not_missing(
+    people: Callable[..., Person],
+) -> None:
+    ann, bob, eve = people("ann", PASSWORD, True), people("bob"), people("eve")
+    ann.does(RegisterRoom("lobby"))
+    bob.client._talk.reconnector._link.abort("the cable was cut")
+    for content in ("one", "two", "three"):
+        eve.client.send_message(content)
+        ann.hears(Message, content=content)
+    for said in ann.of(Message)[1:]:
+        ann.does(DeleteMessage(said.seq, "lobby"))
+    bob.hears(Reconnected)
+    bob.hears(Message, seq=3)
+    assert [each.content for each in bob.of(Message)][:1] == ["one"]
+    assert bob.of(HistoryGap) == []
 
 
 def test_two_clients_of_one_account_hear_and_read_the_same(
