@@ -285,10 +285,10 @@ def other_protocol(first: bytes) -> str | None:
 
 
 def _command_in(frame: bytes | FrameTooLong) -> Command | Error:
-    if not isinstance(frame, bytes):
+    if isinstance(frame, FrameTooLong):
         return Error("too_long", f"a line may have {frame.limit} bytes")
-    command = decode(frame)
-    forget(frame)  # it may hold a password, and nobody needs it any more
+    if type(command := decode(frame)) is not SendMessage:  # it may hold a password
+        forget(frame)
     return command
 
 # %% ../nbs/13_protocol.ipynb #e0b6a9b8

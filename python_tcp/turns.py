@@ -114,7 +114,9 @@ def commands_in(dialect: AnyDialect, data: bytes) -> Commands:
     """
     commands = dialect.receive(data)
     if isinstance(dialect, JSONLines):
-        forget(data)
+        kinds = set(map(type, commands)) if type(commands) is list else {None}
+        if kinds != {SendMessage}:  # which it is nearly always
+            forget(data)
     return commands
 
 
@@ -273,7 +275,7 @@ class CommandHandler:
                 self._hold(connection, _only_for(client, refused), command)
             elif kind is Raw:
                 self._deliveries.hold([_aside(client, command)])
-            elif not is_plain and not vouched and self._logins and has_password(command):
+            elif not (is_plain or vouched) and self._logins and has_password(command):
                 return self._wait_for_logins(connection, command, rest)
             elif kind in _READERS:
                 if not self._look_up(connection, command, rest):
