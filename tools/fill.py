@@ -29,6 +29,7 @@ PARTS = {
 
 MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
 LECTURES = re.compile(r"^\| chapter \| words \|.*(?:\n\|.*)*$", re.MULTILINE)
+PLAN = re.compile(r"^\| week \| lecture \|.*(?:\n\|.*)*$", re.MULTILINE)
 TERM = re.compile(
     r"^- \*\*(?P<term>[^*]+)\*\*(?: \((?P<others>[^)]+)\))?: (?P<text>.*?)(?P<link> → \[.*\]\(.*\))?$",
     re.MULTILINE,
@@ -94,6 +95,18 @@ def new_lectures(old: re.Match) -> str:
     return "\n".join(rows)
 
 
+def new_plan(old: re.Match) -> str:
+    """The plan for a term: for each week the minutes of the chapters that its lecture links to."""
+    return re.sub(
+        r"^(\| \d+ \| )([^|]*\.ipynb[^|]*)\| \d+ ", counted, old[0], flags=re.M
+    )
+
+
+def counted(row: re.Match) -> str:
+    names = re.findall(r"\((\w+\.ipynb)\)", row[2])
+    return f"{row[1]}{row[2]}| {sum(count(NBS / name).minutes for name in names)} "
+
+
 def new_link(old: re.Match) -> str:
     entry = old[0].removesuffix(old["link"] or "")
     path = taught_in([old["term"], *(old["others"] or "").split(", ")])
@@ -143,6 +156,7 @@ def prose(path: Path) -> str:
 PLACES: list[tuple[str, re.Pattern, Callable[[re.Match], str]]] = [
     ("index.ipynb", MAP, new_map),
     ("98_teaching.ipynb", LECTURES, new_lectures),
+    ("99_course.ipynb", PLAN, new_plan),
     ("97_glossary.ipynb", TERM, new_link),
 ]
 

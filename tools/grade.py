@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from handout import NBS, Exercise, exercises_of, without_solutions
+from handout import NBS, Exercise, chapter_name, exercises_of, without_solutions
 from nbformat import NotebookNode
 
 from python_tcp.lab_program import MARK, kill_all
@@ -69,7 +69,7 @@ def chapter_of(notebook: NotebookNode) -> Path:
     """
     name = notebook.metadata.get("python_tcp", {}).get("chapter", "")
     for path in sorted(NBS.glob("[0-9]*.ipynb")):
-        if path.stem == name:
+        if chapter_name(path) == name:
             return path
     title = title_of(notebook)
     for path in sorted(NBS.glob("[0-9]*.ipynb")):
@@ -111,7 +111,7 @@ def read_paper(path: Path) -> tuple[Path, dict[str, list[str]]]:
         raise ValueError("is no notebook") from None
     chapter = chapter_of(handed_in)
     book = nbformat.read(chapter, as_version=4)
-    return chapter, own_cells(handed_in, book, chapter.stem)
+    return chapter, own_cells(handed_in, book, chapter_name(chapter))
 
 
 # -- the process that runs one notebook -----------------------------------------
@@ -276,7 +276,7 @@ def mark_paper(path: Path, name: str, limit: float) -> Paper:
     except ValueError as error:
         paper.problem = str(error)
         return paper
-    paper.chapter = chapter.stem
+    paper.chapter = chapter_name(chapter)
     exercises = exercises_of(nbformat.read(chapter, as_version=4).cells)
     if not exercises:
         paper.problem = "the chapter has no exercises with a check"

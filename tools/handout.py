@@ -34,6 +34,7 @@ COPIED = [
     "settings.ini",
     "setup.py",
 ]
+FOR_TEACHERS = {"teaching", "course"}  # pages that are not given out
 IMPORTED = {
     "nbdev",
     "fastcore",
@@ -73,6 +74,11 @@ class Exercise:
     def names(self) -> list[str]:
         """What the answer has to define."""
         return names_in(self.answer)
+
+
+def chapter_name(path: Path) -> str:
+    """What a notebook is called, whatever its number is: `framing`."""
+    return path.stem.lstrip("0123456789_")
 
 
 def names_in(expression: str) -> list[str]:
@@ -167,9 +173,9 @@ def contents() -> Iterator[tuple[str, bytes]]:
     yield "START.md", START.encode()
     yield "requirements.txt", requirements().encode()
     for path in sorted(NBS.glob("*.ipynb")):
-        if path.stem == "index" or path.name < "98":
+        if chapter_name(path) not in FOR_TEACHERS:
             notebook = nbformat.read(path, as_version=4)
-            given = without_solutions(notebook, path.stem)
+            given = without_solutions(notebook, chapter_name(path))
             yield f"nbs/{path.name}", (nbformat.writes(given) + "\n").encode()
     for name in COPIED:
         path = ROOT / name
