@@ -68,6 +68,21 @@ def cells_of(chapter: str) -> list[tuple[str, ast.Module]]:
     return [(each, ast.parse(each)) for each in sources if not each.startswith("%")]
 
 
+def chapters() -> list[str]:
+    """All of them, in order."""
+    return [path.stem.partition("_")[2] for path in sorted(NBS.glob("[0-9]*.ipynb"))]
+
+
+def right_ones_of(chapter: str) -> set[str]:
+    """The names of the checks of which the notebook shows that they say "Right."."""
+    found: set[str] = set()
+    for cell in nbformat.read(notebook_of(chapter), as_version=4).cells:
+        for output in cell.get("outputs", []):
+            if output.get("data", {}).get("text/plain") == "Right.":
+                found |= set(re.findall(r"\bcheck_\w+", cell.source))
+    return found
+
+
 def checks_of(chapter: str) -> list[str]:
     """The names of the checks of its exercises."""
     found = []
