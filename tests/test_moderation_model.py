@@ -271,6 +271,13 @@ class OrderMachine(RuleBasedStateMachine):
         self.join(1, "ann", "a", False, None)
         self.join(3, "olga", "b", False, None)
         self.join(2, "eve", "a", False, None)
+        self.join(4, "bob", "a", False, None)
+        ann, bob = 12, 11  # the first and the last of those who are here
+        assert (self.who(ann), self.who(bob)) == (1, 4)
+        self.register_room(ann, "a")
+        self.op(ann, "bob", "a", False)
+        self.say(ann, "a", 1)
+        self.say(bob, "a", None)
 
     @rule(client=CLIENTS, name=NAMES, room=ROOMS, with_token=st.booleans(),
           password=st.sampled_from([None, "hash one", "hash two"]))  # fmt: skip
@@ -679,10 +686,10 @@ class OrderMachine(RuleBasedStateMachine):
         assert self.shelf.deleted == gone
 
 
-TestAnyOrder = pytest.mark.slow(seconds=60)(OrderMachine.TestCase)
+TestAnyOrder = pytest.mark.slow(seconds=120)(OrderMachine.TestCase)
 TestAnyOrder.settings = settings(
-    max_examples=150,
-    stateful_step_count=60,
+    max_examples=200,
+    stateful_step_count=80,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
