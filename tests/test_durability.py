@@ -757,7 +757,7 @@ def test_a_copy_by_vacuum_into_is_whole_while_the_server_runs(tmp_path: Path) ->
             sqlite3.connect(f"file:{file}?mode=ro", uri=True)
         ) as db:
             db.execute("VACUUM INTO ?", [str(copy)])
-        epoch = server._rooms.store.epoch
+        epoch = server._rules.rooms.store.epoch
     store = SQLiteStore(copy)
     assert len(contents(store)) == 20 and store.epoch != epoch
     store.close()

@@ -101,7 +101,7 @@ def test_nothing_is_read_for_those_who_have_gone(
         wait_until(lambda: not server.connections)
         before = reader.calls
         reader.go_on()
-        store = server._rooms.store
+        store = server._rules.rooms.store
         wait_until(lambda: not store._reader._open)
         assert reader.calls <= before + 1 and server.users == []
         for person in people:

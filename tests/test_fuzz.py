@@ -279,7 +279,7 @@ def without_paper(server: ChatServer) -> dict:
     ):
         on_the_loop(
             server,
-            lambda: server._rooms.store._writer._db.execute(
+            lambda: server._rules.rooms.store._writer._db.execute(
                 "PRAGMA max_page_count = 1"
             ),
         )
@@ -296,7 +296,7 @@ def without_paper(server: ChatServer) -> dict:
         assert (event["id"], event["retry_after"]) == (number, 1.0)
         on_the_loop(
             server,
-            lambda: server._rooms.store._writer._db.execute(
+            lambda: server._rules.rooms.store._writer._db.execute(
                 "PRAGMA max_page_count = 1000000"
             ),
         )
@@ -312,7 +312,7 @@ def without_paper(server: ChatServer) -> dict:
 
 def without_history(server: ChatServer) -> dict:
     with LineClient(server.port).join("ann") as ann:
-        reader = server._rooms.store._reader
+        reader = server._rules.rooms.store._reader
         on_the_loop(server, lambda: reader._there.close())
         error = answer(ann, line("history", id="h"))
         assert error["id"] == "h"
@@ -402,7 +402,7 @@ def goes_on_and_on(server: ChatServer) -> dict:
 
 
 def finds_a_bug(server: ChatServer) -> dict:
-    server._rooms.rules[GetHistory] = lambda user, command, now: 1 / 0
+    server._rules.rooms.rules[GetHistory] = lambda user, command, now: 1 / 0
     return ann_says(server, line("history"))
 
 

@@ -980,7 +980,7 @@ def test_a_goodbye_says_whether_to_come_back(
         (content, None if retry_after is None else retry_after / 10),
     )
     ann = crowd.meet("ann", proxy.port)
-    server._server.close(next(iter(server._rooms.users)), code)
+    server._server.close(server.connection_of("ann")[0], code)
     wait_until(lambda: ann.told(Reconnected, Goodbye))
     assert bool(ann.told(Reconnected)) is comes_back
     if comes_back:
@@ -1106,8 +1106,8 @@ def test_nobody_sees_a_message_before_history_has_it(tmp_path: Path) -> None:
         LineClient(server.port).join("bob") as bob,
     ):
         assert ann.read()["type"] == "join"
-        original = server._rooms.store
-        server._rooms.store = store = HeldStore(original)
+        original = server._rules.rooms.store
+        server._rules.rooms.store = store = HeldStore(original)
         try:
             store.hold = True
             ann.say("message", content="kept", id=1)
@@ -1127,7 +1127,7 @@ def test_nobody_sees_a_message_before_history_has_it(tmp_path: Path) -> None:
             assert rows(file) == [("lobby", 1, "ann", "kept")]
         finally:
             store.go_on.set()
-            server._rooms.store = original
+            server._rules.rooms.store = original
 
 
 def test_what_was_said_before_the_server_stops_is_kept_and_heard(
