@@ -134,13 +134,13 @@ def listen(connection: Connection, told: Counter[str]) -> None:
 def right_person(port: int, host: str) -> tuple[float, int]:
     """How long it takes to get in, and how often one has to try."""
     start, tries = time.perf_counter(), 0
-    connection = Connection(port, host)
     while True:
         tries += 1
+        connection = Connection(port, host)
         connection.say("login", username="ann", password=PASSWORD)
         event = connection.until("account", "error", "goodbye")
+        connection.sock.close()
         if event["type"] == "account":
-            connection.sock.close()
             return time.perf_counter() - start, tries
         time.sleep(event.get("retry_after", 1.0))
 

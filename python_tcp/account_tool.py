@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['read_password', 'hash_password', 'new_operator', 'appoint', 'start_accounts']
 
-# %% ../nbs/99_account_tool.ipynb #bcd3e327
+# %% ../nbs/99_account_tool.ipynb #0c00c2e6
 import argparse
 import getpass
 import sqlite3
@@ -30,7 +30,7 @@ from .messages import StoreError
 from .passwords import PasswordHasher
 from .secret import Secret, overwrite
 
-# %% ../nbs/99_account_tool.ipynb #0c00c2e6
+# %% ../nbs/99_account_tool.ipynb #61e206f5
 def read_password(name: str) -> str:
     """Ask for a new password: twice on the terminal, which does not show it; or the first
     line of stdin, if that is none. Raises `ValueError` for one that is not good enough.
@@ -47,7 +47,7 @@ def read_password(name: str) -> str:
         raise ValueError(why)
     return password
 
-# %% ../nbs/99_account_tool.ipynb #9968d260
+# %% ../nbs/99_account_tool.ipynb #11ede0a0
 def hash_password(name: str, ask: Callable[[str], str] = read_password) -> str:
     """The hash of a password that `ask(name)` gives. Raises `ValueError`."""
     try:
@@ -72,7 +72,7 @@ def _checked(name: str) -> str:
         wrong = f"a name has 1 to 32 letters, digits or _ - . and is not {name[:40]!r}"
         raise ValueError(wrong) from None
 
-# %% ../nbs/99_account_tool.ipynb #fc6b700d
+# %% ../nbs/99_account_tool.ipynb #1ae0f2c9
 def new_operator(name: str, ask: Callable[[str], str] = read_password) -> Account:
     """An account for an operator, who is asked for a password. Raises `ValueError`."""
     name = _checked(name)
@@ -90,7 +90,7 @@ def _changing(path: str | Path) -> Iterator[sqlite3.Connection]:
         db.rollback()
         end_well(db)
 
-# %% ../nbs/99_account_tool.ipynb #d5fba4d3
+# %% ../nbs/99_account_tool.ipynb #b9b25f6a
 def _find(path: str | Path, name: str) -> Account | None:
     accounts = read_accounts(path) if Path(path).exists() else []
     return next((each for each in accounts if each.name.lower() == name.lower()), None)
@@ -110,7 +110,7 @@ def appoint(
         save_account(db, account)
     return f"{account.name} is an operator" + ("" if known else ", with a new account")
 
-# %% ../nbs/99_account_tool.ipynb #68c9e0df
+# %% ../nbs/99_account_tool.ipynb #00753f38
 def _add(path: str, name: str, operator: bool) -> str:
     with _changing(path) as db:
         if _find(path, _checked(name)) is not None:
@@ -135,7 +135,7 @@ def _set_password(path: str, name: str) -> str:
         save_account(db, account)
     return f"{account.name} has a new password"
 
-# %% ../nbs/99_account_tool.ipynb #f4613f29
+# %% ../nbs/99_account_tool.ipynb #4f104137
 def _when(timestamp: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(timestamp))
 
@@ -158,7 +158,7 @@ def _audit(path: str) -> str:
         )
     return "\n".join(lines)
 
-# %% ../nbs/99_account_tool.ipynb #61e206f5
+# %% ../nbs/99_account_tool.ipynb #4147277e
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
@@ -187,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--data", metavar="FILE", default="chat.db", help=file)
     return parser
 
-# %% ../nbs/99_account_tool.ipynb #11ede0a0
+# %% ../nbs/99_account_tool.ipynb #71fa1ff3
 def _check_there(path: str) -> None:
     """Raises `StoreFileError` where no data file is."""
     try:
@@ -229,6 +229,6 @@ def start_accounts(argv: list[str] | None = None) -> int:
         print_line(said)
     return 0
 
-# %% ../nbs/99_account_tool.ipynb #e254e1b4
+# %% ../nbs/99_account_tool.ipynb #71ef5084
 if __name__ == "__main__" and "__file__" in globals():  # not in a notebook
     sys.exit(start_accounts())

@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['ChatRules', 'rules_in_memory', 'open_rules', 'open_logins']
 
-# %% ../nbs/99_chat_rules.ipynb #4d2710bd
+# %% ../nbs/99_chat_rules.ipynb #f45b2a46
 import secrets
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +29,7 @@ from .protocol import Limits
 from .rooms import Rooms
 from .server import EventDrivenTCPServer
 
-# %% ../nbs/99_chat_rules.ipynb #f45b2a46
+# %% ../nbs/99_chat_rules.ipynb #c5e0833a
 class ChatRules(NamedTuple):
     """All that is decided in a chat. `store` is that of a data file, if there is one."""
 
@@ -39,7 +38,7 @@ class ChatRules(NamedTuple):
     moderation: Moderation
     store: SQLiteStore | None = None
 
-# %% ../nbs/99_chat_rules.ipynb #c3d57e3e
+# %% ../nbs/99_chat_rules.ipynb #903dd0d2
 def rules_in_memory(limits: Limits, operators: Iterable[Account] = ()) -> ChatRules:
     """Without a data file: all is gone with the process. The `operators` have accounts."""
     most, most_bytes = limits.history_messages, limits.history_bytes
@@ -49,7 +48,7 @@ def rules_in_memory(limits: Limits, operators: Iterable[Account] = ()) -> ChatRu
     accounts.load(operators)
     return ChatRules(rooms, accounts, Moderation(rooms, accounts))
 
-# %% ../nbs/99_chat_rules.ipynb #9ebbefee
+# %% ../nbs/99_chat_rules.ipynb #4fb08cd6
 def open_rules(
     path: str | Path, durability: Durability, limits: Limits, loop: EventLoop
 ) -> ChatRules:
@@ -71,7 +70,7 @@ def open_rules(
         raise StoreFileError(f"{printable_path(path)}: {error}") from error
     return made[0]
 
-# %% ../nbs/99_chat_rules.ipynb #c5e0833a
+# %% ../nbs/99_chat_rules.ipynb #21aacd0d
 def open_logins(
     rules: ChatRules, server: EventDrivenTCPServer, is_encrypted: bool,
     trusted: NetworkList = NetworkList(), costs: HashParameters = HashParameters(),

@@ -8,7 +8,6 @@ __all__ = ['Checked', 'has_password', 'Vouched', 'weakness', 'Proof', 'Origin', 
 # %% ../nbs/83_logins.ipynb #a05296f0
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
