@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from .chat_session import ClientEvent, Disconnected, HistoryGap
 from .chat_session import Reconnected
-from .events import AccountChanged, BanList, MessageDeleted, Moderated
-from .events import TopicChanged
-from .moderation_view import duration, order_text
+from .events import Moderated
+from .moderation_view import OrderEvent, duration, order_text
 from .protocol import Error, Event, Goodbye, History, Message, RoomList
 from .protocol import StatusChanged, UserJoined, UserLeft, UserList, Welcome
 from .protocol import WhisperReceived
@@ -162,6 +161,11 @@ def _is_against(event: Event, me: str) -> bool:
         return False
     return same_name(event.target, me)
 
+
+def _order_line(event: OrderEvent, me: str) -> Line:
+    mark = "!!" if _is_against(event, me) else "--"
+    return notice(order_text(event, me), mark, getattr(event, "timestamp", None))
+
 # %% ../nbs/32_chat_view.ipynb #80c52858
 def line_of(event: ClientEvent, me: str = "") -> Line | None:
     """The line that shows `event` to `me`; None if there is nothing to see."""
@@ -185,11 +189,8 @@ def line_of(event: ClientEvent, me: str = "") -> Line | None:
             return notice(content, "!!")
         case Error():
             return notice(_refusal(event), "!!")
-        case Moderated() | TopicChanged() | MessageDeleted():
-            mark = "!!" if _is_against(event, me) else "--"
-            return notice(order_text(event, me), mark, event.timestamp)
-        case BanList() | AccountChanged():
-            return notice(order_text(event, me))
+        case _ if isinstance(event, OrderEvent):
+            return _order_line(event, me)
         case UserList() | RoomList() | History():
             return Line(None, "--", (Span(_answer(event), GREY),))
         case Disconnected() | Reconnected() | HistoryGap():

@@ -106,8 +106,7 @@ class _LineFace:
         self._calling = True
         self.client.leave(timeout=timeout)
 
-    def read_input(self) -> None:
-        """From now on, a thread reads what is typed."""
+    def _read_input(self) -> None:
         self._is_reading = True
         threading.Thread(target=_read_lines, args=[self.inbox], daemon=True).start()
 
@@ -119,6 +118,7 @@ class _LineFace:
 
     def converse(self) -> int:
         """Show events and send typed lines until the last event. Returns the exit status."""
+        self._read_input()
         while self._broken is None:
             match self._next():
                 case None:
@@ -297,22 +297,18 @@ def run_chat_client(
     with ending_on_signals():
         try:
             name = input("Your name: ").strip() if username is None else username
-            first: Command | str | None = None
-            if opening:
-                first = _opening(opening, name, host, trust is not None)
+            first = opening and _opening(opening, name, host, trust is not None)
         except (EOFError, KeyboardInterrupt):
             return 0
-        if isinstance(first, str):
+        if first and isinstance(first, str):
             return fail("chat_client", first)
         face = _face(name, trust)
         try:
-            while (why := _enter(face, host, port, room, first)) is not None:
+            while (why := _enter(face, host, port, room, first or None)) is not None:
                 face.leave(timeout=1)
                 if (refusal := _refusal(trust, why)) is not None:
                     return fail("chat_client", refusal)
                 face = _face(name, trust)
-            first = None
-            face.read_input()
             return face.converse()
         except KeyboardInterrupt:
             face.leave(timeout=1)
