@@ -1,15 +1,22 @@
-"""`python_tcp.accounts`: names that belong to somebody, and people with several clients. The rules; without a network."""
+"""`python_tcp.accounts`: names that belong to somebody, and people with several clients. The rules, and a few of them over sockets."""
 
 import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
+from helpers import LineClient
+from waiting import wait_until
 
 from python_tcp.accounts import Accounts
+from python_tcp.chat_server import ChatServer
 from python_tcp.commands import ChangePassword, DeleteAccount, Login, Logout, MarkRead
 from python_tcp.commands import Register
 from python_tcp.events import AccountChanged, ReadMark
 from python_tcp.members import Account, Delivery
 from python_tcp.messages import StoreError
+from python_tcp.passwords import HashParameters
 from python_tcp.places import SavedPlace
 from python_tcp.protocol import Command, Error, Event, Goodbye, Join, Leave, Limits
 from python_tcp.protocol import ListUsers, Message, Ok, SendMessage, SetStatus
@@ -516,3 +523,116 @@ def test_a_change_that_could_not_be_written_is_written_again() -> None:
     chat(PHONE, Register("Ann", HASH))
     chat.rooms.take_back([], StoreError("the disk is full"))
     assert saved == ["Ann", "Ann"]
+
+
+# --- over sockets --------------------------------------------------------------------------------
+
+PASSWORD = "blue-Kettle-9"
+CHEAP = HashParameters(time_cost=1, memory_cost=32, parallelism=1)
+FREE = Limits(flood_burst=0, connections_per_address=0)
+
+
+class Device(LineClient):
+    """A connection, whose `heard` are all events that came before the answer to a ping."""
+
+    def heard(self) -> list[dict]:
+        self.say("ping", id="heard")
+        events = list(iter(self.read, {"type": "pong", "id": "heard"}))
+        return [event for event in events if event["type"] not in ("welcome", "users")]
+
+    def log_in(self, room: str = "lobby") -> "Device":
+        self.say("login", username="ann", password=PASSWORD)
+        assert self.read()["change"] == "logged_in"
+        return self.enter("ann", room)
+
+    def enter(self, name: str, room: str = "lobby", **fields: object) -> "Device":
+        self.say("join", username=name, room=room, **fields)
+        self.welcome = self.read()
+        assert self.welcome["type"] == "welcome", self.welcome
+        return self
+
+
+@contextmanager
+def devices(port: int, count: int) -> Iterator[list[Device]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(Device(port)) for _ in range(count)]
+
+
+def register(device: Device) -> Device:
+    device.say("register", username="Ann", password=PASSWORD)
+    assert device.read()["change"] == "registered"
+    return device
+
+
+def test_two_devices_and_a_guest_over_sockets() -> None:
+    with (
+        ChatServer(limits=FREE, costs=CHEAP) as server,
+        devices(server.port, 4) as (bob, phone, laptop, eve),
+    ):
+        bob.enter("bob")
+        register(phone).enter("Ann")
+        laptop.log_in("attic")
+        assert [e["type"] for e in bob.heard()] == ["join"], "of Ann, once"
+        phone.say("message", content="hi", room="lobby")
+        assert [e["content"] for e in phone.heard()] == ["hi"]
+        bob.say("whisper", to="ANN", content="psst")
+        assert [e["type"] for e in bob.heard()] == ["message", "whisper"]
+        for device, expected in ((phone, ["psst"]), (laptop, ["hi", "psst"])):
+            assert [e.get("content") for e in device.heard()] == expected
+        eve.say("join", username="aNN", id=1)
+        assert eve.read()["code"] == "name_registered"
+        phone.reset()
+        wait_until(lambda: server.connections == 3)
+        assert bob.heard() == []
+        laptop.say("logout", id=2)
+        assert [e["type"] for e in laptop.read_all()][-2:] == ["account", "goodbye"]
+        wait_until(lambda: server.connections == 2)
+        assert bob.heard() == [], "the phone may come back"
+
+
+def test_a_deleted_account_ends_all_its_connections() -> None:
+    with (
+        ChatServer(limits=FREE, costs=CHEAP) as server,
+        devices(server.port, 4) as (bob, phone, laptop, eve),
+    ):
+        bob.enter("bob")
+        register(phone).enter("Ann")
+        laptop.log_in()
+        phone.heard()
+        phone.say("delete_account", password=PASSWORD, id=7)
+        changed, bye = phone.read_all()
+        assert (changed["change"], changed["id"]) == ("deleted", 7)
+        assert (bye["code"], bye["reconnect"]) == ("account_deleted", False)
+        assert laptop.read_all()[-1]["code"] == "account_deleted"
+        assert [e["type"] for e in bob.heard()] == ["join", "leave"]
+        assert "account" not in {k for k, v in eve.enter("Ann").welcome.items() if v}
+
+
+def test_devices_come_back_to_a_restarted_server_with_tokens_alone(
+    tmp_path: Path,
+) -> None:
+    data, tokens = tmp_path / "chat.db", []
+    with (
+        ChatServer(limits=FREE, costs=CHEAP, data=data) as server,
+        devices(server.port, 2) as both,
+    ):
+        for device in both:
+            (device.log_in if tokens else register(device).enter)(
+                *[] if tokens else ["Ann"]
+            )
+            tokens.append(device.welcome["token"])
+        both[0].say("message", content="hi")
+        assert "hi" in [e.get("content") for e in both[0].heard()]
+        both[1].say("read", room="lobby", seq=1)
+        both[1].heard()
+        assert {"type": "read", "room": "lobby", "seq": 1} in both[0].heard()
+    with (
+        ChatServer(limits=FREE, costs=CHEAP, data=data) as server,
+        devices(server.port, 3) as (phone, laptop, eve),
+    ):
+        for device, token in zip((phone, laptop), tokens):
+            welcome = device.enter("ann", token=token).welcome
+            assert (welcome["account"], welcome["token"]) == ("Ann", token)
+            assert (welcome["read"], welcome["features"][0]) == (1, "accounts")
+        eve.say("join", username="ann", token=tokens[0][::-1], id=1)
+        assert eve.read()["code"] == "name_registered"
