@@ -9,7 +9,7 @@ __all__ = ['said_by', 'PersonRules', 'BanRules', 'Moderation']
 from collections.abc import Iterable
 from ipaddress import ip_network
 
-from .bans import BanTable, SavedBan, Visitor, network_of, parse_target
+from .bans import BanTable, SavedBan, Visitor, home_network, parse_target
 from .commands import Ban, DeleteMessage, Deop, Invite, Kick, ListBans
 from .commands import Lock, Mute, Op, RegisterRoom, SetTopic, Unban, Unlock
 from .events import BanList, Error, MessageDeleted, Moderated
@@ -209,7 +209,7 @@ class BanRules:
 
     def _network_of(self, user: User) -> str:
         for client in user.listeners:
-            if network := network_of(self.hosts.get(client, "")):
+            if network := home_network(self.hosts.get(client, "")):
                 return network
         wrong = f"it is not known from where {user.name} is connected"
         raise CommandError("no_such_user", wrong)
