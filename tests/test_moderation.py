@@ -7,6 +7,7 @@ import pytest
 
 from python_tcp.accounts import Accounts
 from python_tcp.bans import BanTable, SavedBan, Visitor, parse_target
+from python_tcp.chat_session import ClientSession, HistoryGap
 from python_tcp.commands import Ban, Command, DeleteAccount, DeleteMessage, Deop
 from python_tcp.commands import Invite, Kick, Login
 from python_tcp.commands import ListBans, Lock, Mute, Op, Register, RegisterRoom
@@ -875,3 +876,67 @@ def test_a_muted_account_is_so_with_all_clients(zoe: Chat) -> None:
     zoe(ANN, Mute("zoe"))
     for client in (8, 9):
         assert zoe.error(client, SendMessage("hello")) == "muted"
+
+
+# --- what a client makes of it --------------------------------------------------------
+
+
+class Client:
+    """A client's session, connected to the rules."""
+
+    def __init__(self, chat: Chat, name: str) -> None:
+        self.chat, self.client = chat, 20
+        self.session = ClientSession(name)
+        self.told: list[object] = []
+        self.chat.moderation.came_from(20, "198.51.100.20")
+
+    def go_on(self) -> None:
+        """Send what is due, and hear what follows, until nothing is due."""
+        while commands := self.session.send_queue.due(NOW):
+            for command in commands:
+                for event in self.chat(self.client, command).get(self.client, []):
+                    self.told += self.session.receive(event, NOW)
+
+    def break_and_return(self, *meanwhile: tuple[int, Command]) -> None:
+        self.chat.rooms.lost(self.client, NOW)
+        self.session.disconnected(Goodbye("lost", "lost", True))
+        for client, command in meanwhile:
+            self.chat(client, command)
+        self.client += 1
+        self.told += self.session.resume()
+        self.go_on()
+
+
+def test_a_message_that_was_deleted_while_one_was_away_is_no_gap(chat: Chat) -> None:
+    client = Client(chat, "cy")
+    client.session.join("hall")
+    client.go_on()
+    said = [(EVE, SendMessage(f"text {number}")) for number in range(1, 5)]
+    deleted = [(ANN, DeleteMessage(number)) for number in (1, 3, 4)]
+    client.break_and_return(*said, *deleted)
+    messages = [each for each in client.told if isinstance(each, Message)]
+    assert [each.seq for each in messages] == [1, 2, 3, 4]
+    assert [each.content for each in messages] == ["", "text 2", "", ""]
+    assert not any(isinstance(each, HistoryGap) for each in client.told)
+    client.break_and_return((BOB, SendMessage("text 5")), (EVE, SendMessage("text 6")))
+    messages = [each for each in client.told if isinstance(each, Message)]
+    assert [each.seq for each in messages] == [1, 2, 3, 4, 5, 6]
+    assert not any(isinstance(each, HistoryGap) for each in client.told)
+
+
+@pytest.mark.parametrize(
+    "ban, left, reconnect",
+    [(Ban("cy", "hall"), ["attic"], None), (Ban("cy"), [], False)],
+)
+def test_who_was_banned_while_away_is_told_so_and_stays_where_that_is_allowed(
+    chat: Chat, ban: Ban, left: list[str], reconnect: bool | None
+) -> None:
+    client = Client(chat, "cy")
+    for room in ("attic", "hall"):
+        client.session.join(room)
+        client.go_on()
+    client.break_and_return((OLGA, ban))
+    assert "banned" in [each.code for each in client.told if isinstance(each, Error)]
+    assert list(client.session.rooms) == left
+    last = client.session.goodbye
+    assert (last.reconnect if last else None) is reconnect
