@@ -92,26 +92,31 @@ class _Job(NamedTuple):
     done: Callable[[Any], object]
 
 # %% ../nbs/82_passwords.ipynb #4a3b886e
+def _enough() -> int:
+    """So many threads: each has four lanes, which want a core."""
+    return 2 if (os.cpu_count() or 1) >= 8 else 1
+
+
 def _give_way() -> None:
     """On Linux: the other threads of this program go before this one."""
     if sys.platform == "linux":
         me = os.PRIO_PROCESS, threading.get_native_id()
-        os.setpriority(*me, min(19, os.getpriority(*me) + 5))
+        os.setpriority(*me, min(19, os.getpriority(*me) + 10))
 
 # %% ../nbs/82_passwords.ipynb #eee79ab0
 class HashPool:
     """Threads that do long work beside a loop. `post(callback)` is the loop's thread-safe
     door: through it come the results.
 
-    At most `most` wait. Of those, the one with the lowest rank is done first; and when
+    At most `most` wait (`threads`: one, or two with eight cores). Of those, the one with the lowest rank is done first; and when
     there are too many, the one with the highest rank is refused.
     """
 
     def __init__(
         self, post: Callable[[Callable[[], object]], object],
-        threads: int = 2, most: int = 32,
+        threads: int | None = None, most: int = 32,
     ) -> None:  # fmt: skip
-        self._post, self._count, self._most = post, threads, most
+        self._post, self._count, self._most = post, threads or _enough(), most
         self._waiting: list[_Job] = []  # a heap
         self._number, self._closed = 0, False
         self._changed = threading.Condition()

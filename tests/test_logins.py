@@ -280,7 +280,7 @@ def test_an_account_that_is_gone_meanwhile_is_not_logged_in_to(
 
 
 def test_a_full_queue_says_busy_and_when_to_come_again(
-    server: ChatServer, ann: Guest, slow: Barrier, monkeypatch: pytest.MonkeyPatch
+    server: ChatServer, ann: Guest, slow: Barrier
 ) -> None:
     slow.slow_down()
     with ExitStack() as stack:
@@ -289,8 +289,8 @@ def test_a_full_queue_says_busy_and_when_to_come_again(
         ]
         for number, each in enumerate(guests):
             each.say("login", username=f"name{number}", password=RIGHT)
-        busy = [each for each in guests if told_busy(each)][:6]
-        assert len(busy) == 6  # of 40, 32 wait and two are looked at
+        busy = [each for each in guests if told_busy(each)]
+        assert len(busy) in (6, 7)  # of 40, 32 wait and one or two are looked at
         slow.go_on()
         for each in guests:
             if each not in busy:
