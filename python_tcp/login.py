@@ -183,6 +183,7 @@ class LoginAttempt:
         self._room = "".join(typed.arguments) if typed.command == "join" else ""
         self._app.show(self.chat.typed(typed, time.time()))
         self.count()
+        self._mark_read()  # another room may be shown now
 
     def leave(self) -> bool:
         """Say goodbye, and end when that is answered. False if there is nobody to say it to."""
@@ -217,7 +218,9 @@ class LoginAttempt:
         elif self._questions.may_follow(error.code):
             self._try_again(error.code, error.content)
         elif isinstance(error, Distrusted) and (trust := self._app.trust) is not None:
-            go_on = partial(self._app.enter, self.client.username, opening=self._opening)
+            go_on = partial(
+                self._app.enter, self.client.username, opening=self._opening
+            )
             prompt = TrustPrompt(trust, self._app.ask, go_on, self._app.end)
             look = partial(trust.question, error.code, error.content)
             self._app.calls.do(look, prompt.show)

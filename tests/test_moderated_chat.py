@@ -281,6 +281,39 @@ def test_three_terminals_one_is_kicked_and_one_is_muted(
             assert OTHER.encode() not in (Path(folder) / name).read_bytes()
 
 
+@pytest.mark.slow(seconds=8)
+def test_what_is_read_on_one_screen_is_not_unread_on_the_other(
+    server: ChatServer,
+) -> None:
+    Person(server, "ann", PASSWORD, True).client.leave()
+    bob = Person(server, "bob")
+    assert bob.client.join("dev")
+    with (
+        chat(server.port, "ann", "--login", **WIDE) as desk,
+        chat(server.port, "ann", "--login", **WIDE) as train,
+    ):
+        for terminal in (desk, train):
+            log_in(terminal, PASSWORD)
+            terminal.until("in lobby: ")
+        train.type("/join dev\r")
+        train.until("dev>")
+        desk.until("Welcome to dev, ann!")
+        train.type("/room lobby\r")
+        train.until("lobby>")
+        for number in (1, 2, 3):
+            bob.client.send_message(f"number {number}", "dev")
+        for terminal in (desk, train):
+            terminal.until("unread: dev 3")
+        train.type("/room dev\r")
+        train.until("number 3")
+        desk.until(lambda: "unread" not in desk.screen.rows()[-1])
+        desk.type("/room dev\r")  # they are read, and still there
+        desk.until("number 3")
+        for terminal in (desk, train):
+            assert terminal.end("\x03") == 0
+    bob.client.leave(timeout=1)
+
+
 def test_a_person_registers_changes_the_password_and_goes(server: ChatServer) -> None:
     with chat(server.port, "ann", "--register", **WIDE) as ann:
         for _ in range(2):
