@@ -203,17 +203,21 @@ def asks_once(address: Address, question: bytes, limit: float) -> bytes | None:
     return _asked(address, question, [limit])
 
 
-@wrong("check_ask_until", "the questions to a server that does not hear the first 9")
+@wrong(
+    "check_ask_until",
+    "the questions to a server that does not hear the first 9",
+    seconds=2,
+)
 def asks_for_ever(address: Address, question: bytes, limit: float) -> bytes | None:
     return _asked(address, question, [limit] * 20)
 
 
-@wrong("check_ask_until", "whether it waits 0.1 s five times")
+@wrong("check_ask_until", "whether it waits 0.3 s five times")
 def is_in_a_hurry(address: Address, question: bytes, limit: float) -> bytes | None:
     return _asked(address, question, [limit / 5] * 5)
 
 
-@wrong("check_ask_until", "while a stranger writes all the time")
+@wrong("check_ask_until", "while a stranger writes all the time", seconds=8)
 def begins_to_wait_anew(
     address: Address, question: bytes, limit: float
 ) -> bytes | None:
@@ -231,12 +235,12 @@ def begins_to_wait_anew(
     return None
 
 
-@right("check_ask_until")
+@right("check_ask_until", seconds=4)
 def as_in_the_book(address: Address, question: bytes, limit: float) -> bytes | None:
     return _asked(address, question, [limit] * 5)
 
 
-@right("check_ask_until")
+@right("check_ask_until", seconds=4)
 def connected(address: Address, question: bytes, limit: float) -> bytes | None:
     """A connected UDP socket hears its peer only."""
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
