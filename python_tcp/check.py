@@ -187,6 +187,11 @@ class Background:
         except (Exception, SystemExit) as error:
             self._error = error
 
+    @property
+    def ended(self) -> bool:
+        """Is the call over?"""
+        return not self._thread.is_alive()
+
     def result(self, limit: float = 2.0) -> Any:
         """What the call returned. Raises what it raised, and `NotYet` if it takes longer than `limit`."""
         self._thread.join(limit)

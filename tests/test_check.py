@@ -281,7 +281,7 @@ def test_an_answer_beside_its_check_may_not_stay_behind() -> None:
     assert said.endswith("It was ended.")
     assert check_ends(lambda: None) == "Right."
     with Background(lambda a, b: a + b, 1, 2) as call:
-        assert call.result() == 3
+        assert call.result() == 3 and call.ended
 
 
 def test_a_folded_cell_beside_the_check_is_not_the_answers(tmp_path: Path) -> None:
