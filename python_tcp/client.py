@@ -17,9 +17,9 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
-from .broadcaster import Mailbox
 from .core import DEFAULT_BUFFER_SIZE, SocketState, bare_host, kernel_state
 from .loop import FAILURES, EventLoop, as_bytes
+from .mailbox import Mailbox
 from .output import ClientLayer, Transport
 from .stream import Stream
 

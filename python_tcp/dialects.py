@@ -38,7 +38,7 @@ class Switch(NamedTuple):
 
 Said = Command | Error | Raw | Switch | None  # what `receive` of a `Speaker` yields
 
-# %% ../nbs/70_dialects.ipynb #2349a761
+# %% ../nbs/70_dialects.ipynb #b3284e6e
 class Speaker:
     """A dialect that has something to say of its own, for one connection."""
 
@@ -46,6 +46,7 @@ class Speaker:
     encode: Callable[[Event], bytes]  # the same object: the same bytes are sent
     pause = 0.0  # seconds between two pieces that must not arrive as one
     personal = False  # has it a `tell` of its own?
+    apart: frozenset[type] = frozenset()  # its own of these go to `tell`, too
     resumes = True  # may its client come back to its place, with a token?
 
     def __init_subclass__(cls) -> None:

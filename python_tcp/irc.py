@@ -199,7 +199,15 @@ def _history(me: IRCUser, event: History) -> bytes:
     ]
     return notice + b"".join(rows)
 
-# %% ../nbs/74_irc.ipynb #44010951
+# %% ../nbs/74_irc.ipynb #f8376b78
+def _apart(extensions: frozenset[str]) -> frozenset[type]:
+    """Which of its own events such a client is told in words of its own."""
+    is_echoed = "echo-message" in extensions
+    return frozenset(
+        {StatusChanged, WhisperReceived} | (set() if is_echoed else {Message})
+    )
+
+
 class IRC(Speaker):
     """The dialect of IRC clients: RFC 1459 and 2812, as they are spoken today."""
 
@@ -211,6 +219,7 @@ class IRC(Speaker):
         self._word = self._about = ""  # of what is answered now
         self._is_own = False
         self.encode = encoder_for(frozenset())
+        self.apart = _apart(frozenset())
         self._me = IRCUser(House())
         self._registration = Registration(self._me)
 
@@ -230,7 +239,7 @@ class IRC(Speaker):
             yield from self._registration.extend(line.params)
             encode = encoder_for(self._me.extensions)
             if encode is not self.encode:
-                self.encode = encode
+                self.encode, self.apart = encode, _apart(self._me.extensions)
                 yield Switch(self)
         elif self._registration.state is IRCState.HERE:
             yield from irc_command(self._me, line)

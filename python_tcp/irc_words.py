@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['HISTORY', 'Handler', 'MOTD', 'COMMANDS_OF_IRC', 'IRCUser', 'refusal', 'irc_command']
 
-# %% ../nbs/73_irc_words.ipynb #aef34887
+# %% ../nbs/73_irc_words.ipynb #ba470418
+from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import zip_longest
 
@@ -17,7 +18,7 @@ from .dialects import House, Raw, Said, checked
 from .events import Error
 from .irc_text import SERVER, IRCLine, irc_line, said_by
 
-# %% ../nbs/73_irc_words.ipynb #22e785ba
+# %% ../nbs/73_irc_words.ipynb #c6098032
 class IRCUser:
     """What is remembered of one IRC client."""
 
@@ -27,7 +28,7 @@ class IRCUser:
         self.rooms: set[str] = set()
         self.extensions: frozenset[str] = frozenset()
         self.page: str | None = None  # the last list ended with this, and goes on
-        self._sent: list[tuple[Command, str, str]] = []
+        self._sent: deque[tuple[Command, str, str]] = deque(maxlen=256)
 
     def reply(self, number: str, *params: str) -> Raw:
         """A numbered answer. After the number comes the one who reads it."""
@@ -45,7 +46,8 @@ class IRCUser:
         """The word behind a command that is answered now, and what it was about."""
         for place, (sent, word, about) in enumerate(self._sent):
             if sent is command:
-                del self._sent[: place + 1]
+                for _ in range(place + 1):
+                    self._sent.popleft()
                 return word, about
         return "", ""
 

@@ -140,13 +140,14 @@ def _command_for(
     plain["back"] = SetStatus("online")
     return plain.get(typed.command)
 
-# %% ../nbs/72_lines.ipynb #1edd00af
+# %% ../nbs/72_lines.ipynb #ef764a39
 class Lines(Speaker):
     """The dialect for people with telnet, `nc` or a screen reader."""
 
     encode = staticmethod(event_line)
     resumes = False  # nobody here has a token
     HISTORY = 10  # messages that a newcomer sees
+    apart = frozenset({Message})  # they stand on the screen already
 
     def __init__(self) -> None:
         self._telnet = TelnetLines()
@@ -267,7 +268,7 @@ def budget_line(event: Event, me: str = "") -> bytes:
             )
     return shown.encode(errors="replace") + b"\n"
 
-# %% ../nbs/72_lines.ipynb #a5f5caf8
+# %% ../nbs/72_lines.ipynb #2c725e87
 class BudgetChat(Speaker):
     """Lines with the words of Budget Chat (Protohackers, problem 3). The first line is a
     name of letters and digits, and each later one is a message.
@@ -275,6 +276,7 @@ class BudgetChat(Speaker):
 
     encode = staticmethod(budget_line)
     resumes = False
+    apart = frozenset({Message})
 
     def __init__(self) -> None:
         self._lines = TelnetLines()

@@ -333,12 +333,12 @@ class EventDrivenTCPServer:
         if not self.connections:
             return True
         here, broadcaster = self.loop.runs_here(), self._clients.broadcaster
-        if exclude or not isinstance(to, (tuple, frozenset)):
-            to = broadcaster.receivers(to, exclude, keep=here)
+        if not here or not isinstance(to, (tuple, frozenset)):
+            to = broadcaster.receivers(to, () if here else exclude, keep=here)
         if not here:
             call = partial(broadcaster.add, data, to)
             return self._clients.mailbox.post(0, len(data), 0, call)
-        broadcaster.add(data, to)
+        broadcaster.add(data, to, exclude)
         return True
 
     def close(self, connection_id: int, reason: str = "closed by server") -> None:

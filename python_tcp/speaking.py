@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DialectConnection', 'DialectSender', 'Doors']
 
-# %% ../nbs/71_speaking.ipynb #360db883
+# %% ../nbs/71_speaking.ipynb #402caac5
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -112,7 +112,7 @@ class DialectConnection(ChatConnection):
         else:
             super()._give_up()
 
-# %% ../nbs/71_speaking.ipynb #7da94208
+# %% ../nbs/71_speaking.ipynb #12d91f2a
 class DialectSender(EventSender):
     """Sends events to connections, some of which have words of their own."""
 
@@ -161,7 +161,10 @@ class DialectSender(EventSender):
         self._parts.clear()
 
     def _send_to_many(self, event: Event, to: tuple[int, ...], asker: int) -> None:
-        own = asker if asker in to else 0
+        connection = self.connections.get(asker)
+        speaker = connection.speaker if connection is not None else None
+        is_apart = speaker is not None and type(event) in speaker.apart and asker in to
+        own = asker if is_apart else 0
         for encode, part in self._split(to):
             speaker = self.connections[part[0]].speaker
             if data := encode(event):

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from .admission import AdmissionControl, Asking
 from .chat_fanout import ChatConnection, Commands, DeliveryQueue
 from .commands import DeleteMessage
-from .dialects import AnyDialect, Aside, Asked, Raw, Switch
+from .dialects import AnyDialect, Aside, Asked, Raw, Speaker, Switch
 from .logins import Logins, Vouched, has_password
 from .loop import EventLoop
 from .members import Delivery
@@ -142,8 +142,15 @@ def _aside(client: int, said: Aside) -> Delivery:
     return Delivery((client,), said)  # type: ignore[arg-type]
 
 
-def _answering(client: int, asked: Asking, answer: list[Delivery]) -> list[Delivery]:
-    """The answer, between the notes that say what it is about."""
+def _answering(
+    client: int, speaker: Speaker, asked: Asking, answer: list[Delivery]
+) -> list[Delivery]:
+    """The answer, between notes that say what it is about, if the speaker has something of
+    its own to say to it.
+    """
+    apart = speaker.apart
+    if not any(len(to) == 1 or type(event) in apart for to, event in answer):
+        return answer
     about = None if isinstance(asked, Error | Raw) else asked
     return [_aside(client, Asked(about)), *answer, _aside(client, Asked())]
 
@@ -291,8 +298,8 @@ class CommandHandler:
     ) -> None:
         if answer and type(answer[-1].event) is Goodbye:
             connection.end()
-        if connection.speaker is not None and connection.speaker.personal:
-            answer = _answering(connection.client, about, answer)
+        if (speaker := connection.speaker) is not None and speaker.personal:
+            answer = _answering(connection.client, speaker, about, answer)
         self._deliveries.hold(answer)
 
     def _wait_for_logins(

@@ -21,7 +21,7 @@ from .events import WhisperReceived
 from .protocol import Ping, Pong
 from .text import sanitize
 
-# %% ../nbs/74_tutorials.ipynb #dc4ef254
+# %% ../nbs/74_tutorials.ipynb #f87d801a
 _SILENT = (Ok, Ping, Pong, UserList, History)  # what such a client has no place for
 
 
@@ -37,6 +37,7 @@ class TutorialChat(Speaker):
 
     resumes = False
     pause = 0.05
+    apart = frozenset({Message})
     MOST = 4000  # characters of a message: as many as the rules allow
 
     def __init__(self) -> None:

@@ -291,3 +291,59 @@ def test_nothing_is_kept_of_one_that_has_gone():
         table = server._clients
         assert not server.connections and not table._idle_timers
         assert not table.broadcaster._pending and not table.broadcaster._writes
+
+
+# --- left out of some pieces ---------------------------------------------------------------------------------------
+
+
+@given(st.data())
+def test_who_is_left_out_gets_the_rest_in_order(data: st.DataObject) -> None:
+    """Whatever is broadcast to the same tuple, whoever is left out of what, and whoever is sent something alone."""
+    loop = EventLoop()
+    streams = {number: Kept() for number in (1, 2, 3)}
+    broadcaster, to = Broadcaster(loop, streams), (1, 2, 3)
+    expected = {number: b"" for number in to}
+    for step in range(data.draw(st.integers(1, 12))):
+        piece = b"<%d>" % step
+        if data.draw(st.booleans()):
+            but = data.draw(st.sets(st.sampled_from([1, 2, 3, 9])))
+            broadcaster.add(piece, to, but)
+            for number in set(to) - but:
+                expected[number] += piece
+        else:
+            number = data.draw(st.sampled_from(to))
+            broadcaster.settle(number)
+            streams[number].send(piece)
+            expected[number] += piece
+        if data.draw(st.integers(0, 5)) == 0:
+            loop.tick(0)
+    loop.tick(0)
+    loop.close()
+    assert {number: stream.got for number, stream in streams.items()} == expected
+
+
+class Kept:
+    """What a broadcaster needs of a stream."""
+
+    def __init__(self) -> None:
+        self.got = b""
+
+    def send(self, data: bytes) -> bool:
+        assert data
+        self.got += data
+        return True
+
+    write = send
+
+
+def test_leaving_one_out_costs_no_further_tuple_and_is_counted() -> None:
+    loop = EventLoop()
+    streams = {number: Kept() for number in range(100)}
+    broadcaster, to = Broadcaster(loop, streams), tuple(range(100))
+    for speaker in range(50):
+        broadcaster.add(b"0123456789", to, (speaker,))
+    assert len(broadcaster._writes) == 1, "all of it is one write"
+    loop.tick(0)
+    loop.close()
+    assert broadcaster.bytes_sent == sum(len(each.got) for each in streams.values())
+    assert [len(streams[number].got) for number in (0, 49, 50, 99)] == [490, 490, 500, 500]  # fmt: skip

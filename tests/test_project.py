@@ -54,7 +54,7 @@ FLOORS = [
     ],
     ["datafile", "filewriter", "filereader", "history", "account_file"],
     ["proxy", "trace"],
-    ["output", "stream", "acceptor", "broadcaster", "server", "client"],
+    ["output", "stream", "acceptor", "mailbox", "broadcaster", "server", "client"],
     ["trusted_proxy"],
     ["security", "handshakes"],
     ["room_views", "chat_session", "moderation_view", "chat_view", "typed_lines"],
@@ -125,7 +125,7 @@ NO_NETWORK = [
     "tutorials",
     "languages",
 ]
-NO_CHAT = ["loop", "output", "stream", "acceptor", "broadcaster", "server", "client"]
+NO_CHAT = ["loop", "output", "stream", "acceptor", "mailbox", "broadcaster", "server", "client"]
 CHAT = {"protocol", "rooms", "chat_server", "chat_client"}
 IO = {"socket", "threading", "time", "selectors", "asyncio"}
 MOST_LINES = 350  # of a module

@@ -17,6 +17,8 @@ from python_tcp.protocol import SendMessage, UserJoined
 class Toy(Speaker):
     """The first line is a name; then `?` asks for nothing that the rules know, `.` ends it, and all else is said."""
 
+    apart = frozenset({Message})
+
     def __init__(self) -> None:
         self._has_name = self._is_own = False
 
