@@ -295,21 +295,25 @@ def user_list(room: Room, after: str | None = None) -> UserList:
     """Who is in the room, sorted, who of them is not simply online, and who has an account:
     as many as a line has room for, from the first one on, or from the one after a name.
     """
-    users = sorted(room.everybody, key=lambda user: user.name.lower())
+    users = sorted(
+        (*room.members.values(), *room.away), key=lambda user: user.name.lower()
+    )
     if after is not None:
         users = [user for user in users if user.name.lower() > after.lower()]
-    page = UserList(room.name, [], {}, after)
+    page, last = UserList(room.name, [], {}, after), ""
     left = MAX_EVENT - 1024  # bytes; the rest is for what is around the names
     for user in users:
-        in_quotes = len(user.name) + 3  # with a comma
-        left -= in_quotes if user.account is None else 2 * in_quotes
-        if (status := user.status) != "online":
+        if (name := user.name) == last:
+            continue  # another client of the same person
+        in_quotes, status, account = len(name) + 3, user.status, user.account  # a comma
+        left -= in_quotes if account is None else 2 * in_quotes
+        if status != "online":
             left -= in_quotes + len(msgspec.json.encode(status)) + 1
         if left < 0:
             return msgspec.structs.replace(page, more=True)
-        page.users.append(user.name)
+        page.users.append(last := name)
         if status != "online":
-            page.statuses[user.name] = status
-        if user.account is not None:
-            page.accounts.append(user.name)
+            page.statuses[name] = status
+        if account is not None:
+            page.accounts.append(name)
     return page
