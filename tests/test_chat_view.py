@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from python_tcp.chat_session import ClientEvent, Disconnected, HistoryGap, Reconnected
 from python_tcp.chat_view import Line, line_of, mentions, notice
-from python_tcp.events import AccountChanged, BanInfo, BanList, MessageDeleted, Moderated, TopicChanged
+from python_tcp.events import (
+    AccountChanged,
+    BanInfo,
+    BanList,
+    MessageDeleted,
+    Moderated,
+    TopicChanged,
+)
 from python_tcp.protocol import (
     Error, Goodbye, History, Message, Ok, Ping, RoomList, RoomSize, StatusChanged, UserJoined, UserLeft, UserList, Welcome, WhisperReceived,
 )  # fmt: skip

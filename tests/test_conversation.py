@@ -166,7 +166,9 @@ def test_who_leaves_an_account_leaves_the_chat(
 
 def test_strict_raises_and_does_not_show_the_password(server: ScriptedServer) -> None:
     server.answer = lambda visitor, command: (
-        [Error("bad_login", "wrong", command.id)] if isinstance(command, Login) else None
+        [Error("bad_login", "wrong", command.id)]
+        if isinstance(command, Login)
+        else None
     )
     with ChatClient("ann", strict=True, timeout=20.0) as client:
         client.connect("127.0.0.1", server.port)
