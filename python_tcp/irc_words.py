@@ -69,7 +69,7 @@ class IRCUser:
     def have(self, extensions: frozenset[str]) -> None:
         self.extensions = extensions
 
-# %% ../nbs/73_irc_words.ipynb #7993c68a
+# %% ../nbs/73_irc_words.ipynb #d2fa5a2b
 _REFUSALS = {
     "no_such_user": ("401", "No such nick/channel"),
     "bad_name": ("401", "No such nick/channel"),
@@ -77,7 +77,7 @@ _REFUSALS = {
     "muted": ("404", "Cannot send to channel"),
     "banned": ("474", "Cannot join channel (+b)"),
     "locked": ("475", "Cannot join channel (+k)"),
-    "not_moderator": ("482", "You're not channel operator"),
+    "not_allowed": ("482", "You're not channel operator"),
 }
 
 

@@ -296,7 +296,8 @@ class CommandHandler:
     def _hold(
         self, connection: ChatConnection, answer: list[Delivery], about: Asking
     ) -> None:
-        if answer and type(answer[-1].event) is Goodbye:
+        to, last = answer[-1] if answer else ((), None)
+        if type(last) is Goodbye and to == (connection.client,):  # its own
             connection.end()
         if (speaker := connection.speaker) is not None and speaker.personal:
             answer = _answering(connection.client, speaker, about, answer)
