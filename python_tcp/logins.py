@@ -178,6 +178,8 @@ class DoorRules(Protocol):
 
     def lock_hash(self, room: str) -> str | None: ...
 
+    def refusal(self, client: int, command: Lock) -> list[Delivery]: ...
+
     def banned(
         self, host: str, name: str, account: Account | None, now: float
     ) -> object | None: ...
@@ -287,7 +289,9 @@ class Logins:
         if not origin.private:
             wrong = "a password is sent through TLS only, or on the same machine"
             return _error(client, command, "insecure", wrong)
-        if not isinstance(command, Join | Lock):
+        if isinstance(command, Lock):
+            return self._doors.refusal(client, command)
+        if not isinstance(command, Join):
             if refusal := self._accounts.refusal(client, command, now):
                 return refusal
         if isinstance(command, Register):

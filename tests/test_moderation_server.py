@@ -295,3 +295,13 @@ def test_all_of_it_is_there_after_a_restart_and_the_text_is_nowhere(
         actions = [row[0] for row in db.execute("SELECT action FROM audit ORDER BY n")]
     db.close()
     assert actions == ["register", "topic", "mute", "ban", "lock", "unmute", "unlock"]
+
+
+def test_the_password_of_a_lock_is_not_worked_on_for_who_may_not_lock(
+    evening: Evening,
+) -> None:
+    """Else a guest could keep the server busy, and use up what its address may try."""
+    eve = evening.people["eve"]
+    fields = {"password": "sesame-Open-9"}
+    answers = [eve.ask("lock", **fields)["code"] for _ in range(60)]
+    assert set(answers) == {"not_allowed"}
