@@ -134,6 +134,9 @@ def test_the_marks_and_the_notes_that_are_kept_are_bounded(
     [ann], notes = read_accounts(file), read_audit(file)
     assert list(ann.read.values()) == list(range(500 - Account.ROOMS, 500))
     assert [note.timestamp for note in notes] == [float(n) for n in range(490, 500)]
+    with closing(sqlite3.connect(file)) as db:
+        count = db.execute("SELECT count(*) FROM read_marks").fetchone()
+        assert count == (Account.ROOMS,)
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
