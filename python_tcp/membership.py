@@ -301,7 +301,7 @@ class Membership:
     def leave(self, user: User, command: Leave, now: float) -> list[Delivery]:
         """Leave a room; without one, the chat."""
         if command.room is None:
-            gone = self._roster.end_client(user, now)
+            gone = self._roster.disconnect(user.client, now)
             return [*gone, farewell(user.client, "left")]
         room = user.away.get(command.room.lower()) or user.room_named(command.room)
         return self._roster.put_out(user, room, now)
