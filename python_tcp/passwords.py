@@ -108,8 +108,9 @@ class HashPool:
     """Threads that do long work beside a loop. `post(callback)` is the loop's thread-safe
     door: through it come the results.
 
-    At most `most` wait (`threads`: one, or two with eight cores). Of those, the one with the lowest rank is done first; and when
-    there are too many, the one with the highest rank is refused.
+    At most `most` jobs wait. The one with the lowest rank is done first; and when there are
+    too many, the one with the highest rank is refused. Where `threads` is None, there is
+    one thread, or two with eight cores.
     """
 
     def __init__(
