@@ -38,9 +38,8 @@ def _addresses(host: str, port: int) -> list[AddressInfo]:
     how = 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
     try:
         return socket.getaddrinfo(bare_host(host) or None, port, *how)  # type: ignore[return-value]
-    except socket.gaierror as error:
-        error.filename = host  # which of them it was
-        raise
+    except socket.gaierror as error:  # says which of them it was, too
+        raise socket.gaierror(error.errno, error.strerror, host) from error
     except UnicodeError as error:  # a name that can't be one
         raise OSError(f"{host!r} is not a host's name") from error
 
@@ -60,10 +59,10 @@ def _listen(
             listener.listen(backlog)
         listener.setblocking(False)
         return listener
-    except OSError as error:
+    except OSError as error:  # says which of them it was, too
         listener.close()
-        error.filename = format_address(*address[:2])  # which of them it was
-        raise
+        where = format_address(*address[:2])
+        raise OSError(error.errno, error.strerror, where) from error
 
 # %% ../nbs/08_acceptor.ipynb #696a36e3
 _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # the system has no such address
@@ -294,7 +293,6 @@ class ServerThread:
             thread.start()
             self._thread = thread
             undo.pop_all()
-
 
     def _run(self) -> None:
         try:

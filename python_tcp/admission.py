@@ -285,9 +285,7 @@ class AdmissionControl:
             return []  # it is an answer, and has none
         return [_too_fast("too fast", command, wait)]
 
-    def _joins_too_fast(
-        self, client: int, command: Asking
-    ) -> list[Error | Goodbye]:
+    def _joins_too_fast(self, client: int, command: Asking) -> list[Error | Goodbye]:
         _, network, host = self._inside.get(client, (None, "", ""))
         has_no_name = client in self._not_joined.get(network, {})
         if not has_no_name or not isinstance(command, Join):

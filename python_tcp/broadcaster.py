@@ -26,7 +26,10 @@ log = logging.getLogger("python_tcp.broadcaster")
 # %% ../nbs/09_broadcaster.ipynb #433df9f9
 def without(data: bytes, holes: list[tuple[int, int]]) -> bytes:
     """`data` without the bytes from each start to its end; they are in order."""
-    ends, starts = [0, *(end for _, end in holes)], [*(start for start, _ in holes), None]
+    ends, starts = (
+        [0, *(end for _, end in holes)],
+        [*(start for start, _ in holes), None],
+    )
     return b"".join(data[end:start] for end, start in zip(ends, starts))
 
 # %% ../nbs/09_broadcaster.ipynb #2d5f77e3

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DIALECTS', 'listeners_for', 'main_dialect']
 
-# %% ../nbs/75_languages.ipynb #b7288eb9
+# %% ../nbs/75_languages.ipynb #2ab1ee45
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -13,17 +13,17 @@ from .dialects import AnyDialect, Listener, Recognizer, parse_listener
 from .irc import IRC
 from .lines import BudgetChat, Lines
 from .protocol import JSONLines
-from .tutorials import ConnectChat, NickChat, TildeChat
+from .tutorials import connect_chat, nick_chat, tilde_chat
 
-# %% ../nbs/75_languages.ipynb #c54cc943
+# %% ../nbs/75_languages.ipynb #3bcee35b
 DIALECTS: dict[str, Callable[[], AnyDialect]] = {
     "json": JSONLines,
     "lines": Lines,
     "budget": BudgetChat,
     "irc": IRC,
-    "nick": NickChat,
-    "tilde": TildeChat,
-    "connect": ConnectChat,
+    "nick": nick_chat,
+    "tilde": tilde_chat,
+    "connect": connect_chat,
 }
 
 

@@ -276,8 +276,6 @@ class EventDrivenTCPServer:
         """Where it listens: "127.0.0.1:80", "[::1]:80"."""
         return self._thread.addresses
 
-
-
     @property
     def failure(self) -> BaseException | None:
         """What its thread has died of."""

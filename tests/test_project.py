@@ -59,7 +59,7 @@ FLOORS = [
     ["security", "handshakes"],
     ["room_views", "chat_session", "moderation_view", "chat_view", "typed_lines"],
     ["room_memory", "password_prompts", "chat_controller"],
-    ["lines", "irc_text", "irc", "tutorials", "languages"],
+    ["lines", "irc_text", "irc_words", "irc", "tutorials", "languages"],
     ["chat_fanout", "presence", "admission", "turns", "speaking"],
     ["chat_rules", "chat_server"],
     ["trust", "chat_link", "reconnector", "conversation", "chat_client"],
@@ -122,11 +122,21 @@ NO_NETWORK = [
     "chat_controller",
     "lines",
     "irc_text",
+    "irc_words",
     "irc",
     "tutorials",
     "languages",
 ]
-NO_CHAT = ["loop", "output", "stream", "acceptor", "mailbox", "broadcaster", "server", "client"]
+NO_CHAT = [
+    "loop",
+    "output",
+    "stream",
+    "acceptor",
+    "mailbox",
+    "broadcaster",
+    "server",
+    "client",
+]
 CHAT = {"protocol", "rooms", "chat_server", "chat_client"}
 IO = {"socket", "threading", "time", "selectors", "asyncio"}
 MOST_LINES = 350  # of a module
