@@ -5,14 +5,16 @@
 # %% auto #0
 __all__ = ['EXTENSIONS', 'IRCState', 'Registration', 'IRC']
 
-# %% ../nbs/74_irc.ipynb #9bd3fe77
+# %% ../nbs/74_irc.ipynb #3e3eeafb
+from base64 import b64decode
 from collections.abc import Iterable
 from enum import StrEnum
 
 from .chat_view import same_name
-from .commands import GetHistory, Join, Leave
+from .commands import GetHistory, Join, Leave, Login
 from .dialects import Aside, Asked, House, Raw, Said, Speaker, Switch
-from .events import Error, Event, History, Message, Ok, RoomList
+from .events import AccountChanged, Error, Event, History, Message, Ok
+from .events import RoomList
 from .events import StatusChanged, UserLeft, UserList, Welcome
 from .events import WhisperReceived
 from .framing import FrameTooLong, LineFramer
@@ -20,12 +22,13 @@ from .irc_text import SERVER, IRCLine, channel, encoder_for, irc_line
 from .irc_text import parse_irc, split_text, time_tag, user_source
 from .irc_words import HISTORY, IRCUser, irc_command, refusal
 
-# %% ../nbs/74_irc.ipynb #6c94968d
+# %% ../nbs/74_irc.ipynb #adaa8269
 EXTENSIONS = {
     "away-notify",  # who goes away is told with AWAY
     "batch",  # the history comes as a whole
     "echo-message",  # what I say comes back
     "message-tags",  # tags may stand before a line
+    "sasl",  # a password, and an answer whether it was right
     "server-time",  # each line says when it happened
 }
 
@@ -37,7 +40,7 @@ class IRCState(StrEnum):
     ASKING = "ASKING"  # the rules have been asked for the name
     HERE = "HERE"  # it is registered
 
-# %% ../nbs/74_irc.ipynb #757dade2
+# %% ../nbs/74_irc.ipynb #e9fc84d7
 class Registration:
     """How a client comes in: `NICK`, `USER`, and `CAP` for extensions."""
 
@@ -45,6 +48,7 @@ class Registration:
         self._me = me
         self.state = IRCState.NEW
         self._nick, self._has_user, self._negotiates = "", False, False
+        self._password = ""
 
     def handle(self, line: IRCLine) -> Iterable[Said]:
         """What a line means that comes before the client is in."""
@@ -57,7 +61,11 @@ class Registration:
             yield self._me.reply("461", "USER", "Not enough parameters")
         elif line.command in ("PING", "PONG", "QUIT"):
             yield from irc_command(self._me, line)
-        elif line.command != "PASS":  # there are no passwords here
+        elif line.command == "PASS":
+            self._password = first
+        elif line.command == "AUTHENTICATE":
+            yield self._authenticate(first)
+        else:
             yield self._me.reply("451", "You have not registered")
         yield from self.go_on()
 
@@ -66,7 +74,10 @@ class Registration:
         is_ready = self._nick and self._has_user and not self._negotiates
         if self.state is not IRCState.NEW or not is_ready:
             return
-        self.state, nick = IRCState.ASKING, self._nick
+        self.state, nick = IRCState.ASKING, self._me.account or self._nick
+        password, self._password = self._password, ""
+        if password and not self._me.account:
+            yield self._me.ask(Login(nick, password), "PASS", nick)
         yield self._me.ask(Join(nick), "NICK", nick)
         if self._me.rooms:
             self.state = IRCState.HERE
@@ -80,12 +91,28 @@ class Registration:
         else:
             yield self._me.reply("431", "No nickname given")
 
+    def _authenticate(self, word: str) -> Said:
+        """SASL PLAIN (RFC 4616): a name and a password, in base64."""
+        if word.upper() == "PLAIN":
+            return Raw(b"AUTHENTICATE +\r\n")
+        if word == "*":
+            return self._me.reply("906", "SASL authentication aborted")
+        try:
+            _, name, password = b64decode(word, validate=True).decode().split("\0")
+        except ValueError:
+            return self._me.reply("904", "SASL authentication failed")
+        return self._me.ask(Login(name, password), "SASL", name)
+
     def extend(self, params: list[str]) -> Iterable[Said]:
         """`CAP`: at any time. The caller looks afterwards whether something has changed."""
         word = params[0].upper() if params else ""
         if word == "LS":
             self._negotiates = self.state is IRCState.NEW
-            yield self._cap("LS", " ".join(sorted(EXTENSIONS)))
+            names = " ".join(sorted(EXTENSIONS))
+            is_new = params[1:2] >= ["302"]  # may be told what kinds of SASL there are
+            yield self._cap(
+                "LS", names.replace("sasl", "sasl=PLAIN") if is_new else names
+            )
         elif word == "LIST":
             yield self._cap("LIST", " ".join(sorted(self._me.extensions)))
         elif word == "REQ":
@@ -106,7 +133,7 @@ class Registration:
     def _cap(self, word: str, names: str) -> Raw:
         return self._me.reply("CAP", word, names)
 
-# %% ../nbs/74_irc.ipynb #d8df7b3e
+# %% ../nbs/74_irc.ipynb #3013d678
 def _welcome(me: IRCUser, event: Welcome) -> bytes:
     """In a room; for the first one, also that it is registered."""
     is_first = me.enter(event.username, event.room)
@@ -115,6 +142,12 @@ def _welcome(me: IRCUser, event: Welcome) -> bytes:
     if event.topic:
         lines.append(me.reply("332", channel(event.room), event.topic).data)
     return b"".join(lines)
+
+
+def _logged_in(me: IRCUser, name: str) -> bytes:
+    me.log_in(name)
+    said = me.reply("900", user_source(name), name, f"You are now logged in as {name}")
+    return said.data + me.reply("903", "SASL authentication successful").data
 
 
 _SUPPORT = [
@@ -199,7 +232,7 @@ def _history(me: IRCUser, event: History) -> bytes:
     ]
     return notice + b"".join(rows)
 
-# %% ../nbs/74_irc.ipynb #f8376b78
+# %% ../nbs/74_irc.ipynb #bbdf24c6
 def _apart(extensions: frozenset[str]) -> frozenset[type]:
     """Which of its own events such a client is told in words of its own."""
     is_echoed = "echo-message" in extensions
@@ -263,6 +296,8 @@ class IRC(Speaker):
                 return self._own_words(event)
             case Welcome():
                 return _welcome(self._me, event)
+            case AccountChanged(change="logged_in", username=name):
+                return _logged_in(self._me, name)
             case StatusChanged(status=status) if self._is_own:
                 back = "You are no longer marked as being away"
                 away = (

@@ -18,13 +18,14 @@ from .dialects import House, Raw, Said, checked
 from .events import Error
 from .irc_text import SERVER, IRCLine, irc_line, said_by
 
-# %% ../nbs/73_irc_words.ipynb #c6098032
+# %% ../nbs/73_irc_words.ipynb #ed7dafd5
 class IRCUser:
     """What is remembered of one IRC client."""
 
     def __init__(self, house: House) -> None:
         self.house = house
         self.nick = "*"  # as IRC says it, until there is one
+        self.account = ""  # to which it has logged in
         self.rooms: set[str] = set()
         self.extensions: frozenset[str] = frozenset()
         self.page: str | None = None  # the last list ended with this, and goes on
@@ -63,17 +64,22 @@ class IRCUser:
     def leave(self, room: str) -> None:
         self.rooms.discard(room)
 
+    def log_in(self, name: str) -> None:
+        self.account = name
+
     def turn_page(self, last: str | None) -> None:
         self.page = last
 
     def have(self, extensions: frozenset[str]) -> None:
         self.extensions = extensions
 
-# %% ../nbs/73_irc_words.ipynb #d2fa5a2b
+# %% ../nbs/73_irc_words.ipynb #62647fad
 _REFUSALS = {
     "no_such_user": ("401", "No such nick/channel"),
     "bad_name": ("401", "No such nick/channel"),
     "name_taken": ("433", "Nickname is already in use"),
+    "name_registered": ("433", "Nickname is registered: its owner sends PASS"),
+    "login_needed": ("464", "Password needed: send PASS, or use SASL"),
     "muted": ("404", "Cannot send to channel"),
     "banned": ("474", "Cannot join channel (+b)"),
     "locked": ("475", "Cannot join channel (+k)"),
@@ -88,6 +94,10 @@ def refusal(me: IRCUser, error: Error, word: str, about: str) -> bytes:
         return b""
     if (code, word) == ("bad_name", "NICK"):
         return me.reply("432", about, "Erroneous nickname").data
+    if word == "SASL":
+        return me.reply("904", f"SASL authentication failed: {error.content}").data
+    if word == "PASS":
+        return me.reply("464", "Password incorrect").data
     if (code, word) == ("not_joined", "NAMES"):
         return me.reply("366", about, "End of /NAMES list").data
     if (code, word) == ("not_joined", "WHO"):

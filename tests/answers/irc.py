@@ -17,7 +17,7 @@ def never_takes_away(now: Names, request: str) -> Answer:
     return ("ACK", now | names) if names <= EXTENSIONS else ("NAK", now)
 
 
-@wrong("check_agree", "'server-time sasl' after {'batch'}: expected ('NAK', {'batch'})")
+@wrong("check_agree", "'server-time zip' after {'batch'}: expected ('NAK', {'batch'})")
 def what_it_knows(now: Names, request: str) -> Answer:
     for name in request.split():
         if name.lstrip("-") in EXTENSIONS:
