@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROTOCOL_VERSION', 'DEFAULT_PORT', 'MAX_LINE', 'MAX_EVENT', 'MAX_PAGE', 'MOST_SAFE', 'Name', 'RoomName', 'Content',
-           'Status', 'Token', 'MessageId', 'Seq', 'Password', 'Reason', 'Target', 'Seconds', 'Command', 'Join',
+           'Status', 'Token', 'MessageId', 'Seq', 'Password', 'Reason', 'BanTarget', 'Seconds', 'Command', 'Join',
            'SendMessage', 'Whisper', 'ListUsers', 'ListRooms', 'GetHistory', 'SetStatus', 'Leave', 'Ping', 'Pong',
            'Register', 'Login', 'Logout', 'ChangePassword', 'DeleteAccount', 'MarkRead', 'Kick', 'Mute', 'Ban', 'Unban',
            'ListBans', 'Op', 'Deop', 'RegisterRoom', 'SetTopic', 'Lock', 'Unlock', 'Invite', 'DeleteMessage']
@@ -141,7 +141,7 @@ class Pong(Struct, tag_field="type", tag="pong", omit_defaults=True):
 # %% ../nbs/12_commands.ipynb #11d930dd
 Password = Annotated[str, Meta(min_length=8, max_length=256)]
 Reason = Annotated[str, Meta(max_length=200)]  # a few words, or none
-Target = Annotated[str, Meta(min_length=1, max_length=64)]  # a name, or an address
+BanTarget = Annotated[str, Meta(min_length=1, max_length=64)]  # a name, or an address
 Seconds = Annotated[float, Meta(ge=0)]
 
 
@@ -224,7 +224,7 @@ class Ban(Struct, tag_field="type", tag="ban", omit_defaults=True):
     With a `room`, out of this room; without one, out of the server (for an operator).
     """
 
-    target: Target
+    target: BanTarget
     room: RoomName | None = None
     seconds: Seconds | None = None
     reason: Reason = ""
@@ -234,7 +234,7 @@ class Ban(Struct, tag_field="type", tag="ban", omit_defaults=True):
 class Unban(Struct, tag_field="type", tag="unban", omit_defaults=True):
     """End a ban: `target` as `ListBans` shows it."""
 
-    target: Target
+    target: BanTarget
     room: RoomName | None = None
     id: MessageId | None = None
 
@@ -243,7 +243,7 @@ class ListBans(Struct, tag_field="type", tag="bans", omit_defaults=True):
     """Who is banned, from a room or from the server? With `after`, the page behind this target."""
 
     room: RoomName | None = None
-    after: Target | None = None
+    after: BanTarget | None = None
 
 
 class Op(Struct, tag_field="type", tag="op", omit_defaults=True):

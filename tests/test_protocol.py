@@ -13,9 +13,24 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from python_tcp.commands import Ban, ChangePassword, DeleteAccount, DeleteMessage, Deop
-from python_tcp.commands import Invite, Kick, ListBans, Lock, Login, Logout, MarkRead, Mute
+from python_tcp.commands import (
+    Invite,
+    Kick,
+    ListBans,
+    Lock,
+    Login,
+    Logout,
+    MarkRead,
+    Mute,
+)
 from python_tcp.commands import Op, Register, RegisterRoom, SetTopic, Unban, Unlock
-from python_tcp.events import AccountChanged, BanInfo, BanList, MessageDeleted, Moderated
+from python_tcp.events import (
+    AccountChanged,
+    BanInfo,
+    BanList,
+    MessageDeleted,
+    Moderated,
+)
 from python_tcp.events import ReadMark, TopicChanged
 from python_tcp.protocol import MAX_LINE, MAX_PAGE, OTHERS, UNSAFE, Command, Event
 from python_tcp.protocol import (

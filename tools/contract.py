@@ -389,7 +389,10 @@ class Stage:
                     ]
                 return replace(command, password=hashed(password))
             case Login(username=name, password=password):
-                account, wrong = self.accounts.find(name), "the name or the password is wrong"
+                account, wrong = (
+                    self.accounts.find(name),
+                    "the name or the password is wrong",
+                )
             case ChangePassword(old=password) | DeleteAccount(password=password):
                 wrong = "the password is wrong"
             case _:
