@@ -10,6 +10,13 @@ parser = ConfigParser(delimiters=["="])
 parser.read(here / "settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
 
+extras = {
+    name.removesuffix("_requirements"): packages.split()
+    for name, packages in cfg.items()
+    if name.endswith("_requirements")
+}
+at_run_time = [package for name in extras if name != "dev" for package in extras[name]]
+
 setup(
     name=cfg["lib_name"],
     version=cfg["version"],
@@ -25,11 +32,7 @@ setup(
     package_data={cfg["lib_path"]: ["py.typed", "page/index.html"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={
-        name.removesuffix("_requirements"): packages.split()
-        for name, packages in cfg.items()
-        if name.endswith("_requirements")
-    },
+    extras_require=extras | {"all": at_run_time},
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         # Lets nbdev's documentation turn `EventDrivenTCPServer` into a link.
