@@ -259,8 +259,8 @@ class Dialect(Protocol):
         """
 
     def encode(self, event: Event) -> bytes:
-        """`event` as bytes. They depend on the class of the dialect only, never on the
-        connection: an event for a hundred connections is encoded once for each dialect.
+        """`event` as bytes, which never depend on the connection. Dialects whose `encode` is
+        the same object share them: for a hundred connections, that is one encoding.
         """
 
 # %% ../nbs/13_protocol.ipynb #9e736a6a
