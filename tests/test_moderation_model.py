@@ -493,15 +493,13 @@ class OrderMachine(RuleBasedStateMachine):
             user.name
             for user in self.rooms.by_name.values()
             if not key or key in user.places
-            if barred.fits(user.name, "0.0.0.0" if networks else "::", self.now)
+            if barred.target.lower() == user.name.lower()
             or any(
                 barred.fits(user.name, HOSTS[each.client], self.now)
                 for each in user.group
-                if each.client in HOSTS
+                if each.present  # else from where is not known any more
             )
         }
-        if whom == "0.0.0.0/0":
-            hit = {name for name in hit if self.is_from_ipv4(name)}
         about = hit if networks else hit | {whom}
         if expected is None and not all(self.above(client, n, key) for n in about):
             expected = "not_allowed"
@@ -516,10 +514,6 @@ class OrderMachine(RuleBasedStateMachine):
             for name in hit:
                 person = self.rooms.by_name.get(name.lower())
                 assert person is None if not key else key not in person.places
-
-    def is_from_ipv4(self, name: str) -> bool:
-        group = self.rooms.by_name[name.lower()].group
-        return any(HOSTS.get(each.client, ":").count(".") == 3 for each in group)
 
     @rule(actor=ACTORS, whom=TARGETS, room=st.none() | ROOMS)
     def unban(self, actor: int, whom: str, room: str | None) -> None:
