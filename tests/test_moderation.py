@@ -73,12 +73,15 @@ class Chat:
         self.moderation = Moderation(self.rooms, self.accounts, self.notes)
         self.moderation.load(self.notes.rooms.values(), self.notes.bans.values())
         self._count = itertools.count(1)
+        self._owners: dict[int, Login] = {}  # how they log in again
         for client, host in HOSTS.items():
             self.moderation.came_from(client, host)
 
     def __call__(self, client: int, *commands: Command) -> dict[int, list[Event]]:
         heard: dict[int, list[Event]] = defaultdict(list)
         for command in commands:
+            if isinstance(command, Register):
+                self._owners[client] = Login(command.username, command.password)
             token = f"a-secret-with-number-{next(self._count)}"
             told = self.rooms.handle(client, command, self.now, token)
             others = [to for to, event in told if isinstance(event, Goodbye)]
@@ -98,7 +101,10 @@ class Chat:
         return events[0].code
 
     def come(self, client: int, name: str, room: str = "hall", **fields) -> Event:
-        """Try to join. Returns the first answer; who is in leaves again."""
+        """Try to join, with one's account. Returns the answer; who is in leaves again."""
+        login = self._owners.get(client)
+        if login is not None and login.username.lower() == name.lower():
+            self(client, login)
         answer = self(client, Join(name, room, **fields))[client]
         if isinstance(answer[0], Welcome):
             self(client, Leave())
@@ -356,7 +362,7 @@ def test_whom_one_can_not_mute(chat: Chat) -> None:
 def test_an_account_can_be_muted_while_it_is_away(chat: Chat) -> None:
     chat(9, Register("zoe", "a hash"), Join("zoe", "attic"), Leave())
     chat(ANN, Mute("ZOE"))
-    chat(9, Join("zoe", "hall"))
+    chat(9, Login("zoe", "a hash"), Join("zoe", "hall"))
     assert chat.error(9, SendMessage("hello")) == "muted"
 
 
