@@ -581,14 +581,19 @@ ALL_LIMITS = {
     "connections": 7, "rooms_per_client": 3, "flood_burst": 9, "flood_rate": 2.5, "flood_excess": 11, "bad_lines": 4, "join_timeout": 3.5, "ping_after": 6.5,
     "ping_timeout": 7.5, "output_bytes": 12_345, "output_timeout": 8.5, "history_messages": 17, "history_bytes": 54_321, "history_days": 1.5,
     "data_bytes": 98_765, "resume_window": 4.5, "connections_per_address": 5, "connections_per_network": 6, "connect_rate": 1.5, "join_rate": 0.5,
+    "guests": False, "sessions_per_account": 2,
 }  # fmt: skip
 
 
 def toml(values: dict, limits: dict) -> str:
-    lines = [f"{key} = {value!r}" for key, value in values.items()]
-    return "\n".join(
-        [*lines, "[limits]", *(f"{key} = {value!r}" for key, value in limits.items())]
-    )
+    def lines(table: dict) -> list[str]:
+        return [f"{key} = {toml_value(value)}" for key, value in table.items()]
+
+    return "\n".join([*lines(values), "[limits]", *lines(limits)])
+
+
+def toml_value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 @pytest.fixture
@@ -598,7 +603,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
     monkeypatch.setattr(
         chat_app,
         "run_chat_server",
-        lambda host, port, on_start, on_hang_up, on_stop, tls, proxies, listeners, **options: (
+        lambda host, port, on_start, on_hang_up, on_stop, tls, proxies, listeners, dialect, operators, **options: (
             calls.append(
                 {"host": host, "port": port, "proxy_protocol": proxies, **options}
             )
@@ -686,7 +691,10 @@ def test_data_may_be_called_history_as_before(
 
 def test_a_real_server_keeps_to_its_configuration(tmp_path: Path) -> None:
     (file := tmp_path / "chat.toml").write_text(
-        toml({"port": 0, "history": str(tmp_path / "chat.db")}, ALL_LIMITS)
+        toml(
+            {"port": 0, "history": str(tmp_path / "chat.db")},
+            ALL_LIMITS | {"guests": True},
+        )
     )
     with Program("start_server", "--config", file) as server:
         wait_until(lambda: server.lines)
