@@ -232,7 +232,8 @@ class User:
         if self.away.pop(room.name, None) is None:
             del self.rooms[room.name]
         self.followed -= {room.name}
-        self.room = next(reversed(self.rooms.values()), None)
+        if self.room is room:
+            self.room = next(reversed(self.rooms.values()), None)
 
     def lose(self) -> None:
         """The connection is lost: a place is kept in all rooms."""

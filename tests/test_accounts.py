@@ -328,6 +328,13 @@ def test_the_rooms_are_those_of_the_person(chat: Chat) -> None:
     assert [list(chat.rooms.users[c].rooms) for c in (PHONE, LAPTOP)] == [["attic"]] * 2
 
 
+def test_leaving_a_room_moves_only_those_who_talked_there(chat: Chat) -> None:
+    chat.come(PHONE), chat.come(LAPTOP, "attic")
+    chat(LAPTOP, Join("ann", "cellar"), Leave("cellar"))
+    assert chat.rooms.users[PHONE].room.name == "lobby"
+    assert chat.rooms.users[LAPTOP].room.name == "lobby", "its last one now"
+
+
 def test_each_client_has_a_session_of_its_own(chat: Chat) -> None:
     chat.come(PHONE), chat.come(LAPTOP)
     assert chat.token(PHONE) != chat.token(LAPTOP)

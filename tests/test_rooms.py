@@ -1829,7 +1829,7 @@ class Plain:
             del self.where[client]
             self.absent.append(Absent(name, token, status, rooms, now + WINDOW))
             self.turns[name, token] = next(self.count)
-            self.forget(client)
+        self.forget(client)
 
     def forget(self, client: int) -> None:
         """It has no account and no place."""
@@ -2097,8 +2097,9 @@ class Plain:
         self.members[room].remove(client)
         self.where[client].remove(room)
         self.followed.discard((client, room))
-        mine = self.where[client]
-        self.talks[client] = mine[-1] if mine else None
+        if self.talks[client] == room:
+            mine = self.where[client]
+            self.talks[client] = mine[-1] if mine else None
 
     def vanish(self, client: int, now: float) -> None:
         if client in self.names:
