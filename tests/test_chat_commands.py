@@ -345,9 +345,10 @@ def test_the_commands(server: ChatServer) -> None:
             "/whisper bob": "/whisper NAME TEXT",
             "/users now": "/users",
             "/rooms x": "/rooms",
-            "/help me": "/help",
+            "/help a b": "/help [GROUP]",
         }.items():
             typed(wrong, f"! Usage: {usage}")
+        typed("/help me", "! /help is followed by account or moderation, or by nothing")
         for unknown in ("/xyz", "/", "/ users", "/xyz and more"):
             typed(unknown, f"! {unknown.split()[0]} is not a command; see /help")
         typed("/user", "! /user is not a command; did you mean /users?")
@@ -356,7 +357,7 @@ def test_the_commands(server: ChatServer) -> None:
             "x" * 20_000, "! this is too long: 20000 characters, and 4000 is the most"
         )
         typed("\x1b[2J", "! the control character U+001B can't be sent")
-        typed("/help", f"* {'/help':18}  this list")
+        typed("/help", f"* {'/help [GROUP]':18}  this list, or that of another group")
         for command in (
             "/users",
             "/whisper NAME TEXT",
