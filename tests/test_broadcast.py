@@ -26,7 +26,7 @@ from sockets import dial, nothing_left_over, read_all, reset, tcp_pair  # noqa: 
 from test_demo import TRANSCRIPT
 
 (NaiveRoom, NaiveRoom2, SmallRoom, NaivePerson, Person, running, people, enter, arrived, naive_broadcast, Names, QueueMember) = from_chapter(
-    "03_broadcast", "NaiveRoom", "NaiveRoom2", "SmallRoom", "NaivePerson", "Person", "running", "people", "enter", "arrived", "broadcast", "Names", "QueueMember"
+    "003_broadcast", "NaiveRoom", "NaiveRoom2", "SmallRoom", "NaivePerson", "Person", "running", "people", "enter", "arrived", "broadcast", "Names", "QueueMember"
 )  # fmt: skip
 pytestmark = pytest.mark.filterwarnings(
     "error::pytest.PytestUnhandledThreadExceptionWarning"

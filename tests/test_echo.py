@@ -19,7 +19,7 @@ from python_tcp.echo import Connections, EchoServer, ThreadedListener, echo
 from sockets import dial, nothing_left_over, read_all, read_exactly, reset, tcp_pair  # noqa: F401
 
 Running, ask, serve_in_turn, serve_on_threads, open_port, two_lives = from_chapter(
-    "01_echo", "Running", "ask", "serve_in_turn", "serve_on_threads", "open_port", "two_lives"
+    "001_echo", "Running", "ask", "serve_in_turn", "serve_on_threads", "open_port", "two_lives"
 )  # fmt: skip
 pytestmark = pytest.mark.filterwarnings(
     "error::pytest.PytestUnhandledThreadExceptionWarning"

@@ -13,7 +13,7 @@ from chapters import from_chapter
 from python_tcp.framing import FrameTooLong, LengthFramer, LineFramer, add_length
 
 NaiveFramer, CountingNaiveFramer, feed_line, HeadFramer, NetstringFramer = from_chapter(
-    "02_framing", "NaiveFramer", "CountingNaiveFramer", "feed_line", "HeadFramer", "NetstringFramer"
+    "002_framing", "NaiveFramer", "CountingNaiveFramer", "feed_line", "HeadFramer", "NetstringFramer"
 )  # fmt: skip
 
 Frames = list[bytes | FrameTooLong]

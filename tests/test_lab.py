@@ -51,7 +51,7 @@ def word(bench: Bench) -> None:
     ann.expect(b"hello", "The word")
 
 
-WORD = LabTest("small", "word", "a word comes back", word, "the cause", "01_echo")
+WORD = LabTest("small", "word", "a word comes back", word, "the cause", "001_echo")
 
 
 # --- a peer of the lab --------------------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ def test_a_report_tells_the_story_of_the_first_failure_only() -> None:
         "      ann < (nothing)   (expected: b'hello')",
         "    | Traceback",
         "    the cause",
-        "  Chapter 01_echo explains it.",
+        "  Chapter 001_echo explains it.",
         "Note: It ignored SIGTERM.",
     ):
         assert text.splitlines().count(line) == 1, text

@@ -185,23 +185,23 @@ def test_that_being_out_of_step_is_noticed(tree: Path) -> None:
     with (tree / "python_tcp" / "core.py").open("a") as module:
         module.write("\nedited_by_hand = True\n")
     (tree / "python_tcp" / "orphan.py").write_text("notebook = None\n")
-    notebook = nbformat.read(tree / "nbs" / "00_core.ipynb", as_version=4)
+    notebook = nbformat.read(tree / "nbs" / "000_core.ipynb", as_version=4)
     notebook.cells[-1].metadata["collapsed"] = True
-    nbformat.write(notebook, tree / "nbs" / "00_core.ipynb")
-    assert out_of_step(tree) == ["00_core.ipynb", "core.py", "orphan.py"]
+    nbformat.write(notebook, tree / "nbs" / "000_core.ipynb")
+    assert out_of_step(tree) == ["000_core.ipynb", "core.py", "orphan.py"]
 
 
 @pytest.mark.slow
 def test_what_the_site_folds_is_folded_in_jupyterlab(tree: Path) -> None:
     command = [sys.executable, tree / "tools" / "fold.py"]
     subprocess.run([*command, "--check"], check=True)
-    notebook = nbformat.read(tree / "nbs" / "00_core.ipynb", as_version=4)
+    notebook = nbformat.read(tree / "nbs" / "000_core.ipynb", as_version=4)
     [folded] = [c for c in notebook.cells if "def check_forgotten" in c.source]
     del folded.metadata["jupyter"]
-    nbformat.write(notebook, tree / "nbs" / "00_core.ipynb")
+    nbformat.write(notebook, tree / "nbs" / "000_core.ipynb")
     check = [*command, "--check"]
     done = subprocess.run(check, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, f"00_core.ipynb: {folded.id}\n")
+    assert (done.returncode, done.stdout) == (1, f"000_core.ipynb: {folded.id}\n")
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(check, check=True)
 
@@ -230,7 +230,7 @@ def test_what_is_made_from_the_chapters_is_up_to_date(tree: Path) -> None:
     assert subprocess.run(command).returncode == 0
     index, glossary, teaching = (
         (tree / "nbs" / f"{name}.ipynb").read_text()
-        for name in ("index", "97_glossary", "98_teaching")
+        for name in ("index", "970_glossary", "980_teaching")
     )
     assert "| 0 | [Something new](00_a.ipynb) | Learn it. |" in index
     assert "[0. Something new](00_a.ipynb) | 9 |" in teaching
@@ -243,7 +243,7 @@ def glossary() -> list[tuple[str, str, str | None]]:
     text = "\n".join(
         cell.source
         for cell in nbformat.read(
-            ROOT / "nbs" / "97_glossary.ipynb", as_version=4
+            ROOT / "nbs" / "970_glossary.ipynb", as_version=4
         ).cells
     )
     entries = re.findall(
@@ -289,7 +289,7 @@ def test_the_glossary_is_in_order() -> None:
 def test_what_the_home_page_and_the_teachers_page_tell_to_type_is_there() -> None:
     text = "\n".join(
         cell.source
-        for name in ("index", "98_teaching")
+        for name in ("index", "980_teaching")
         for cell in nbformat.read(ROOT / "nbs" / f"{name}.ipynb", as_version=4).cells
     )
     typed = set(re.findall(r"\bmake (\w+)$|`make (\w+)`", text, re.M))

@@ -294,7 +294,7 @@ def test_a_reference_entry(tmp_path: Path, tools: ModuleType) -> None:
         'async def fetch(\n    url: str,\n) -> bytes:\n    return b""\n'
     )
     again, limit, box, full, point, fetch = tools.reference.entries(
-        source, "00_core.ipynb", "REPO/python_tcp/core.py"
+        source, "000_core.ipynb", "REPO/python_tcp/core.py"
     )
     assert again == "Offered again, from [python_tcp.nets](api_nets.ipynb): `Sock`"
     assert (
@@ -302,7 +302,7 @@ def test_a_reference_entry(tmp_path: Path, tools: ModuleType) -> None:
         == "## LIMIT\n\n```python\nLIMIT = 3\n```\n\n[source, line 4](REPO/python_tcp/core.py#L4)"
     )
     assert (
-        "```python\nclass Box(dict):\n    def __init__(self, size: int = LIMIT) -> None\n```\n\nHolds things.\n\n[in the chapter](00_core.ipynb#box)"
+        "```python\nclass Box(dict):\n    def __init__(self, size: int = LIMIT) -> None\n```\n\nHolds things.\n\n[in the chapter](000_core.ipynb#box)"
         in box
     )
     assert (
@@ -360,11 +360,11 @@ def test_the_sidebar_has_sections_for_both_renderers(
 ) -> None:
     files = [
         "index.ipynb",
-        "00_core.ipynb",
-        "07_stream.ipynb",
-        "41_chat_app.ipynb",
-        "93_trace.ipynb",
-        "97_glossary.ipynb",
+        "000_core.ipynb",
+        "007_stream.ipynb",
+        "054_chat_app.ipynb",
+        "903_trace.ipynb",
+        "970_glossary.ipynb",
         "api_core.ipynb",
     ]
     titles = [
@@ -417,7 +417,7 @@ def test_the_search_index_knows_the_chapters(site: dict[Path, Page]) -> None:
 
 
 def test_a_name_that_is_a_link_already_stays_that_link(tools: ModuleType) -> None:
-    nested = "a [[`KeepAlive`](loop.html#keepalive)](05_loop.ipynb), and [`X`](x.html)"
+    nested = "a [[`KeepAlive`](loop.html#keepalive)](005_loop.ipynb), and [`X`](x.html)"
     assert tools.without_links_in_links(nested) == (
-        "a [`KeepAlive`](05_loop.ipynb), and [`X`](x.html)"
+        "a [`KeepAlive`](005_loop.ipynb), and [`X`](x.html)"
     )

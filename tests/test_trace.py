@@ -152,12 +152,12 @@ def test_where_the_system_tells_no_states_nothing_is_drawn_of_them() -> None:
 
 @pytest.mark.usefixtures("no_states")
 def test_the_chapter_on_states_holds_there_too() -> None:
-    cells = nbformat.read(NBS / "93_trace.ipynb", as_version=4).cells
+    cells = nbformat.read(NBS / "903_trace.ipynb", as_version=4).cells
     start = [cell.source.split("\n")[0] for cell in cells].index(
         "## States on the lanes"
     )
     shown, held = (cell.source for cell in cells[start + 1 : start + 3])
-    serving, count = from_chapter("93_trace", "serving", "Count")
+    serving, count = from_chapter("903_trace", "serving", "Count")
     names = dict(vars(module)) | {"serving": serving, "Count": count}
     exec(shown, names)
     exec(held, names)

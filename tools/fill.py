@@ -18,13 +18,17 @@ from figures import NBS, chapter_paths, count
 PARTS = {
     0: "I Bytes",
     5: "II One thread for all",
-    12: "III A chat: words and rules",
-    19: "III A chat: kept and delivered",
-    24: "III A chat: the server",
-    29: "III A chat: the client",
-    37: "III A chat: terminal and commands",
-    42: "IV Out in the world",
-    54: "V The lab",
+    13: "III A chat: words and rules",
+    24: "III A chat: kept and delivered",
+    29: "III A chat: the server",
+    34: "III A chat: the client",
+    47: "III A chat: terminal and commands",
+    55: "IV Out in the world: privacy",
+    62: "IV Out in the world: accounts and order",
+    73: "IV Out in the world: running it",
+    78: "V Many ways in: languages",
+    86: "V Many ways in: web, window, asyncio",
+    94: "VI The lab",
 }
 
 MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
@@ -155,9 +159,9 @@ def prose(path: Path) -> str:
 
 PLACES: list[tuple[str, re.Pattern, Callable[[re.Match], str]]] = [
     ("index.ipynb", MAP, new_map),
-    ("98_teaching.ipynb", LECTURES, new_lectures),
-    ("99_course.ipynb", PLAN, new_plan),
-    ("97_glossary.ipynb", TERM, new_link),
+    ("980_teaching.ipynb", LECTURES, new_lectures),
+    ("981_course.ipynb", PLAN, new_plan),
+    ("970_glossary.ipynb", TERM, new_link),
 ]
 
 
