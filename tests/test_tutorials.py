@@ -16,8 +16,9 @@ from waiting import LIMIT, wait_until
 from python_tcp.chat_server import ChatServer
 from python_tcp.dialects import Speaker
 from python_tcp.languages import listeners_for
-from python_tcp.protocol import JSONLines, Limits, decode_event
-from python_tcp.tutorials import JSONObjects, connect_chat, nick_chat, tilde_chat
+from python_tcp.protocol import JSONLines, Limits, Message, decode_event
+from python_tcp.tutorials import JSONObjects, connect_chat, nick_chat, tilde_bytes
+from python_tcp.tutorials import tilde_chat
 
 ANN, BOB = 1, 2
 
@@ -308,3 +309,10 @@ def test_whatever_comes_reaches_nobody_as_more_than_text(
         assert piece.isascii() and (b"NICK" not in piece or piece == b"NICK")
     for piece in talk.server.sent.get(4, []):
         assert piece.count(b"~") == 1 and len(piece) <= 1024
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE if text])
+def test_every_piece_for_a_tilde_client_has_one_mark_and_fits(text: str) -> None:
+    piece = tilde_bytes(Message("lobby", 1, "bob", text, 0.0))
+    assert piece.count(b"~") == 1 and len(piece) <= 1024
+    assert piece.startswith(b"bob~") and len(piece) > 4 and b"\n" not in piece
