@@ -223,7 +223,7 @@ def test_what_is_made_from_the_chapters_is_up_to_date(tree: Path) -> None:
         nbformat.v4.new_markdown_cell(text)
         for text in ("# Something new\n\n> Learn it.", "A *ghost* and a *backlog*.")
     ]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tree / "nbs" / "00_a.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tree / "nbs" / "000_a.ipynb")
     assert (
         subprocess.run([*command, "--check"], stderr=subprocess.DEVNULL).returncode == 1
     )
@@ -232,9 +232,9 @@ def test_what_is_made_from_the_chapters_is_up_to_date(tree: Path) -> None:
         (tree / "nbs" / f"{name}.ipynb").read_text()
         for name in ("index", "970_glossary", "980_teaching")
     )
-    assert "| 0 | [Something new](00_a.ipynb) | Learn it. |" in index
-    assert "[0. Something new](00_a.ipynb) | 9 |" in teaching
-    assert glossary.count(" → [Something new](00_a.ipynb)") == 2
+    assert "| 0 | [Something new](000_a.ipynb) | Learn it. |" in index
+    assert "[0. Something new](000_a.ipynb) | 9 |" in teaching
+    assert glossary.count(" → [Something new](000_a.ipynb)") == 2
     assert subprocess.run([*command, "--check"]).returncode == 0
 
 
