@@ -20,7 +20,9 @@ from .text import sanitize
 from .typed_lines import Mistake, Typed, help_lines, parse
 
 # %% ../nbs/080_lines.ipynb #d7e09b42
-IAC, SB, SE = b"\xff", b"\xfa", b"\xf0"
+IAC = b"\xff"
+SB = b"\xfa"
+SE = b"\xf0"
 _REFUSALS = {b"\xfd": b"\xfc", b"\xfb": b"\xfe"}  # to DO: WONT; to WILL: DONT
 _OPTIONS = {b"\xfb", b"\xfc", b"\xfd", b"\xfe"}  # WILL, WONT, DO, DONT
 _AYT, _EC, _ERASERS = b"\xf6", b"\xf7", {b"\xf8", b"\xf4", b"\xf3"}  # EL; IP, BRK

@@ -394,7 +394,7 @@ def test_the_sidebar_has_sections_for_both_renderers(
     assert labels == [
         "0. Sockets",
         "7. Streams",
-        "41. Commands",
+        "54. Commands",
         "Drawings",
         "Glossary",
         "core",
