@@ -18,7 +18,7 @@ from .lab import Bench, LabTest, Stage
 from .lab_peer import LabFailure, LabPeer, LabSkip
 
 # %% ../nbs/102_lab_protocol.ipynb #7cd85062
-_FREE = ("token", "epoch", "timestamp", "retry_after")
+_FREE = ("token", "epoch", "timestamp", "until", "retry_after")
 _FOR_PEOPLE = ("welcome", "error", "goodbye")
 
 
@@ -28,8 +28,9 @@ def comparable(event: Any) -> Any:
         return event
     free = {*_FREE, "content"} if event.get("type") in _FOR_PEOPLE else {*_FREE}
     kept = {name: value for name, value in event.items() if name not in free}
-    if isinstance(kept.get("messages"), list):
-        kept["messages"] = [comparable(message) for message in kept["messages"]]
+    for name in ("messages", "bans"):
+        if isinstance(kept.get(name), list):
+            kept[name] = [comparable(each) for each in kept[name]]
     return kept
 
 # %% ../nbs/102_lab_protocol.ipynb #07b331b4

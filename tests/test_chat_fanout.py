@@ -551,7 +551,7 @@ def test_a_real_server_with_a_store_on_a_thread_of_its_own() -> None:
 
     server = ChatServer(limits=Limits(flood_burst=0))
     store = WriterStore(server)
-    server._rooms = Rooms(server.limits, store)
+    server._rules = server._rules._replace(rooms=Rooms(server.limits, store))
     with server, LineClient(server.port) as ann, LineClient(server.port) as bob:
         for client, name in ((ann, "ann"), (bob, "bob")):
             client.say("join", username=name)
@@ -578,14 +578,14 @@ def test_a_server_that_stops_while_a_commit_is_under_way_stops_in_time() -> None
     from helpers import LineClient
 
     server, store = ChatServer(), LateStore()
-    server._rooms = Rooms(server.limits, store)
+    server._rules = server._rules._replace(rooms=Rooms(server.limits, store))
     with LineClient(server.start()) as ann:
         ann.say("join", username="ann")
         wait_until(lambda: store.waiting)
         server.stop()
         assert [event["type"] for event in ann.read_all()] == ["goodbye"]
     store.complete()  # nobody is there any more
-    server._rooms = Rooms(server.limits)
+    server._rules = server._rules._replace(rooms=Rooms(server.limits))
     with server, LineClient(server.port).join("ann"):
         assert server.users == ["ann"]
 

@@ -39,7 +39,6 @@ def edit(path: Path, *statements: str) -> None:
 EDITS = {
     "content is no text": "UPDATE messages SET content = x'00ff' WHERE seq = 2",
     "content is too long": "UPDATE messages SET content = hex(zeroblob(90000)) WHERE seq = 2",
-    "content is empty": "UPDATE messages SET content = '' WHERE seq = 2",
     "a name is no text": "UPDATE messages SET username = x'00' WHERE seq = 2",
     "a name is no name": "UPDATE messages SET username = 'a b' WHERE seq = 2",
     "a time is no number": "UPDATE messages SET timestamp = 'now' WHERE seq = 2",

@@ -525,19 +525,33 @@ def test_every_code_can_be_provoked(tmp_path: Path, name: str, type: str) -> Non
         assert event["reconnect"] is (code in COMES_BACK) is ("retry_after" in event)
 
 
+# Those of accounts and moderation are provoked in test_logins, test_accounts and test_moderation.
+LAST_WORDS = {"logged_out", "account_deleted", "banned"}
+ELSEWHERE = LAST_WORDS | {
+    "name_registered", "login_needed", "bad_login", "not_logged_in", "weak_password",
+    "insecure", "too_many_guesses", "busy", "too_many_sessions", "no_accounts",
+    "no_account", "not_allowed", "muted", "locked", "not_locked", "room_registered",
+    "no_such_ban", "no_such_message", "bad_target", "too_many",
+}  # fmt: skip
+
+
 def test_the_table_of_the_chapter_has_every_code_and_no_other() -> None:
     cells = nbformat.read(ROOT / "nbs" / "016_protocol.ipynb", as_version=4).cells
     [table] = [cell.source for cell in cells if "| code | when |" in cell.source]
     rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| `")]
     said = {code for codes, _ in rows for code in re.findall("`([a-z0-9_]+)`", codes)}
-    assert said == {name.split()[0] for name in (*ERRORS, *GOODBYES)}
+    here = {name.split()[0] for name in (*ERRORS, *GOODBYES)}
+    assert said == here | ELSEWHERE
+    for code in ELSEWHERE:
+        tests = (path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+        assert sum(f'"{code}"' in text for text in tests) >= 2, code
     last = {
         code
         for codes, when in rows
         if "goodbye" in when
         for code in re.findall("`([a-z0-9_]+)`", codes)
     }
-    assert last == {name.split()[0] for name in GOODBYES}
+    assert last == {name.split()[0] for name in GOODBYES} | LAST_WORDS
 
 
 # --- fuzzing -----------------------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ AFTER = """
 import json, time
 for __attempt in range(20):  # what is ending may take a moment
     __left = [thing for thing in __alive() if not any(thing is other for other in __before)]
+    # asyncio keeps the threads of `to_thread` for the next call.
+    __left = [thing for thing in __left if "asyncio_" not in str(getattr(thing, "name", ""))]
     if not __left:
         break
     time.sleep(0.05)
