@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from desktop import lasting_screen, needs_desktop  # noqa: E402
 from helpers import LineClient  # noqa: E402
 from proxy import Proxy  # noqa: E402
 
-from python_tcp import delivery, reconnector  # noqa: E402
+from python_tcp import delivery, login, reconnector  # noqa: E402
 from python_tcp.chat_client import ChatClient  # noqa: E402
 from python_tcp.chat_server import ChatServer  # noqa: E402
 from python_tcp.protocol import Limits  # noqa: E402
@@ -63,6 +64,8 @@ class Person:
 @pytest.fixture(autouse=True)
 def screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", lasting_screen())
+    patient = partial(ChatClient, timeout=30)  # the machine may be busy
+    monkeypatch.setattr(login, "ChatClient", patient)
     monkeypatch.setattr(
         reconnector, "backoff_delays", lambda: delivery.backoff_delays(0.01, 0.1)
     )
