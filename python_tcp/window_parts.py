@@ -6,6 +6,7 @@
 __all__ = ['LIGHT', 'DARK', 'TkQueue', 'rgb_of', 'Theme', 'pieces_of', 'ChatText', 'LineHistory', 'EntryLine']
 
 # %% ../nbs/088_window_parts.ipynb #98004cbd
+import os.path
 import queue
 import re
 import socket
@@ -301,17 +302,8 @@ class EntryLine(ttk.Frame):
         before = self.entry.get()[:place]
         if words := [] if self._secret else self._words(before):
             typed = len(before) - before.rfind(" ") - 1
-            same = _common(words)
+            same = os.path.commonprefix([word.lower() for word in words])
             if len(words) == 1 or len(same) > typed:
                 self.entry.delete(place - typed, place)
                 self.entry.insert(place - typed, words[0][: len(same)])
         return "break"
-
-
-def _common(words: list[str]) -> str:
-    """How all of them begin, whatever their case."""
-    first, last = min(words, key=str.lower), max(words, key=str.lower)
-    same = 0
-    while same < len(first) and first[: same + 1].lower() == last[: same + 1].lower():
-        same += 1
-    return first[:same]

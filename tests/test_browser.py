@@ -63,16 +63,22 @@ def address(build: tuple[Path, str]) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+def chrome(folder: Path, seconds: float) -> webdriver.Chrome:
+    """A browser with a new profile; no page and no script takes longer than that."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"]:
+    for flag in [*FLAGS, f"--user-data-dir={folder}"]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_page_load_timeout(SECONDS)
-    driver.set_script_timeout(SECONDS)
+    driver.set_page_load_timeout(seconds)
+    driver.set_script_timeout(seconds)
+    return driver
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    driver = chrome(tmp_path_factory.mktemp("browser"), SECONDS)
     yield driver
     driver.quit()
 

@@ -10,7 +10,7 @@ import pytest
 from helpers import Listener as KeepingClient
 from helpers import Program
 from screen import chat
-from test_browser import CHROMIUM, DRIVER, FLAGS
+from test_browser import CHROMIUM, DRIVER, chrome, look
 from waiting import wait_until
 from xss import TEXTS
 
@@ -18,7 +18,6 @@ selenium = pytest.importorskip(
     "selenium", reason="no selenium here: pip install -e '.[dev]'"
 )
 from selenium import webdriver  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
@@ -44,14 +43,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_page_load_timeout(SECONDS)
-    driver.set_script_timeout(SECONDS)
+    driver = chrome(tmp_path_factory.mktemp("browser"), SECONDS)
     yield driver
     driver.quit()
 
@@ -91,17 +83,7 @@ class PageOf:
         self, width: int = 1200, height: int = 800, scheme: str = "light"
     ) -> "PageOf":
         """Choose the size of the window, and whether the system is light or dark."""
-        size = {
-            "width": width,
-            "height": height,
-            "deviceScaleFactor": 1,
-            "mobile": width < 600,
-        }
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.driver.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia", {"features": features}
-        )
+        look(self.driver, width, height, scheme)
         return self
 
     def find(self, css: str) -> WebElement:
