@@ -85,6 +85,12 @@ PEERS = {
             works="a",
         ),
         Peer(
+            "ours-free-history",
+            "history on, its commits free",
+            module=("bench.peers.ours", "--free", "--history"),
+            works="a",
+        ),
+        Peer(
             "ours-tls",
             "ChatServer over TLS",
             module=("bench.peers.ours", "--tls"),

@@ -7,6 +7,7 @@ import sys
 import tempfile
 
 from python_tcp.chat_server import ChatServer
+from python_tcp.filewriter import FileWriter
 from python_tcp.protocol import JSONLines, Limits
 from python_tcp.server import EventDrivenTCPServer
 
@@ -17,6 +18,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--history", help="keep the messages in this file")
     parser.add_argument(
+        "--free",
+        action="store_true",
+        help="say that messages are kept, and keep nothing: what is left is the waiting",
+    )
+    parser.add_argument(
         "--tls", action="store_true", help="over TLS, with a certificate of its own"
     )
     parser.add_argument(
@@ -24,6 +30,8 @@ def main() -> None:
     )
     parser.add_argument("--echo", action="store_true")
     args = parser.parse_args()
+    if args.free:
+        setattr(FileWriter, "_keep", lambda writer, batch, forgotten: None)
     tls = None
     if args.tls:
         from python_tcp.certificates import self_made_certificate
