@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from .chat_view import Line
 from .screen import stamp
 from .text import GREY, RED, Span
+from .typed_lines import is_private
 
 # %% ../nbs/088_window_parts.ipynb #4a324b69
 class TkQueue:
@@ -231,8 +232,9 @@ class LineHistory:
         self._place, self._draft = 0, ""
 
     def add(self, line: str) -> None:
-        """This was entered."""
-        if line.strip() and line not in self._lines[-1:]:
+        """This was entered. What could have a password in it is not kept."""
+        is_kept = line.strip() and not is_private(line)
+        if is_kept and line not in self._lines[-1:]:
             self._lines = [*self._lines[-self.MOST + 1 :], line]
         self._place, self._draft = len(self._lines), ""
 
@@ -253,7 +255,7 @@ class EntryLine(ttk.Frame):
     ) -> None:  # fmt: skip
         super().__init__(parent)
         self._entered, self._words, self._history = entered, words, LineHistory()
-        self._secret = False
+        self._answers = self._secret = False  # to a question; one not to be seen
         self.prompt = ttk.Label(self, text="")
         self.prompt.pack(side="left", padx=(8, 4))
         self.entry = ttk.Entry(self)
@@ -265,8 +267,10 @@ class EntryLine(ttk.Frame):
         self.entry.bind("<Tab>", self._complete)
 
     def ask(self, prompt: str, secret: bool = False) -> None:
-        """What is typed next is for this. A `secret` is not shown, and not kept."""
-        self._secret = secret
+        """What is typed next is for this, and not kept. A `secret` is not shown."""
+        if secret or self._secret:  # what is half typed belongs to where it was typed
+            self._show("")
+        self._answers, self._secret = bool(prompt), secret
         self.prompt.configure(text=prompt)
         self.entry.configure(show="\N{BULLET}" if secret else "")
 
@@ -287,8 +291,7 @@ class EntryLine(ttk.Frame):
     def _return(self, event: object) -> str:
         text = self.entry.get()
         self._show("")
-        if not self._secret:
-            self._history.add(text)
+        self._history.add("" if self._answers else text)
         self._entered(text)
         return "break"
 

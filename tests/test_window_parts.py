@@ -189,6 +189,73 @@ def test_the_line_keeps_what_is_typed_and_shows_no_secret(root: "tk.Tk") -> None
 
 
 @pytest.mark.parametrize(
+    "private",
+    ["/login ann correct-horse", "/lock den open-sesame", " /pasword correct-horse"],
+)
+def test_a_line_that_may_have_a_password_in_it_is_not_kept(
+    root: "tk.Tk", private: str
+) -> None:
+    entered: list[str] = []
+    line = EntryLine(root, entered.append, lambda before: [])
+    line.pack()
+    focus(root, line)
+    for text in ("hello", private):
+        line.entry.insert(0, text)
+        line.entry.event_generate("<Return>")
+    seen = []
+    for key in ("Up", "Up", "Down", "Down"):
+        line.entry.event_generate(f"<{key}>")
+        seen.append(line.entry.get())
+    assert seen == ["hello", "hello", "", ""]
+    assert entered == ["hello", private]
+
+
+def test_a_private_line_that_was_brought_up_leaves_no_draft(root: "tk.Tk") -> None:
+    line = EntryLine(root, print, lambda before: [])
+    line.pack()
+    focus(root, line)
+    line.entry.insert(0, "hello")
+    line.entry.event_generate("<Return>")
+    line.entry.insert(0, "/login ann correct-horse")
+    for key in (
+        "Up",
+        "Down",
+        "Return",
+        "Up",
+        "Down",
+    ):  # away from it, back, and entered
+        line.entry.event_generate(f"<{key}>")
+    assert line.entry.get() == ""
+
+
+def test_an_answer_is_not_kept_for_the_arrow_keys(root: "tk.Tk") -> None:
+    line = EntryLine(root, print, lambda before: [])
+    line.pack()
+    focus(root, line)
+    line.ask("Your name: ")
+    line.entry.insert(0, "ann")
+    line.entry.event_generate("<Return>")
+    line.talk()
+    line.entry.event_generate("<Up>")
+    assert line.entry.get() == ""
+
+
+def test_what_is_half_typed_of_a_secret_goes_with_its_question(root: "tk.Tk") -> None:
+    line = EntryLine(root, print, lambda before: [])
+    line.pack()
+    focus(root, line)
+    line.entry.insert(0, "half a sentence")
+    line.ask("Password: ", secret=True)
+    assert line.entry.get() == "", "a sentence is no beginning of a password"
+    line.entry.insert(0, "correct-ho")
+    line.talk()  # the connection was lost meanwhile
+    assert line.entry.get() == "", "and half a password must not be shown, or sent"
+    line.entry.insert(0, "half")
+    line.ask("Another name: ")
+    assert line.entry.get() == "half", "what is no secret stays"
+
+
+@pytest.mark.parametrize(
     ("words", "before", "after"),
     [
         (["/join ", "/journal "], "/j", "/jo"),
