@@ -122,13 +122,19 @@ class BanTable:
         return ban
 
     def find(self, visitor: Visitor, now: float) -> SavedBan | None:
-        """The ban that keeps this visitor out; of several, the one that ends last."""
+        """The ban that keeps this visitor out; of several, the one that ends last. Where
+        two end together, their targets decide, not the order in which they came.
+        """
         if not self._bans:
             return None
         keys = (key for key in self._keys(visitor) if key in self._bans)
         found = (self._bans[key] for key in keys)
         live = [ban for ban in found if _end(ban) > now]
-        return max(live, key=_end, default=None)
+        return max(live, key=lambda ban: (_end(ban), ban.target), default=None)
+
+    def all(self) -> list[SavedBan]:
+        """All of them, oldest first."""
+        return list(self._bans.values())
 
     def page(self, after: str | None, now: float) -> tuple[list[SavedBan], bool]:
         """The first bans by target, or those after one; and whether there are more."""

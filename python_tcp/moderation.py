@@ -132,6 +132,10 @@ class BanRules:
         for ban in bans:
             self._table(ban.room).add(ban)
 
+    def all(self) -> list[SavedBan]:
+        """Those of all rooms and of the server, to be written down."""
+        return [ban for table in self._tables.values() for ban in table.all()]
+
     def ban(self, user: User, command: Ban, now: float) -> list[Delivery]:
         """Keep somebody out, and put out at once those whom it is about."""
         room = (command.room or "").lower()
@@ -245,6 +249,7 @@ class Moderation:
         self._rooms, self._desk = rooms, (desk := Desk(rooms, accounts, book))
         plain_status = rooms.rules[SetStatus]
         self._bans = bans = BanRules(desk)
+        self.hosts = bans.hosts  # where each client comes from
         room, roles = RoomRules(desk), RoleRules(desk)
         people = PersonRules(desk, plain_status)
         rules: dict[type, UserRule] = {
@@ -266,6 +271,10 @@ class Moderation:
         """What was written down before a restart."""
         self._desk.settings.load(rooms)
         self._bans.load(bans)
+
+    def saved(self) -> tuple[list[SavedRoom], list[SavedBan]]:
+        """What `load` needs, to be written down."""
+        return self._desk.settings.all(), self._bans.all()
 
     def came_from(self, client: int, host: str) -> None:
         """A connection has come in from this address."""

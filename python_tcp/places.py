@@ -123,6 +123,16 @@ class DepartedSessions:
         packed, _ = self._packed.get(key, (b"\x90", 0.0))
         return dict(msgspec.msgpack.decode(packed))
 
+    def saved(self) -> list[tuple[str, bytes, float]]:
+        """All of them, oldest first, to be written down."""
+        return [(key, packed, left) for key, (packed, left) in self._packed.items()]
+
+    def load(self, saved: Iterable[tuple[str, bytes, float]]) -> None:
+        """As they were written down."""
+        for key, packed, left in saved:
+            self._packed[key] = packed, left
+            self._size += len(packed) + self.OVERHEAD
+
     def _remove(self, key: str) -> None:
         packed, _ = self._packed.pop(key, (None, 0.0))
         if packed is not None:
@@ -201,7 +211,7 @@ class Places:
         self.add_feature = self._greeter.add_feature
         self.write_down = self._notes.save  # the place of somebody, as it is now
         self._furnish: list[Callable[[Room], object]] = []
-        self._departed = DepartedSessions()
+        self.departed = DepartedSessions()
         self.index = RoomIndex(self.rooms)
 
     def on_room(self, furnish: Callable[[Room], object]) -> None:
@@ -264,7 +274,7 @@ class Places:
     def give_up(self, user: User, now: float) -> list[Delivery]:
         """Take a client out of the chat, and out of the book. It may come back later."""
         rooms = [*user.away.values(), *user.rooms.values()]
-        self._departed.add(user.session, now)
+        self.departed.add(user.session, now)
         told = [left for room in rooms for left in self._exit(user, room, now)]
         if user.others:
             self.write_down(user.others[0])
@@ -282,14 +292,14 @@ class Places:
 
     def ids(self, session: str) -> dict[MessageId, int | None]:
         """What somebody has said who is not here, by the key of the session."""
-        return self._departed.ids(session) or self._archive.store.ids(session)
+        return self.departed.ids(session) or self._archive.store.ids(session)
 
     def take_back(self, users: Iterable[User], undone: Rollback) -> None:
         """That was never said, and what is in the book nobody knows."""
         for name in undone.last.keys() & self.rooms.keys():
             self.rooms[name].take_back(undone.last[name])
         for session, those in undone.ids.items():
-            self._departed.forget(session, those)
+            self.departed.forget(session, those)
         self._notes.write_anew(users)
 
     def _exit(self, user: User, room: Room, now: float) -> list[Delivery]:

@@ -170,6 +170,10 @@ class SettingsTable:
         """As they were written down."""
         self._rooms |= {each.name: RoomSettings.restored(each) for each in rooms}
 
+    def all(self) -> list[SavedRoom]:
+        """All of them, to be written down."""
+        return [each.saved() for each in self._rooms.values()]
+
     def save(self, settings: RoomSettings) -> None:
         """Keep them, and write them down. Where nothing is set, nothing is kept."""
         name, saved = settings.name, settings.saved()

@@ -946,3 +946,20 @@ def test_who_was_banned_while_away_is_told_so_and_stays_where_that_is_allowed(
     assert list(client.session.rooms) == left
     last = client.session.goodbye
     assert (last.reconnect if last else None) is reconnect
+
+
+def test_which_of_two_bans_holds_does_not_depend_on_how_they_came() -> None:
+    """A table that was written down and read again says the same as the first one."""
+
+    def ban(target: str, reason: str) -> SavedBan:
+        return SavedBan("", target, target, "ann", 0.0, None, reason)
+
+    table, again = BanTable(), BanTable()
+    table.add(ban("192.0.3.0/24", "gone"))  # its length is seen first
+    table.add(ban("192.0.0.0/16", "wide"))
+    table.add(ban("192.0.2.0/24", "near"))
+    table.remove("192.0.3.0/24")
+    for each in table.all():
+        again.add(each)
+    eve = Visitor("eve", address="192.0.2.7")
+    assert table.find(eve, 1.0) == again.find(eve, 1.0)

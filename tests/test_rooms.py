@@ -211,7 +211,7 @@ class Chat:
 
 
 def departed(rooms: Rooms) -> DepartedSessions:
-    return rooms.roster.places._departed
+    return rooms.roster.places.departed
 
 
 def uncommitted(rooms: Rooms) -> list:
