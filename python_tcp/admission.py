@@ -299,7 +299,7 @@ def last_words(dialect: AnyDialect, reason: str) -> bytes:
     """What a connection hears that ends for this reason, in its language."""
     if (event := goodbye(reason)) is not None:
         return dialect.encode(event)
-    return OTHERS.get(reason, b"")  # in the language of who came to the wrong door
+    return OTHERS.get(reason, b"")  # in the language of the one who has come
 
 # %% ../nbs/031_admission.ipynb #b60e7925
 _NO_NEWS = {"left", "closed by peer", "replaced", "server_closing"}

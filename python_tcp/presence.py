@@ -54,8 +54,8 @@ _PRESENCE = (UserJoined, UserLeft)
 
 # %% ../nbs/030_presence.ipynb #49cf5471
 class PresenceCollector:
-    """Lets deliveries pass to `send`. Who comes to a room with many members, or leaves it,
-    is told to them a moment later, all at once. Nothing about the room overtakes that.
+    """Lets deliveries pass to `send`. Who joins or leaves a room with many members is
+    told to them a moment later, all at once. Nothing about the room overtakes that.
     """
 
     LARGE = 100  # members
