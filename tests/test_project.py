@@ -61,6 +61,7 @@ FLOORS = [
     ["room_views", "chat_session", "moderation_view", "chat_view", "typed_lines"],
     ["room_memory", "password_prompts", "chat_controller"],
     ["lines", "irc_text", "irc_words", "irc", "tutorials", "languages"],
+    ["log_entries", "replication", "snapshot", "simulation"],
     ["chat_fanout", "presence", "admission", "turns", "speaking"],
     ["chat_rules", "chat_server"],
     ["trust", "chat_link", "reconnector", "conversation", "chat_client"],
@@ -128,6 +129,10 @@ NO_NETWORK = [
     "irc",
     "tutorials",
     "languages",
+    "log_entries",
+    "replication",
+    "snapshot",
+    "simulation",
 ]
 NO_CHAT = [
     "loop",
