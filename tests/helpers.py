@@ -103,12 +103,12 @@ class Program:
     """A command of `python_tcp.chat_app` as a real process, whose output is collected line by line."""
 
     def __init__(
-        self, entry: str, *arguments: object, stdin: int = subprocess.PIPE
-    ) -> None:
+        self, entry: str, *arguments: object, stdin: int = subprocess.PIPE, folder: Path | None = None
+    ) -> None:  # fmt: skip
         code = f"import sys; from python_tcp.chat_app import {entry} as main; sys.exit(main())"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, arguments)], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            encoding="utf-8", errors="surrogateescape",
+            encoding="utf-8", errors="surrogateescape", cwd=folder,
         )  # fmt: skip
         self.lines: list[str] = []
         self.errors: list[str] = []

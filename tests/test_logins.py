@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -524,6 +525,35 @@ def test_no_password_is_in_the_servers_memory_file_or_log(tmp_path: Path) -> Non
     for path in tmp_path.iterdir():
         data = path.read_bytes()
         assert not [kind for kind in kinds if secret[kind].encode() in data], path
+
+
+@linux
+@pytest.mark.slow(seconds=4)
+def test_no_password_is_in_a_core_dump_after_a_login(tmp_path: Path) -> None:
+    """core(5): what a process that is aborted leaves behind, if its limit allows it."""
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    if pattern.startswith("|") or "/" in pattern:
+        pytest.skip(f"core dumps go elsewhere: {pattern}")
+    secret, marker = (f"{os.urandom(6).hex()}-Kettle" for _ in range(2))
+    arguments = "--port", 0, "--data", tmp_path / "chat.db"
+    with Program("start_server", *arguments, folder=tmp_path) as program:
+        wait_until(lambda: program.lines)
+        whole = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(program.process.pid, resource.RLIMIT_CORE, whole)
+        port = int(re.search(r":(\d+);", program.lines[0])[1])
+        with Guest(port) as ann, Guest(port) as bob:
+            ann.register("ann", secret)
+            assert bob.log_in("ann", secret)["type"] == "account"
+            bob.say("join", username="ann", room="club")
+            bob.read_until("welcome")
+            bob.say("message", content=marker, id=1)
+            bob.read_until("ok")
+            program.end(signal.SIGABRT)
+    [core] = tmp_path.glob("core*")
+    dump = core.read_bytes()
+    core.unlink()
+    assert marker.encode() in dump, "what is there is found"
+    assert secret.encode() not in dump
 
 
 # --- the command line -------------------------------------------------------------------------------
