@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['PROTOCOL_VERSION', 'DEFAULT_PORT', 'MAX_LINE', 'MAX_EVENT', 'MAX_PAGE', 'MOST_SAFE', 'Name', 'RoomName', 'Content',
            'Status', 'Token', 'MessageId', 'Seq', 'Password', 'Reason', 'BanTarget', 'Seconds', 'Command', 'Join',
-           'SendMessage', 'Whisper', 'ListUsers', 'ListRooms', 'GetHistory', 'SetStatus', 'Leave', 'Ping', 'Pong',
-           'Register', 'Login', 'Logout', 'ChangePassword', 'DeleteAccount', 'MarkRead', 'Kick', 'Mute', 'Ban', 'Unban',
-           'ListBans', 'Op', 'Deop', 'RegisterRoom', 'SetTopic', 'Lock', 'Unlock', 'Invite', 'DeleteMessage']
+           'SendMessage', 'Whisper', 'OfferFile', 'ListUsers', 'ListRooms', 'GetHistory', 'SetStatus', 'Leave', 'Ping',
+           'Pong', 'Register', 'Login', 'Logout', 'ChangePassword', 'DeleteAccount', 'MarkRead', 'Kick', 'Mute', 'Ban',
+           'Unban', 'ListBans', 'Op', 'Deop', 'RegisterRoom', 'SetTopic', 'Lock', 'Unlock', 'Invite', 'DeleteMessage']
 
 # %% ../nbs/013_commands.ipynb #8dfd4b95
 from typing import Annotated, Any
@@ -88,6 +88,21 @@ class Whisper(Struct, tag_field="type", tag="whisper", omit_defaults=True):
     content: Content
     id: MessageId | None = None
     follows: MessageId | None = None
+
+# %% ../nbs/013_commands.ipynb #86718bb5
+class OfferFile(Struct, tag_field="type", tag="offer_file", omit_defaults=True):
+    """Send a file to a room. An `upload` answers, which says where to bring the bytes, and how
+    many of them are there already: the same offer once more goes on where it stopped.
+
+    When all have come and are right, the file is said in the room, and an `Ok` with this
+    `id` answers. `sha256`: 64 hexadecimal digits in lower case.
+    """
+
+    id: MessageId
+    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    size: Seq  # bytes
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(?![\s\S])")]
+    room: RoomName | None = None
 
 # %% ../nbs/013_commands.ipynb #71063793
 class ListUsers(Struct, tag_field="type", tag="users", omit_defaults=True):
@@ -314,7 +329,7 @@ class DeleteMessage(Struct, tag_field="type", tag="delete", omit_defaults=True):
 # %% ../nbs/013_commands.ipynb #8e6d0731
 Command = (
     Join | SendMessage | Whisper | ListUsers | ListRooms | GetHistory | SetStatus
-    | Leave | Ping | Pong
+    | Leave | Ping | Pong | OfferFile
     | Register | Login | Logout | ChangePassword | DeleteAccount | MarkRead
     | Kick | Mute | Ban | Unban | ListBans | Op | Deop
     | RegisterRoom | SetTopic | Lock | Unlock | Invite | DeleteMessage

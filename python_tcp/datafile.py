@@ -19,7 +19,7 @@ from urllib.parse import quote_from_bytes
 
 # %% ../nbs/024_datafile.ipynb #c218ee2f
 APPLICATION_ID = 0x70746370  # "ptcp"
-FILE_VERSION = 4
+FILE_VERSION = 5
 
 
 class StoreFileError(Exception):
@@ -76,6 +76,7 @@ _COLUMNS = {  # by table, with the version of the file that has them first
     "room_settings": (4, "key, settings"),
     "bans": (4, "room, target, network, username, timestamp, until, reason"),
     "audit": (4, "n, timestamp, username, action, room, target, reason, until"),
+    "messages AS shared": (5, "file"),
 }
 _LAST_ROW = "SELECT n FROM messages WHERE n > 1 << 62"  # none is left for the next
 
@@ -150,6 +151,7 @@ CREATE TABLE audit (
     action TEXT NOT NULL, room TEXT NOT NULL, target TEXT NOT NULL,
     reason TEXT NOT NULL, until REAL);
 """
+_FILES = "ALTER TABLE messages ADD COLUMN file TEXT;"  # JSON, if a file was sent
 
 # %% ../nbs/024_datafile.ipynb #62981c84
 def _create_file(path: Path) -> None:
@@ -160,7 +162,7 @@ def _create_file(path: Path) -> None:
     try:
         marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FILE_VERSION};"
         row = f"INSERT INTO log (epoch) VALUES ('{secrets.token_hex(4)}');"
-        tables = f"{_TABLES} {_PLACES} {_ACCOUNTS}"
+        tables = f"{_TABLES} {_PLACES} {_ACCOUNTS} {_FILES}"
         db.executescript(f"BEGIN IMMEDIATE; {marks} {tables} {row} COMMIT;")
         db.close()
     except BaseException:
@@ -190,7 +192,8 @@ COMMIT;
 """
 _UPGRADE_2 = f"BEGIN IMMEDIATE; {_PLACES} PRAGMA user_version = 3; COMMIT;"
 _UPGRADE_3 = f"BEGIN IMMEDIATE; {_ACCOUNTS} PRAGMA user_version = 4; COMMIT;"
-_UPGRADES = _UPGRADE_1, _UPGRADE_2, _UPGRADE_3  # from each version to the next
+_UPGRADE_4 = f"BEGIN IMMEDIATE; {_FILES} PRAGMA user_version = 5; COMMIT;"
+_UPGRADES = _UPGRADE_1, _UPGRADE_2, _UPGRADE_3, _UPGRADE_4  # from each version to the next
 
 # %% ../nbs/024_datafile.ipynb #be7156f6
 Durability = Literal["power", "process"]

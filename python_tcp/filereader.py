@@ -19,13 +19,14 @@ from typing import Annotated, Any
 
 import msgspec
 
+from .events import SharedFile
 from .messages import Rule, StoreError, Told, fitting
 from .protocol import Message, Name, Seq
 
 # %% ../nbs/026_filereader.ipynb #1a63292d
 _Call = Callable[[], object]
 _READ = """
-SELECT room, seq, username, content, timestamp FROM messages
+SELECT room, seq, username, content, timestamp, file FROM messages
 WHERE room = ? AND seq BETWEEN ? AND ? ORDER BY seq """
 
 # %% ../nbs/026_filereader.ipynb #4e80ae02
@@ -38,9 +39,13 @@ _Row = tuple[str, Seq, Name, _Said, _Time]
 
 def _said(row: tuple[object, ...]) -> Message | None:
     """What a row says; None if no server can have written it."""
+    *plain, file = row
     try:
-        return Message(*msgspec.convert(row, _Row))
-    except msgspec.ValidationError:
+        message = Message(*msgspec.convert(plain, _Row))
+        if isinstance(file, str):  # JSON
+            message.attach(msgspec.json.decode(file, type=SharedFile))
+        return message
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 
 # %% ../nbs/026_filereader.ipynb #7aafaad4

@@ -15,7 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from .datafile import Durability, FilePlace, end_well, open_file
+from .events import SharedFile
 from .loop import EventLoop, Timer
 from .messages import StoreError
 from .protocol import Message, MessageId
@@ -89,12 +92,19 @@ def _insert(db: sqlite3.Connection, table: str, rows: list[tuple[Any, ...]]) -> 
         db.execute(sql, [value for each in part for value in each])
 
 # %% ../nbs/025_filewriter.ipynb #18a8956d
-_MESSAGES = "messages (room, seq, username, content, timestamp)"
+_MESSAGES = "messages (room, seq, username, content, timestamp, file)"
 _IDS = "ids (session, id, seq, timestamp)"
 
 
+def _json(file: SharedFile) -> str:
+    return msgspec.json.encode(file).decode()
+
+
 def _write(db: sqlite3.Connection, batch: Batch) -> None:
-    rows = [(m.room, m.seq, m.username, m.content, m.timestamp) for m in batch.messages]
+    rows = [
+        (m.room, m.seq, m.username, m.content, m.timestamp, m.file and _json(m.file))
+        for m in batch.messages
+    ]
     _insert(db, _MESSAGES, rows)
     _insert(db, _IDS, batch.ids)
     for change in batch.changes:

@@ -67,8 +67,9 @@ class _Pending:
         """The same messages, without the text of those that are deleted."""
         if not self.deleted:
             return messages
+        gone = partial(replace, content="", file=None)
         return [
-            replace(each, content="") if (each.room, each.seq) in self.deleted else each
+            gone(each) if (each.room, each.seq) in self.deleted else each
             for each in messages
         ]
 
@@ -102,7 +103,7 @@ AND typeof(seq) IN ('integer', 'null') ORDER BY n DESC LIMIT 256"""
 _NEWEST = """
 SELECT timestamp FROM messages WHERE typeof(timestamp) = 'real' ORDER BY n DESC LIMIT 1"""
 _STRANGE = f"SELECT count(*) FROM messages WHERE seq NOT BETWEEN 1 AND {_HIGHEST}"
-_DELETE = "UPDATE messages SET content = '' WHERE room = ? AND seq = ?"
+_DELETE = "UPDATE messages SET content = '', file = NULL WHERE room = ? AND seq = ?"
 
 
 def _delete(room: str, seq: int, db: sqlite3.Connection) -> None:

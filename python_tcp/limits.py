@@ -43,6 +43,14 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     history_bytes: _NotNegative = 67_108_864  # of all rooms, in memory
     history_days: _Seconds = 0.0  # kept in a file; 0: for ever
     data_bytes: _NotNegative = 1_073_741_824  # of the file: the oldest go; 0: no limit
+    file_bytes: _NotNegative = 1_073_741_824  # of one file that is sent to a room
+    file_bytes_per_person: _NotNegative = 4_294_967_296  # of all that is kept of one
+    file_bytes_per_room: _NotNegative = 8_589_934_592
+    file_bytes_in_all: _NotNegative = 17_179_869_184
+    files_per_person: _AtLeast1 = 100  # that are kept
+    uploads_per_person: _AtLeast1 = 8  # that are not complete
+    file_days: _Positive = 7.0  # a file is kept so long
+    upload_days: _Positive = 1.0  # and one that is not complete, from its last byte on
 
     def take_over(self, other: Self) -> None:
         """Become like another one: all that share this one go by that from now on."""

@@ -143,7 +143,7 @@ class MemoryStore:
         number = seq - messages[0].seq if messages else -1
         if messages and 0 <= number < len(messages):
             self._size -= self._size_of(messages[number])
-            messages[number] = replace(messages[number], content="")
+            messages[number] = replace(messages[number], content="", file=None)
             self._size += self.OVERHEAD
 
     def _forget(self, messages: deque[Message]) -> None:
@@ -155,12 +155,12 @@ class MemoryStore:
             self._highest_forgotten = max(self._highest_forgotten, message.seq)
 
     def _size_of(self, message: Message) -> int:
-        text = message.content
+        size = len(text := message.content) + self.OVERHEAD * (3 if message.file else 1)
         if text.isascii():
-            return self.OVERHEAD + len(text)
+            return size
         widest = max(text)  # all characters take as much as this one
-        width = 1 if widest < "\u0100" else 2 if widest < "\U00010000" else 4
-        return self.OVERHEAD + 40 + width * len(text) + len(text.encode())  # kept, too
+        width = 0 if widest < "\u0100" else 1 if widest < "\U00010000" else 3  # more
+        return size + 40 + width * len(text) + len(text.encode())  # that is kept, too
 
     def remember(self, session: str, id: MessageId, now: float) -> None:
         pass

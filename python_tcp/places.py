@@ -29,6 +29,8 @@ def _welcome(
     known |= {"flood_burst": limits.flood_burst, "flood_rate": limits.flood_rate}
     known |= {"ping_after": limits.ping_after, "ping_timeout": limits.ping_timeout}
     known |= {"resume_window": limits.resume_window}
+    if "files" in features:
+        known |= {"file_bytes": limits.file_bytes}
     text, token = f"Welcome to {room.name}, {user.name}!", user.session.token
     hello = Welcome(user.name, room.name, text, room.seq, epoch, token, limits=known)
     hello.features, hello.topic = [*features], room.topic

@@ -67,27 +67,27 @@ def _kind(raw: bytes) -> str:
     return _KINDS.get(raw[0], "a number")
 
 # %% ../nbs/016_protocol.ipynb #1107bad2
-_CODES = {"username": "bad_name", "to": "bad_name", "room": "bad_room"}
+_CODES = {"username": "bad_name", "to": "bad_name"}
+_CODES |= {"room": "bad_room", "name": "bad_file_name"}
 _A_NUMBER = "a whole number from 0 to 2**53 - 1"
 _EXPECTED = {
-    **dict.fromkeys(("since", "before", "after", "seq"), _A_NUMBER),
+    **dict.fromkeys(("since", "before", "after", "seq", "size"), _A_NUMBER),
     "limit": f"a whole number from 1 to {MAX_PAGE}",
     "token": "the token of an earlier welcome",
-    "username": "1 to 32 letters, digits or _ - .",
-    "to": "1 to 32 letters, digits or _ - .",
+    **dict.fromkeys(("username", "to"), "1 to 32 letters, digits or _ - ."),
+    "name": "1 to 255 characters",
+    "sha256": "64 hexadecimal digits in lower case",
     "room": "1 to 64 letters, digits or _ - .",
-    "content": "1 to 4000 characters",
-    "status": "1 to 80 characters",
+    **{"content": "1 to 4000 characters", "status": "1 to 80 characters"},
     "id": "a whole number within 2**53, or text of at most 64 characters",
     "follows": "the `id` of an earlier message",
     **dict.fromkeys(("password", "old", "new"), "text of 8 to 256 characters"),
-    "reason": "at most 200 characters",
-    "topic": "at most 200 characters",
+    **dict.fromkeys(("reason", "topic"), "at most 200 characters"),
     "target": "a name, an address or a network",
     "seconds": "a number of seconds, 0 or more",
     "server": "true or false",
 }
-_TEXT_FIELDS = ("username", "to", "room", "content", "status", "reason", "topic")
+_TEXT_FIELDS = ("content", "status", "reason", "topic", *_CODES)
 
 # %% ../nbs/016_protocol.ipynb #2ecb1ab4
 _COMMANDS = {command.__struct_config__.tag: command for command in get_args(Command)}
@@ -174,7 +174,7 @@ _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2
 _SURROGATES = re.compile(rb"\\\\|%b%b|(%b|%b)" % (_HIGH, _LOW, _HIGH, _LOW))
 
 # %% ../nbs/016_protocol.ipynb #7f5f6c9f
-_INTEGERS = {"since", "before", "after", "limit", "id", "follows", "seq"}
+_INTEGERS = {"since", "before", "after", "limit", "id", "follows", "seq", "size"}
 _FLOAT = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 

@@ -31,7 +31,8 @@ from python_tcp.events import (
     MessageDeleted,
     Moderated,
 )
-from python_tcp.events import ReadMark, TopicChanged
+from python_tcp.commands import OfferFile
+from python_tcp.events import FileUpload, ReadMark, SharedFile, TopicChanged
 from python_tcp.protocol import MAX_LINE, MAX_PAGE, OTHERS, UNSAFE, Command, Event
 from python_tcp.protocol import (
     Dialect,
@@ -67,6 +68,7 @@ COMMANDS = [
     Register("ann", "p" * 8, 1), Login("ann", "p" * 256), Logout(), ChangePassword("p" * 8, "🔑" * 8), DeleteAccount("p" * 8, 1), MarkRead("dev", 0), Kick("bob", "dev", "too loud", 1),
     Mute("bob", seconds=0.0), Mute("bob", "dev", 60.0), Ban("192.0.2.0/24", None, 600.0, "spam", 1), Unban("bob", "dev"), ListBans("dev", "bob"), Op("bob", "dev"), Op("bob", server=True),
     Deop("bob"), RegisterRoom("dev", 1), SetTopic("", "dev"), SetTopic("x" * 200), Lock("dev", "p" * 8), Unlock(), Invite("bob", "dev", 1), DeleteMessage(MOST, "dev", 1), Join("ann", password="x"),
+    OfferFile(1, "a.txt", 0, "ab" * 32), OfferFile("x", "../é\u202e.exe", MOST, "0" * 64, "dev"),
 ]  # fmt: skip
 EVENTS = [
     Welcome("ann", "lobby", "Welcome!", 3, limits={"line": 16384}), UserJoined("lobby", "ann", 1.5), UserLeft("lobby", "ann", 1.5), Message("lobby", 1, "ann", "hi\n👋", 1.5),
@@ -77,6 +79,7 @@ EVENTS = [
     Goodbye("idle", "Bye.", True, 0.0), Goodbye("server_full", "Bye.", True, 5.0),
     AccountChanged("ann", "registered", "operator", 1), ReadMark("lobby", 7), Moderated("ban", "ann", 1.5, "bob", "lobby", "spam", 9.5), TopicChanged("lobby", "TCP", "ann", 1.5),
     MessageDeleted("lobby", 7, "ann", 1.5), BanList([]), BanList([BanInfo("bob", "ann", 1.5, 9.5, "spam")], "dev", "ann", True), UserList("lobby", ["ann"], accounts=["ann"]),
+    Message("lobby", 1, "ann", "a.txt (3 B) http://x/files/1/k/a.txt", 1.5, SharedFile(1, "a.txt", 3, "ab" * 32, "http://x/files/1/k/a.txt")), FileUpload("x", 7, "a.txt", "http://x/uploads/7/secret", 0),
 ]  # fmt: skip
 
 
@@ -629,10 +632,10 @@ def test_a_reason_that_nobody_is_told_has_no_goodbye(reason: str) -> None:
 # --- how much of everything --------------------------------------------------------------------------------------
 
 EDGES = [  # a limit, what it may be, what it may not be
-    *((name, [1, 1_000_000], [0, -1, 1.5, "1", None, True]) for name in ("connections", "rooms_per_client", "flood_excess", "bad_lines", "output_bytes", "sessions_per_account")),
-    *((name, [0, 1, 2**40], [-1, 0.5, "0", None, False]) for name in ("flood_burst", "history_messages", "history_bytes", "data_bytes", "connections_per_address", "connections_per_network")),
+    *((name, [1, 1_000_000], [0, -1, 1.5, "1", None, True]) for name in ("connections", "rooms_per_client", "flood_excess", "bad_lines", "output_bytes", "sessions_per_account", "files_per_person", "uploads_per_person")),
+    *((name, [0, 1, 2**40], [-1, 0.5, "0", None, False]) for name in ("flood_burst", "history_messages", "history_bytes", "data_bytes", "connections_per_address", "connections_per_network", "file_bytes", "file_bytes_per_person", "file_bytes_per_room", "file_bytes_in_all")),
     *((name, [5e-324, 1, 86_400.5], [0, 0.0, -0.001, -1, "1", None])
-      for name in ("flood_rate", "connect_rate", "join_rate", "join_timeout", "ping_after", "ping_timeout", "output_timeout")),
+      for name in ("flood_rate", "connect_rate", "join_rate", "join_timeout", "ping_after", "ping_timeout", "output_timeout", "file_days", "upload_days")),
     ("history_days", [0, 0.5, 3650], [-0.001, "1", None]),
     ("resume_window", [0, 0.5, 3600], [-0.001, "1", None]),
     ("guests", [True, False], [0, 1, "no", None]),
