@@ -8,7 +8,7 @@ __all__ = ['LimitValues', 'LogItem', 'ConnectionOpened', 'ConnectionLost', 'Conn
            'decode_entry', 'MemoryLog', 'KnownNode', 'NodeTable']
 
 # %% ../nbs/116_log_entries.ipynb #rp005
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from msgspec import Struct
@@ -175,10 +175,13 @@ class NodeTable:
     RANGE = 2**32  # numbers of connections, for each node
     REMEMBERED = 1000  # nodes that are gone
 
-    def __init__(self) -> None:
-        self.nodes: dict[str, KnownNode] = {}
-        self.gone: dict[str, None] = {}  # nothing of theirs counts any more
-        self.count = 0  # so many there were
+    def __init__(
+        self, nodes: dict[str, KnownNode] | None = None, gone: Iterable[str] = (),
+        count: int = 0,
+    ) -> None:  # fmt: skip
+        self.nodes = nodes or {}  # by name
+        self.gone = dict.fromkeys(gone)  # nothing of theirs counts any more
+        self.count = count  # so many there were
 
     def accept(self, name: str, counter: int) -> KnownNode | None:
         """The node of an entry. None: the entry was there before, or one before it was

@@ -266,6 +266,10 @@ class User:
         room.hold_for(self)
         self.away[room.name] = room
 
+    def talk_in(self, room: Room | None) -> None:
+        """What it says without naming a room is said there."""
+        self.room = room
+
     def become(self, status: str) -> None:
         self.status = status
 
