@@ -51,6 +51,7 @@ grade: $(READY)
 
 export: $(READY)
 	$(BIN)/nbdev_export
+	$(BIN)/python tools/terms.py
 	$(BIN)/python tools/fill.py
 	$(BIN)/python tools/fold.py
 	$(BIN)/nbdev_clean
