@@ -10,13 +10,12 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from time import perf_counter
 from typing import Any
-from msgspec.structs import replace
 
-from .admission import AdmissionControl, Asking
+from .admission import AdmissionControl, Asking, ask_holder
 from .chat_fanout import ChatConnection, Commands, DeliveryQueue
 from .commands import DeleteMessage
 from .dialects import AnyDialect, Aside, Asked, Raw, Speaker, Switch
@@ -26,7 +25,7 @@ from .members import Delivery
 from .messages import Rule
 from .protocol import Command, Error, Event, GetHistory, Goodbye
 from .protocol import JSONLines, Join, ListRooms, ListUsers, Ping, Pong
-from .protocol import SendMessage, SetStatus, Whisper
+from .protocol import Leave, SendMessage, SetStatus, Whisper
 from .rooms import Rooms
 from .secret import forget
 
@@ -87,7 +86,7 @@ class Turns:
 # %% ../nbs/032_turns.ipynb #c0ffee04
 _LONG_ANSWERS = {Join, ListUsers, ListRooms, GetHistory}
 _PLAIN = {SendMessage, Whisper, SetStatus, Ping, Pong}  # nothing is special about them
-_READERS = {Join, GetHistory, DeleteMessage}  # they ask for what was said
+_READERS = {*_LONG_ANSWERS, DeleteMessage, Leave}  # what follows waits for the answer
 
 # %% ../nbs/032_turns.ipynb #716718bd
 log = logging.getLogger("python_tcp.turns")
@@ -113,10 +112,8 @@ def commands_in(dialect: AnyDialect, data: bytes) -> Commands:
     dialect has copied what it needs.
     """
     commands = dialect.receive(data)
-    if isinstance(dialect, JSONLines):
-        kinds = set(map(type, commands)) if type(commands) is list else {None}
-        if kinds != {SendMessage}:  # which it is nearly always
-            forget(data)
+    if b"password" in data and isinstance(dialect, JSONLines):
+        forget(data)
     return commands
 
 
@@ -146,9 +143,11 @@ def _answering(
     client: int, speaker: Speaker, asked: Asking, answer: list[Delivery]
 ) -> list[Delivery]:
     """The answer, between notes that say what it is about, if the speaker has something of
-    its own to say to it.
+    its own to say to it. What it does not want to hear at all has one note, before it.
     """
     apart = speaker.apart
+    if answer and type(unheard := answer[0].event) in speaker.unheard:
+        return [_aside(client, Asked(unheard=unheard)), *answer]
     if not any(len(to) == 1 or type(event) in apart for to, event in answer):
         return answer
     about = None if isinstance(asked, Error | Raw) else asked
@@ -165,28 +164,6 @@ class TickClock:
         if self._tick != self._loop.now:
             self._tick, self._time = self._loop.now, round(time.time(), 3)
         return self._time
-
-# %% ../nbs/032_turns.ipynb #0e325e7c
-_SOON = 2.0  # seconds, in which somebody who is there has answered a ping
-
-
-def _ask_holder(
-    answer: list[Delivery], command: Command, rooms: Rooms, admission: AdmissionControl
-) -> list[Delivery]:
-    """Where a name is taken: is its holder still there? If that is not known yet, the
-    answer says when to try again.
-    """
-    error = answer[0].event if len(answer) == 1 else None
-    if not isinstance(error, Error) or not isinstance(command, Join):
-        return answer
-    holder = rooms.by_name.get(command.username.lower())
-    if error.code != "name_taken" or holder is None or not holder.present:
-        return answer
-    if (left := admission.time_left(holder.client)) is None:
-        return answer
-    why = f"{error.content}, unless nothing is heard from there for {left:.0f} s"
-    soon = max(0.1, min(_SOON, left))
-    return [Delivery(answer[0].to, replace(error, content=why, retry_after=soon))]
 
 # %% ../nbs/032_turns.ipynb #96f6ccdb
 class CommitWaits:
@@ -231,8 +208,7 @@ class CommandHandler:
     turn: `LINES` lines (a refused one counts as four) or `TURN` seconds; the rest waits.
     """
 
-    LINES, TURN = 64, 0.001
-    SMALL = 4096  # bytes: so little is served at once
+    LINES, TURN, SMALL = 64, 0.001, 4096  # bytes: so little is served at once
 
     def __init__(
         self, rooms: Rooms, admission: AdmissionControl, deliveries: DeliveryQueue,
@@ -248,54 +224,57 @@ class CommandHandler:
         """Bytes came. What may wait is not even cut into lines before its turn."""
         may_wait = len(data) > self.SMALL or connection.loud
         if may_wait and self._turns.are_over():
-            self._turns.put_off(connection, _decoded(connection.dialect, data))
-        else:
-            self.handle(connection, commands_in(connection.dialect, data))
+            return self._turns.put_off(connection, _decoded(connection.dialect, data))
+        self.handle(connection, commands_in(connection.dialect, data))
 
     def handle(self, connection: ChatConnection, commands: Commands) -> None:
         """Carry out commands that came together."""
-        client, rest, now = connection.client, iter(commands), self.now()
-        end, count = perf_counter() + self.TURN, 0
+        rest: Iterator[Any] = iter(commands)
+        client, now, count = connection.client, self.now(), 0
+        end = perf_counter() + self.TURN
         for said in rest:
             if connection.ended:
                 return  # what else it asks for would only cost time
-            command: Any = said
-            kind, refused, vouched = type(said), [], False
-            if not (is_plain := kind in _PLAIN):  # hardly ever
-                if said is None:
-                    return self._deliveries.then(connection.finish)
-                if isinstance(said, Switch):
-                    first = self._speak(connection, said)
-                    return self.handle(connection, chain(first, rest))
-                if isinstance(said, Vouched):  # then it was paid for, too
-                    command, vouched, kind = said.command, True, type(said.command)
-            is_long = kind in _LONG_ANSWERS
+            kind = type(said)
             is_over = count and (count >= self.LINES or perf_counter() > end)
             is_watched = connection.bucket or connection.bad_lines
+            if kind in _PLAIN and not (is_over or is_watched):  # most, and at once
+                self.hold(connection, self._rooms.handle(client, said, now, ""), said)
+                count += 1
+                continue
+            if said is None:
+                return self._deliveries.then(connection.finish)
+            if isinstance(said, Switch):
+                first = self._speak(connection, said)
+                return self.handle(connection, chain(first, rest))
+            vouched = isinstance(said, Vouched)  # then it was paid for, too
+            command = said.command if vouched else said
+            is_long = (kind := type(command)) in _LONG_ANSWERS
             may_wait = is_long or is_watched and connection.loud
             if is_over or may_wait and self._turns.are_over():
                 return self._turns.put_off(connection, chain([said], rest))
-            if not vouched and (is_watched or kind is Error or kind is Join):
-                refused = self._admission.refuse(connection, command)
+            asks = not vouched and (is_watched or kind is Error or kind is Join)
+            refused = self._admission.refuse(connection, command) if asks else []
             count += 4 if refused else 1
             if refused or kind is Error:
-                self._hold(connection, _only_for(client, refused), command)
+                self.hold(connection, _only_for(client, refused), command)
             elif kind is Raw:
                 self._deliveries.hold([_aside(client, command)])
-            elif not (is_plain or vouched) and self._logins and has_password(command):
-                return self._wait_for_logins(connection, command, rest)
+            elif not vouched and (logins := self._logins) and has_password(command):
+                return self._wait_for_logins(logins, connection, command, rest)
             elif kind in _READERS:
                 if not self._look_up(connection, command, rest):
                     return
             else:
                 answer = self._rooms.handle(client, command, now, "")
-                self._hold(connection, answer, command)
+                self.hold(connection, answer, command)
             if is_long and not self._waits.send_now(connection, rest):
                 return
 
-    def _hold(
+    def hold(
         self, connection: ChatConnection, answer: list[Delivery], about: Asking
     ) -> None:
+        """This is the answer to what the connection has asked."""
         to, last = answer[-1] if answer else ((), None)
         if type(last) is Goodbye and to == (connection.client,):  # its own
             connection.end()
@@ -304,7 +283,7 @@ class CommandHandler:
         self._deliveries.hold(answer)
 
     def _wait_for_logins(
-        self, connection: ChatConnection, command: Command, rest: Commands
+        self, logins: Logins, connection: ChatConnection, command: Command, rest: Commands
     ) -> None:
         """The command's password is looked at, and what came after it waits."""
 
@@ -312,14 +291,13 @@ class CommandHandler:
             if not connection.ended:
                 later = connection.take_up()
                 if isinstance(checked, list):
-                    self._hold(connection, checked, command)
+                    self.hold(connection, checked, command)
                 else:
                     later = chain([Vouched(checked)], later)
                 self._turns.put_off(connection, later)
 
         connection.put_off(rest)
-        assert self._logins is not None
-        self._logins.check(connection.client, command, self.now(), told)
+        logins.check(connection.client, command, self.now(), told)
 
     def _look_up(
         self, connection: ChatConnection, command: Command, rest: Commands
@@ -331,14 +309,14 @@ class CommandHandler:
         def done(deliveries: list[Delivery]) -> None:
             nonlocal answered
             answered = True
-            self._hold(connection, deliveries, command)
+            self.hold(connection, deliveries, command)
             if later:
                 self._waits.go_on(connection)
 
         def rule() -> list[Delivery]:
             answer = self._rooms.handle(client, command, self.now(), token)
             self._admission.charge(connection, answer)
-            return _ask_holder(answer, command, self._rooms, self._admission)
+            return ask_holder(answer, command, self._rooms, self._admission)
 
         safe = with_answer(rule, client, command)
         self._rooms.store.consult(safe, done, lambda: not connection.ended)
