@@ -15,9 +15,12 @@ from .protocol import JSONLines, Ping, decode, encode, goodbye
 
 # %% ../nbs/078_dialects.ipynb #2b05c382
 class Asked(NamedTuple):
-    """What `tell` hears next follows from this command of its own client; None: no more."""
+    """What `tell` hears next follows from this command of its own client; None: no more.
+    With `unheard` it is only a note for the server: this event is not for that client.
+    """
 
     command: Command | None = None
+    unheard: Event | None = None
 
 
 class Raw(NamedTuple):
@@ -45,12 +48,13 @@ class Speaker:
     __slots__ = ()
     encode: Callable[[Event], bytes]  # the same object: the same bytes are sent
     pause = 0.0  # seconds between two pieces that must not arrive as one
-    personal = False  # has it a `tell` of its own?
+    personal = False  # does its own client get something else than others?
     apart: frozenset[type] = frozenset()  # its own of these go to `tell`, too
+    unheard: frozenset[type] = frozenset()  # its own of these are not sent to it
     resumes = True  # may its client come back to its place, with a token?
 
     def __init_subclass__(cls) -> None:
-        cls.personal = cls.tell is not Speaker.tell
+        cls.personal = cls.tell is not Speaker.tell or bool(cls.unheard)
 
     def receive(self, data: bytes) -> Iterable[Said]:
         """What `data` completes, with what came before."""

@@ -195,9 +195,13 @@ class Chat:
     def hear(self) -> dict[int, list[Event]]:
         """What each client was sent since the last call."""
         heard = {
-            client: [event for line in lines if (event := decode_event(line))]
-            for client, lines in self.server.sent.items()
-            if lines
+            client: [
+                event
+                for line in b"".join(pieces).splitlines(keepends=True)
+                if (event := decode_event(line))
+            ]
+            for client, pieces in self.server.sent.items()
+            if pieces
         }
         for lines in self.server.sent.values():
             lines.clear()

@@ -432,11 +432,23 @@ def test_each_event_is_encoded_once_for_each_dialect(mixed: Chat) -> None:
 def test_the_receivers_of_a_dialect_are_the_same_tuple_all_through_a_batch(
     mixed: Chat,
 ) -> None:
-    mixed.say(4, SendMessage("one"), SendMessage("two"))
+    mixed.say(4, SendMessage("one"), SendMessage("two"), Ping(), SendMessage("three"))
     mixed.loop.tick()
     first, second, third, fourth = mixed.server.calls
     assert first is third and second is fourth, "so that broadcast can join them"
     assert {*first, *second} == set(range(15)) and len(first) + len(second) == 15
+
+
+def test_a_long_run_is_cut_and_arrives_in_order() -> None:
+    chat = Chat()
+    for client, name in ((ANN, "ann"), (BOB, "bob")):
+        chat(client, Join(name))
+    chat.server.calls.clear()
+    many = [str(number) for number in range(2 * EventSender.RUN + 1)]
+    chat.say(ANN, *map(SendMessage, many))
+    chat.loop.tick()
+    assert len(chat.server.calls) == 3
+    assert texts(chat.hear()[BOB]) == many
 
 
 def test_with_one_dialect_the_rooms_own_tuple_is_used() -> None:
