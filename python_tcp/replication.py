@@ -9,7 +9,7 @@ __all__ = ['HELD', 'log', 'RULES', 'READS', 'LogStore', 'limits_of', 'SharedRule
 # %% ../nbs/117_replication.ipynb #rq005
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
