@@ -101,7 +101,7 @@ class KernelEntry(NamedTuple):
     local: tuple[str, int]
     remote: tuple[str, int]
     state: SocketState | None
-    unsent: int  # bytes that the peer has not yet acknowledged
+    unacknowledged: int  # bytes, by the peer; some may not even be sent yet
     unread: int  # bytes that the program has not yet read; of a listener: clients in its queue
 
 # %% ../nbs/000_core.ipynb #73a28688
@@ -119,9 +119,9 @@ def _address(text: str) -> tuple[str, int]:
 
 def _entry(line: str) -> KernelEntry:
     _, local, remote, state, queues, *_ = line.split()
-    unsent, unread = (int(number, 16) for number in queues.split(":"))
+    sent, unread = (int(number, 16) for number in queues.split(":"))
     return KernelEntry(
-        _address(local), _address(remote), _state(int(state, 16)), unsent, unread
+        _address(local), _address(remote), _state(int(state, 16)), sent, unread
     )
 
 # %% ../nbs/000_core.ipynb #c319fb88

@@ -127,7 +127,7 @@ def test_a_line_of_the_kernel_is_read() -> None:
         10,
         256,
     )
-    assert (entry.unsent, entry.unread) == (10, 256)
+    assert (entry.unacknowledged, entry.unread) == (10, 256)
     assert core._entry(line("00000000000000000000000001000000:1F40")).local == (
         "::1",
         8000,
@@ -185,7 +185,11 @@ def test_the_table_counts_what_is_unread_and_who_waits_in_a_queue(
     )
     wait_until(
         lambda: (
-            [e.unsent for e in kernel_table(ends[0][1]) if (e.local, e.remote) == ends]
+            [
+                e.unacknowledged
+                for e in kernel_table(ends[0][1])
+                if (e.local, e.remote) == ends
+            ]
             == [0]
         )
     )
