@@ -14,18 +14,22 @@ import warnings
 import weakref
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 from .chat_link import ChatLink
 from .chat_session import ClientEvent, ClientSession
-from .commands import Login, Register
+from .commands import Login, OfferFile, Register
 from .conversation import ChatError, Conversation
 from .core import LOCALHOST
+from .events import FileUpload, Ok, SharedFile
 from .protocol import DEFAULT_PORT, Command, Error, GetHistory
 from .protocol import Goodbye, Leave, ListRooms, ListUsers
 from .protocol import SetStatus, Whisper
 from .reconnector import CallbackDispatcher
 from .security import ClientTLS
+from .sharing import FileCarrier, FileTransfers
+from .transfers import Transfer, TransferState
 
 # %% ../nbs/046_chat_client.ipynb #c5ae3d6f
 _at_exit: "weakref.WeakSet[ChatClient]" = weakref.WeakSet()  # those that have connected
@@ -65,6 +69,7 @@ class ChatClient:
         self._dispatcher, self._replacing = CallbackDispatcher(), threading.Lock()
         self._talk = self._new_conversation(ClientSession(username))
         self._talk.session.end()  # nothing has begun yet
+        self.files = FileTransfers(self._offer, self._next_id, self._tell, tls)
 
     def _new_conversation(self, before: ClientSession) -> Conversation:
         how = self._dispatcher, self._make_link, self.patience
@@ -164,6 +169,7 @@ class ChatClient:
         if room is not None:
             return self._checked(self._talk.leave_room(room.lower(), timeout))
         _at_exit.discard(self)
+        self.files.stop(0.0 if self._dispatcher.runs_here() else timeout)
         return self._talk.leave(timeout)
 
     def send_message(self, content: str, room: str | None = None) -> bool:
@@ -173,6 +179,19 @@ class ChatClient:
     def whisper(self, to: str, content: str) -> bool:
         """Say something to one user."""
         return self._say(Whisper(to, content, self._talk.session.next_id()))
+
+    def send_file(
+        self, path: str | Path, name: str = "", room: str | None = None
+    ) -> bool:
+        """Send a file to a room of ours, or where we talk. Waits until it is said there."""
+        where = room.lower() if room else self._talk.session.rooms.current
+        carrier = self.files.send(path, name, where)
+        return self._carried(carrier, "not_sent") is not None
+
+    def get_file(self, file: SharedFile, folder: str | Path = ".") -> Path | None:
+        """Fetch what a message has as its `file`, and wait for it. Returns where it is."""
+        note = self._carried(self.files.fetch(file, folder), "not_fetched")
+        return Path(note) if note else None
 
     def ask_users(self) -> bool:
         """Have the server say who is in the room where we talk."""
@@ -201,6 +220,31 @@ class ChatClient:
         """
         timeout = self.timeout if timeout is None else timeout
         return self._talk.wait_until(condition, timeout)
+
+    def _offer(self, command: OfferFile) -> FileUpload | Ok | Error:
+        talk = self._talk
+        done = talk.request(command, self.timeout)
+        answer = talk.session.taken.get(command.id) if done else talk.error
+        if isinstance(answer, FileUpload | Ok | Error):
+            return answer
+        return Error("no_answer", "the server does not answer")
+
+    def _next_id(self) -> int:
+        return self._talk.session.next_id()
+
+    def _tell(self, transfer: Transfer) -> None:
+        self._dispatcher.notify(transfer, self.username)
+
+    def _carried(self, carrier: FileCarrier, code: str) -> str | None:
+        """Wait for the end. Returns the note that came with it; None: it has failed."""
+        if not self._dispatcher.runs_here():
+            carrier.ended.wait()
+        transfer = carrier.transfer
+        failed = transfer.state in (TransferState.FAILED, TransferState.STOPPED)
+        if failed:
+            self._talk.fail(code, transfer.note or "it was stopped")
+        self._checked(not failed)
+        return None if failed else transfer.note
 
     def _say(self, command: Command) -> bool:
         return self._checked(self._talk.say(command))

@@ -21,6 +21,7 @@ from .protocol import Error, History, Message, RoomList, StatusChanged
 from .protocol import UserJoined, UserLeft, UserList, Welcome, WhisperReceived
 from .room_memory import Requests, RoomMemory, order_call
 from .text import one_row
+from .transfers import Transfer
 from .typed_lines import Typed, help_lines
 
 # %% ../nbs/042_chat_controller.ipynb #a9143553
@@ -186,6 +187,8 @@ class ChatView:
                 self._wanted_rooms.clear()  # the answers are lost too
             case Reconnected():
                 self._change("connected")
+            case Transfer(milestone=True):
+                wanted = not self.hold  # where there is no bar
             case Error() if event == self._told_error:
                 wanted, self._told_error = False, None
             case Error():
@@ -333,6 +336,7 @@ def parts_of_bar(chat: ChatController, now: float) -> list[str]:
         unread and f"unread: {unread}",
         view.away and f"you are {one_row(view.away)[:20]}",
         f"{len(waiting)} not {how} yet" if waiting else "",
+        view.memory.transfers.bar(),
         one_row(topic)[:30],
         connection(view, now),
     ]

@@ -15,11 +15,12 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from .delivery import SendQueue
-from .events import AccountChanged
+from .events import AccountChanged, FileUpload
 from .protocol import Command, Error, Event, Goodbye, History, MessageId, Ok
 from .protocol import Ping, Pong, SetStatus, StatusChanged, UserLeft
 from .protocol import Welcome
 from .room_views import HistoryGap, RoomEvent, RoomViews
+from .transfers import Transfer
 
 # %% ../nbs/035_chat_session.ipynb #bbfdc705
 class SessionState(StrEnum):
@@ -62,7 +63,7 @@ class Reconnected:
     """The connection is there again, and what was missed has been told."""
 
 
-ClientEvent = RoomEvent | Disconnected | Reconnected
+ClientEvent = RoomEvent | Transfer | Disconnected | Reconnected
 
 # %% ../nbs/035_chat_session.ipynb #0651ed43
 _all_ = [HistoryGap]
@@ -88,6 +89,9 @@ _REFUSED_FOR_NOW = {"rate_limited", "not_saved", "out_of_order"}
 # These are about one room, and not about us.
 _REFUSED_ONE_ROOM = {"locked", "banned", "too_many_rooms"}
 
+# These say by their `id` what they answer.
+_Answer = Ok | History | AccountChanged | FileUpload
+
 # What has become of an account after which a connection has none.
 _WITHOUT_ACCOUNT = {"logged_out", "deleted"}
 
@@ -98,7 +102,7 @@ class Answers:
     def __init__(self, queue: SendQueue) -> None:
         self.error: Error | None = None  # the last refusal
         self.refused: dict[MessageId, Error] = {}  # the last ones with an `id`
-        self.taken: dict[MessageId, bool] = {}  # what was requested: is it done?
+        self.taken: dict[MessageId, Event | None] = {}  # what was requested: the answer
         self._queue = queue
         self._new_status: str | None = None  # it was asked for, and has no answer yet
         self._in_trouble = False  # the server can't keep what we say, and we told so
@@ -109,7 +113,7 @@ class Answers:
             self._new_status = command.status
         self._queue.add(command)
 
-    def request(self, command: Command, id: int) -> MessageId | None:
+    def request(self, command: Command, id: MessageId) -> MessageId | None:
         """Have a command sent over this connection, and over no other: what must not be
         done twice, or has a password. Returns its `id`; None: it will have no answer.
         """
@@ -117,7 +121,8 @@ class Answers:
             self._queue.add(command, first=True)
             return None
         self._queue.add(replace(command, id=id), first=True)
-        self.taken[id] = False
+        self.taken[id] = None
+        self.refused.pop(id, None)  # the same once more
         if len(self.taken) > SendQueue.WINDOW:
             del self.taken[next(iter(self.taken))]
         return id
@@ -125,18 +130,18 @@ class Answers:
     def disconnected(self) -> None:
         """What was requested will have no answer."""
         why = "the connection was lost before the answer came"
-        for id in [id for id, done in self.taken.items() if not done]:
+        for id in [id for id, answer in self.taken.items() if answer is None]:
             self.refused.setdefault(id, Error("connection_lost", why, id))
 
     def receive(self, event: Event, me: str) -> None:
         """Something that was asked for is done, if it is this event that says so."""
         if isinstance(event, StatusChanged) and event.username == me:
             self._new_status = None
-        if isinstance(event, Ok | History | AccountChanged) and event.id is not None:
+        if isinstance(event, _Answer) and event.id is not None:
             self._queue.acknowledge(event.id)
             self._in_trouble = False
             if event.id in self.taken:
-                self.taken[event.id] = True
+                self.taken[event.id] = event
 
     def refuse(self, event: Error, now: float) -> bool:
         """Is it refused for good? If only for now, it is said again, in its place."""
@@ -209,9 +214,11 @@ class ClientSession:
 
     def request(self, command: Command) -> MessageId | None:
         """Have a command sent over this connection and no other. `taken` and `refused`
-        have the answer, by the `id` that this returns; None: there will be none.
+        have the answer, by the `id` that this returns, which is the command's, if it has
+        one; None: there will be none.
         """
-        return self._answers.request(command, self.next_id())
+        own: MessageId | None = getattr(command, "id", None)
+        return self._answers.request(command, self.next_id() if own is None else own)
 
     def join(self, room: str, password: str | None = None) -> MessageId | None:
         """Talk in a room. Where we are not in it, ask, and return the question's id."""

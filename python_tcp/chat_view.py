@@ -17,6 +17,7 @@ from .protocol import Error, Event, Goodbye, History, Message, RoomList
 from .protocol import StatusChanged, UserJoined, UserLeft, UserList, Welcome
 from .protocol import WhisperReceived
 from .text import GREY, RED, Span, colour_of, one_row, sanitize
+from .transfers import Transfer, size_text, transfer_text
 
 # %% ../nbs/038_chat_view.ipynb #1da0d438
 _PLAIN_MARKS = {"--": "* ", "!!": "! ", " *": "** "}
@@ -66,6 +67,9 @@ def _about(who: str, what: str, when: float | None) -> Line:
 def message_line(message: Message, me: str) -> Line:
     """What somebody says in a room; with `/me` before it, what somebody does."""
     who, text = message.username, sanitize(message.content) or "(deleted)"
+    if (file := message.file) is not None:
+        size, get = size_text(file.size), f"/get {file.number}"
+        text = f"/me shares {one_row(file.name)} ({size}): {get}"
     own, action = same_name(who, me), text.startswith("/me ")
     called = not own and mentions(text, me)
     mark = " @" if called else " *" if action else " >" if own else ""
@@ -189,6 +193,8 @@ def line_of(event: ClientEvent, me: str = "") -> Line | None:
             return notice(content, "!!")
         case Error():
             return notice(_refusal(event), "!!")
+        case Transfer() if (told := transfer_text(event)) is not None:
+            return notice(*told)
         case _ if isinstance(event, OrderEvent):
             return _order_line(event, me)
         case UserList() | RoomList() | History():

@@ -244,6 +244,13 @@ class FileTransfers:
         )
         return self.send(path, name, room)
 
+    def fetch_typed(self, file: SharedFile, folder: str) -> FileCarrier:
+        """Have a file fetched to the folder that was typed, if one was."""
+        path, more = typed_file(
+            folder, lambda path: os.path.isdir(os.path.expanduser(path))
+        )
+        return self.fetch(file, folder if more else path)
+
     def fetch(self, file: SharedFile, folder: str | Path | None = None) -> FileCarrier:
         """Have a file fetched to a folder."""
         where = Path(os.path.expanduser(folder)) if folder else download_folder()

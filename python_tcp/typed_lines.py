@@ -30,6 +30,8 @@ CHAT_COMMANDS = {
     "room": ("/room ROOM", "talk in another of your rooms"),
     "history": ("/history [N]", "the last N messages of the room"),
     "me": ("/me TEXT", "say what you do"),
+    "send": ("/send FILE [NAME]", "share a file, perhaps under another name"),
+    "get": ("/get N [FOLDER]", "fetch file number N, into Downloads or a FOLDER"),
     "away": ("/away [TEXT]", "tell the others that you are away"),
     "back": ("/back", "and that you are back"),
     "ignore": ("/ignore NAME", "show nothing more of somebody; again: show it"),
@@ -109,6 +111,7 @@ class Mistake(NamedTuple):
 
 # %% ../nbs/039_typed_lines.ipynb #36b2f3bc
 _TEXTS = {"TEXT", "TIME", "WHY", "COMMAND"}  # they take the rest of the line
+_TEXTS |= {"FILE", "FOLDER"}
 
 
 def _arguments(usage: str, rest: str) -> tuple[str, ...] | None:
@@ -158,6 +161,8 @@ def _looked_at(typed: Typed) -> Typed | Mistake:
         return Mistake(f"/{command} takes a number from 1 to 999")
     if command == "help" and first not in ("", *GROUPS):
         return Mistake(f"/help is followed by {' or '.join(GROUPS)}, or by nothing")
+    if command == "get" and not re.fullmatch("#?[1-9][0-9]{0,14}", first):
+        return Mistake("/get takes the number of a file")
     if command != "server":
         return _checked(typed)
     if first.split()[0].lower() not in SERVER_WIDE:
@@ -209,7 +214,7 @@ def _first_words(
     """What may follow a command."""
     if name in ("help", "server"):
         return tuple(GROUPS) if name == "help" else SERVER_WIDE
-    if name in PRIVATE and name not in ("lock", "login"):
+    if name in ("send", "get") or name in PRIVATE and name not in ("lock", "login"):
         return ()
     first = COMMANDS.get(name, ("/ NAME",))[0].split()[1:2]
     if "ROOM" not in "".join(first):

@@ -714,7 +714,7 @@ def test_what_is_requested_goes_at_once_and_is_never_repeated() -> None:
     id = session.request(Kick("eve", "lobby"))
     assert [type(each) for each in session.send_queue.due(0.0)] == [Kick, SendMessage]
     session.disconnected(Goodbye("connection_lost", "", True))
-    assert session.taken[id] is False and session.refused[id].code == "connection_lost"
+    assert session.taken[id] is None and session.refused[id].code == "connection_lost"
     assert [type(each) for each in session.send_queue.commands] == [SendMessage]
 
 
