@@ -59,10 +59,12 @@ def _watch(callback: Callable[[Event], object], deliveries: list[Delivery]) -> N
 class Hooks:
     """For who measures a chat server; on its thread. `on_sent(deliveries)`: these were
     handed to their connections. `on_commit(seconds, error)`: a commit took so long. `ends`
-    counts the connections that have ended, by kind of reason.
+    counts the connections that have ended, by kind of reason. `on_opened(rules, queue)`:
+    before the first one comes, for who adds to the rules.
     """
 
     def __init__(self) -> None:
+        self.on_opened: Callable[[ChatRules, DeliveryQueue], object] = lambda *all: None
         self.on_sent: Callable[[list[Delivery]], object] = lambda deliveries: None
         self.on_commit: Callable[[float, StoreError | None], object] = lambda *how: None
         self.ends: Counter[str] = Counter()
@@ -237,7 +239,8 @@ class ChatServer:
 
     def set_limits(self, limits: Limits) -> None:
         """Go by these from now on. Who is connected keeps the times of its pings."""
-        self._server.loop.call_threadsafe(partial(self.limits.take_over, limits))
+        change = partial(self._rules.take_limits, self.limits, limits)
+        self._server.loop.call_threadsafe(change)
 
     @property
     def host(self) -> str:
@@ -310,6 +313,7 @@ class ChatServer:
         parts = self._server, self._sender, self._admission, rules, logins
         self._life = life = _Life(*parts, self._new, self.hooks)
         life.watch(self._watch)
+        self.hooks.on_opened(rules, life.deliveries)
         if rules.store is not None:
             life.clean(rules.store, limits.history_days)
 

@@ -48,6 +48,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     file_bytes_per_room: _NotNegative = 8_589_934_592
     file_bytes_in_all: _NotNegative = 17_179_869_184
     files_per_person: _AtLeast1 = 100  # that are kept
+    files_in_all: _AtLeast1 = 10_000
     uploads_per_person: _AtLeast1 = 8  # that are not complete
     file_days: _Positive = 7.0  # a file is kept so long
     upload_days: _Positive = 1.0  # and one that is not complete, from its last byte on

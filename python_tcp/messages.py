@@ -155,7 +155,7 @@ class MemoryStore:
             self._highest_forgotten = max(self._highest_forgotten, message.seq)
 
     def _size_of(self, message: Message) -> int:
-        size = len(text := message.content) + self.OVERHEAD * (3 if message.file else 1)
+        size = len(text := message.content) + self.OVERHEAD
         if text.isascii():
             return size
         widest = max(text)  # all characters take as much as this one

@@ -42,6 +42,12 @@ class Messaging:
         """It is asked where somebody is muted, and raises `CommandError` for who is."""
         self._checks.append(check)
 
+    def check_speech(self, user: User, room: Room, now: float) -> None:
+        """Raises `CommandError` for somebody who may not speak there."""
+        if room.muted:
+            for may_speak in self._checks:
+                may_speak(user, room, now)
+
     def send_message(
         self, user: User, command: SendMessage, now: float
     ) -> list[Delivery]:
@@ -52,7 +58,7 @@ class Messaging:
             self._check_order(user, command.follows)
         room = user.room_named(command.room)
         if room.muted:
-            self._check_speech(user, room, now)
+            self.check_speech(user, room, now)
         message = room.say(user.name, command.content, now)
         said = _delivery((room.clients, message))
         if id is None:
@@ -90,10 +96,6 @@ class Messaging:
         copy = Waiting(waiting.whisper, waiting.sender, waiting.id, told=True)
         keep_whisper(held, user, copy)
         return here + user.listeners
-
-    def _check_speech(self, user: User, room: Room, now: float) -> None:
-        for may_speak in self._checks:
-            may_speak(user, room, now)
 
     def _check_order(self, user: User, follows: MessageId | None) -> None:
         """Nothing overtakes what was refused, so that the client can say it again."""
@@ -179,6 +181,7 @@ class Rooms:
         self.expect = roster.expect  # (places, now): after a restart
         self.put_out, self.end = roster.put_out, roster.end  # a person
         self.check_join, self.check_speech = members.door.add, messaging.add_check
+        self.may_speak = messaging.check_speech  # (user, room, now)
         places = roster.places
         self.on_room, self.add_feature = places.on_room, places.add_feature
         self.rules: dict[type, UserRule] = {

@@ -50,7 +50,6 @@ class ThreadConnection(TCPConnection):
         self._thread.start()
 
     def runs_here(self) -> bool:
-
         return self._thread is threading.current_thread()
 
     def join(self, timeout: float) -> None:
@@ -243,6 +242,9 @@ class EventDrivenTCPServer:
     def on_eof(self, connection_id: int) -> None:
         """A client sends no more, and may still read: we close, if nothing else is due."""
         self.close(connection_id, "closed by peer")
+
+    def on_drain(self, connection_id: int) -> None:
+        """A client whose socket was full has taken all that was queued."""
 
     def on_disconnect(self, connection_id: int) -> None:
         """A client has gone: `connections[connection_id].close_reason` says why."""

@@ -57,13 +57,14 @@ FLOORS = [
     ["output", "stream", "acceptor", "mailbox", "broadcaster", "server", "client"],
     ["trusted_proxy"],
     ["security", "handshakes"],
+    ["file_rules", "file_http", "file_store", "file_server"],
     ["transfers"],
     ["room_views", "chat_session", "moderation_view", "chat_view", "typed_lines"],
     ["room_memory", "password_prompts", "chat_controller"],
     ["lines", "irc_text", "irc_words", "irc", "tutorials", "languages"],
-    ["log_entries", "replication", "snapshot", "simulation"],
+    ["log_entries", "replication", "snapshot", "simulated_nodes", "simulation"],
     ["chat_fanout", "presence", "admission", "turns", "speaking"],
-    ["chat_rules", "chat_server"],
+    ["chat_rules", "chat_server", "files"],
     [
         "trust",
         "chat_link",
@@ -122,6 +123,8 @@ NO_NETWORK = [
     "roles",
     "moderation",
     "proxy_protocol",
+    "file_rules",
+    "file_http",
     "transfers",
     "room_views",
     "chat_session",
@@ -140,6 +143,7 @@ NO_NETWORK = [
     "log_entries",
     "replication",
     "snapshot",
+    "simulated_nodes",
     "simulation",
 ]
 NO_CHAT = [

@@ -632,7 +632,7 @@ def test_a_reason_that_nobody_is_told_has_no_goodbye(reason: str) -> None:
 # --- how much of everything --------------------------------------------------------------------------------------
 
 EDGES = [  # a limit, what it may be, what it may not be
-    *((name, [1, 1_000_000], [0, -1, 1.5, "1", None, True]) for name in ("connections", "rooms_per_client", "flood_excess", "bad_lines", "output_bytes", "sessions_per_account", "files_per_person", "uploads_per_person")),
+    *((name, [1, 1_000_000], [0, -1, 1.5, "1", None, True]) for name in ("connections", "rooms_per_client", "flood_excess", "bad_lines", "output_bytes", "sessions_per_account", "files_per_person", "files_in_all", "uploads_per_person")),
     *((name, [0, 1, 2**40], [-1, 0.5, "0", None, False]) for name in ("flood_burst", "history_messages", "history_bytes", "data_bytes", "connections_per_address", "connections_per_network", "file_bytes", "file_bytes_per_person", "file_bytes_per_room", "file_bytes_in_all")),
     *((name, [5e-324, 1, 86_400.5], [0, 0.0, -0.001, -1, "1", None])
       for name in ("flood_rate", "connect_rate", "join_rate", "join_timeout", "ping_after", "ping_timeout", "output_timeout", "file_days", "upload_days")),
