@@ -12,12 +12,13 @@ from typing import NamedTuple
 from .chat_session import ClientEvent, Disconnected, HistoryGap
 from .chat_session import Reconnected
 from .events import Moderated
+from .file_rules import size_text
 from .moderation_view import OrderEvent, duration, order_text
 from .protocol import Error, Event, Goodbye, History, Message, RoomList
 from .protocol import StatusChanged, UserJoined, UserLeft, UserList, Welcome
 from .protocol import WhisperReceived
 from .text import GREY, RED, Span, colour_of, one_row, sanitize
-from .transfers import Transfer, size_text, transfer_text
+from .transfers import Transfer, transfer_text
 
 # %% ../nbs/038_chat_view.ipynb #1da0d438
 _PLAIN_MARKS = {"--": "* ", "!!": "! ", " *": "** "}

@@ -22,10 +22,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from .client import open_connection
 from .events import SharedFile
+from .file_rules import clean_file_name, size_text
 from .security import ClientTLS
 from .text import one_row
 from .transfers import Reply, first_byte, numbered_name, reply_to
-from .transfers import safe_name, size_text
 
 # %% ../nbs/114_file_client.ipynb #8efa1ee2
 class TransferError(Exception):
@@ -65,7 +65,7 @@ class FileTarget:
 
     def __init__(self, folder: Path, file: SharedFile) -> None:
         self.size, self._sha256 = file.size, file.sha256
-        self._folder, self._name = folder, safe_name(file.name)
+        self._folder, self._name = folder, clean_file_name(file.name)
         begin = re.sub("[^0-9a-f]", "", file.sha256.lower())[:8]
         self.part = folder / f"{self._name}.{begin}.part"
         self._hash, self.done = hashlib.sha256(), 0

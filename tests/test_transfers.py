@@ -1,16 +1,13 @@
 """The decisions of a transfer: names, typed lines, states, sentences, and the answers of a server."""
 
-import os
 import re
 import string
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from python_tcp.transfers import (
-    LONGEST_NAME,
     TRANSFER_TRANSITIONS,
     Direction,
     Reply,
@@ -20,76 +17,9 @@ from python_tcp.transfers import (
     first_byte,
     numbered_name,
     reply_to,
-    safe_name,
-    size_text,
     transfer_text,
     typed_file,
 )
-
-EVIL = [
-    "../../etc/passwd",
-    "/etc/passwd",
-    r"..\..\boot.ini",
-    r"C:\autoexec.bat",
-    "..",
-    ".",
-    "",
-    " ",
-    "...",
-    ".bashrc",
-    "-rf",
-    "- -x",
-    "a\0b",
-    "a\nb",
-    "\x1b]0;owned\x07.txt",
-    "cat\u202egpj.exe",
-    "\u2066\u2067",
-    "con",
-    "CON.txt",
-    "nul .tar.gz",
-    "com1.log",
-    "trailing. ",
-    "x" * 5000,
-    "x." + "y" * 5000,
-    "猫" * 300 + ".jpg",
-    "\ud800.txt",
-    "a:stream",
-    "what?*.txt",
-    "|id",
-]
-
-
-def is_safe(name: str, folder: Path) -> bool:
-    path = folder / name
-    return (
-        path.parent == folder
-        and path.name == name
-        and 0 < len(os.fsencode(name)) <= LONGEST_NAME + 1
-        and name[0] not in "-. "
-        and name[-1] not in ". "
-        and not re.search(r'[\x00-\x1f\x7f<>:"/\\|?*\u202a-\u202e]', name)
-        and name.split(".")[0].strip().lower() not in ("con", "nul", "com1", "aux")
-    )
-
-
-@pytest.mark.parametrize("name", EVIL, ids=ascii)
-def test_an_evil_name_becomes_a_name_in_the_folder(name: str, tmp_path: Path) -> None:
-    found = safe_name(name)
-    assert is_safe(found, tmp_path)
-    (tmp_path / found).write_text("x")
-    assert [path.name for path in tmp_path.iterdir()] == [found]
-
-
-@given(st.text(max_size=300))
-def test_any_text_becomes_a_safe_name_that_stays_as_it_is(text: str) -> None:
-    found = safe_name(text)
-    assert is_safe(found, Path("/folder"))
-    assert safe_name(found) == found
-
-
-@pytest.mark.parametrize("name", ["cat.jpg", "my cat (1).jpg", "Ärger.txt", "猫.png"])
-def test_an_ordinary_name_stays(name: str) -> None:
-    assert safe_name(name) == name
 
 
 @given(st.text(string.ascii_letters + ". ", min_size=1), st.integers(1, 99))
@@ -161,22 +91,6 @@ def test_a_board_shows_what_moves_and_forgets_what_has_ended() -> None:
     assert board.bar() == "fetching two 0 %"
     board.note(two.turn("stop"))
     assert board.bar() == ""
-
-
-@given(st.integers(0, 10**16))
-def test_a_size_is_short_and_right(size: int) -> None:
-    number, unit = size_text(size).split(" ")
-    factor = {"byte": 1, "bytes": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}[unit]
-    assert abs(float(number) * factor - size) <= 0.05 * factor * (factor > 1) * 1.001
-    assert len(number) <= 7
-
-
-def test_sizes() -> None:
-    sizes = [0, 1, 2, 999, 1000, 999_949, 999_950, 10**9, 10**12, 10**16]
-    assert [size_text(size) for size in sizes] == [
-        *("0 bytes", "1 byte", "2 bytes", "999 bytes"),
-        *("1.0 kB", "999.9 kB", "1.0 MB", "1.0 GB", "1.0 TB", "10000.0 TB"),
-    ]
 
 
 def test_statuses() -> None:
