@@ -42,6 +42,7 @@ TURNS = pytest.StashKey[Turns]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hear_signals()
     if hasattr(config, "workerinput"):
         config.stash[SHARED] = Path(config.workerinput["shared"])
         config.stash[TURNS] = turns = Turns(config.stash[SHARED])
@@ -50,6 +51,15 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.TemporaryDirectory(prefix="python_tcp-tests-")
         config.stash[SHARED] = Path(folder.name)
         config.add_cleanup(folder.cleanup)
+
+
+def hear_signals() -> None:
+    """A shell starts what is in the background, and `nohup` whatever it starts, with signals
+    ignored, and so would be all that we start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -187,6 +187,6 @@ def test_nbdev_runs_them_too() -> None:
     """nbdev's own run has no time limit, so it has one here."""
     command = [Path(sys.executable).with_name("nbdev_test"), "--n_workers", "2"]
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=240
+        command, cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0 and "Success." in done.stdout, done.stdout + done.stderr
