@@ -54,12 +54,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def hear_signals() -> None:
-    """A shell starts what is in the background, and `nohup` whatever it starts, with signals
-    ignored, and so would be all that we start."""
+    """A shell ignores SIGINT for what runs in the background, and `nohup` SIGHUP. Programs that we
+    start would inherit that; what is handled is not inherited (signal(7))."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup and signal.getsignal(hangup) is signal.SIG_IGN:
+        signal.signal(hangup, lambda number, frame: None)
 
 
 @pytest.hookimpl(optionalhook=True)
