@@ -1,0 +1,642 @@
+"""Files of a chat: brought and fetched by HTTP beside the conversation, and said in the room."""
+
+import contextlib
+import hashlib
+import http.client
+import os
+import resource
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from helpers import LineClient
+from proxy import Cut, Proxy
+from python_tcp.chat_server import ChatServer
+from python_tcp.file_server import FileServer, FileVisitor
+from python_tcp.files import FileSharing
+from python_tcp.limits import Limits
+from waiting import LIMIT, wait_until
+
+DATA = os.urandom(3_000_000)
+FREE = Limits(flood_burst=0, connections_per_address=0, connections_per_network=0)
+FREE_JOIN = {"join_rate": 10_000.0, "connect_rate": 10_000.0}
+
+
+class Place:
+    """A chat server with files, at some folder."""
+
+    def __init__(
+        self, folder: Path, data: Path | None = None, limits: Limits = FREE
+    ) -> None:
+        self.folder = folder
+        self.sharing = FileSharing(folder)
+        self.server = ChatServer(limits=limits, data=data)
+        self.sharing.attach(self.server)
+        self.server.start()
+
+    def person(self, name: str, room: str = "lobby") -> LineClient:
+        return LineClient(self.server.port).join(name, room)
+
+    def kept(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir() if path.name[0] != "i"}
+
+    def stop(self) -> None:
+        self.server.stop()
+        self.sharing.stop()
+
+    def __enter__(self) -> "Place":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with Place(tmp_path / "files") as place:
+        yield place
+
+
+def about(data: bytes, name: str = "a.bin", id: object = "f1") -> dict:
+    digest = hashlib.sha256(data).hexdigest()
+    return {"id": id, "name": name, "size": len(data), "sha256": digest}
+
+
+def offer(
+    person: LineClient, data: bytes = DATA, name: str = "a.bin", **more: object
+) -> dict:
+    person.say("offer_file", **(about(data, name) | more))
+    return person.read_until("upload")
+
+
+def ask(
+    url: str, method: str, body: bytes | None = None, **headers: str
+) -> tuple[int, http.client.HTTPMessage, bytes]:
+    where = urlsplit(url)
+    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=LIMIT)
+    with contextlib.closing(connection):
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, where.path, body, fields)
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
+
+
+def bring(upload: dict, data: bytes, offset: int = 0) -> tuple[int, bytes]:
+    status, _, text = ask(upload["url"], "PATCH", data, Upload_Offset=str(offset))
+    return status, text
+
+
+def send(
+    person: LineClient, data: bytes = DATA, name: str = "a.bin", id: object = "f1"
+) -> dict:
+    """Send a whole file. Returns the message."""
+    assert bring(offer(person, data, name, id=id), data) == (204, b"")
+    message = person.read_until("message")
+    assert person.read_until("ok")["id"] == id
+    return message
+
+
+# --- the whole way -----------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_said_in_the_room_when_it_is_there(place: Place) -> None:
+    with place.person("ann") as ann, place.person("bob") as bob:
+        upload = offer(ann, name="../photo.jpg")
+        assert (upload["id"], upload["name"], upload["received"]) == (
+            "f1",
+            "photo.jpg",
+            0,
+        )
+        bob.say("ping", id=1)
+        assert bob.read_until("pong"), "nothing was said yet"
+        assert bring(upload, DATA) == (204, b"")
+        said = bob.read_until("message")
+        file = said["file"]
+        assert said["username"] == "ann"
+        assert said["content"] == f"photo.jpg (3.0 MB) {file['url']}"
+        assert (file["name"], file["size"], file["sha256"]) == (
+            "photo.jpg", len(DATA), hashlib.sha256(DATA).hexdigest(),
+        )  # fmt: skip
+        status, headers, data = ask(file["url"], "GET")
+        assert (status, data) == (200, DATA)
+        assert headers["Content-Type"] == "application/octet-stream"
+        assert headers["Content-Disposition"].startswith("attachment;")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in headers["Content-Security-Policy"]
+
+
+def test_the_welcome_says_that_there_are_files_and_how_large(place: Place) -> None:
+    with LineClient(place.server.port) as ann:
+        ann.say("join", username="ann")
+        welcome = ann.read_until("welcome")
+    assert "files" in welcome["features"]
+    assert welcome["limits"]["file_bytes"] == FREE.file_bytes
+
+
+def test_a_server_without_files_says_so() -> None:
+    with ChatServer(limits=FREE) as server, LineClient(server.port) as ann:
+        ann.join("ann").say("offer_file", **about(b"x"))
+        assert ann.read_until("error")["code"] == "unknown_type"
+
+
+def test_an_empty_file(place: Place) -> None:
+    with place.person("ann") as ann:
+        assert ask(send(ann, b"")["file"]["url"], "GET")[::2] == (200, b"")
+
+
+def test_a_message_keeps_its_file_over_a_restart(tmp_path: Path) -> None:
+    with (
+        Place(tmp_path / "files", tmp_path / "chat.db") as place,
+        place.person("ann") as ann,
+    ):
+        file = send(ann)["file"]
+    with (
+        Place(tmp_path / "files", tmp_path / "chat.db") as place,
+        place.person("bob") as bob,
+    ):
+        bob.say("history")
+        [message] = bob.read_until("history")["messages"]
+        assert message["file"] == file
+        here = file["url"].replace(
+            str(urlsplit(file["url"]).port), str(urlsplit(place.sharing.origin).port)
+        )
+        assert ask(here, "GET")[2] == DATA
+
+
+def test_with_the_message_its_file_is_deleted(place: Place) -> None:
+    with place.person("ann") as ann:
+        message = send(ann)
+        assert place.kept() == {"1"}
+        ann.say("delete", seq=message["seq"], id=2)
+        ann.read_until("deleted")
+        wait_until(lambda: not place.kept())
+        assert ask(message["file"]["url"], "GET")[0] == 404
+        ann.say("history")
+        [left] = ann.read_until("history")["messages"]
+        assert left["content"] == "" and "file" not in left
+
+
+def test_a_message_that_only_looks_like_a_file_deletes_none(place: Place) -> None:
+    with place.person("ann") as ann, place.person("bob") as bob:
+        content = send(ann)["content"]
+        bob.say("message", content=content, file={"number": 1}, id=1)
+        said = bob.read_until("message", username="bob")
+        assert "file" not in said
+        bob.say("delete", seq=said["seq"])
+        bob.read_until("deleted")
+        bob.say("delete", seq=1, id=7)
+        assert bob.read_until("error")["code"] == "not_allowed"
+        assert place.kept() == {"1"}
+
+
+def test_the_offer_is_answered_once_and_the_same_afterwards(place: Place) -> None:
+    with place.person("ann") as ann:
+        seq = send(ann)["seq"]
+        ann.say("offer_file", **about(DATA))
+        assert ann.read_until("ok") == {"type": "ok", "id": "f1", "seq": seq}
+        ann.say("message", content="last")
+        assert ann.read()["content"] == "last"
+
+
+# --- who may -----------------------------------------------------------------------------------------------------
+
+
+def test_who_is_not_in_the_room_can_not_send_there(place: Place) -> None:
+    with place.person("ann") as ann:
+        ann.say("offer_file", room="dev", **about(DATA))
+        assert ann.read_until("error")["code"] == "not_joined"
+
+
+def test_who_leaves_meanwhile_says_nothing_and_may_come_back(place: Place) -> None:
+    with place.person("ann") as ann, place.person("bob") as bob:
+        upload = offer(ann, room="lobby")
+        ann.say("join", username="ann", room="dev")
+        ann.say("leave", room="lobby")
+        ann.read_until("leave")
+        status, text = bring(upload, DATA)
+        assert (status, text.partition(b":")[0]) == (403, b"not_joined")
+        ann.say("join", username="ann", room="lobby")
+        ann.read_until("welcome")
+        again = offer(ann, room="lobby")
+        assert again["received"] == len(DATA)
+        assert bring(again, b"", len(DATA)) == (204, b"")
+        assert bob.read_until("message")["file"]["size"] == len(DATA)
+
+
+def test_a_muted_person_sends_no_file(place: Place) -> None:
+    with LineClient(place.server.port) as ann:
+        ann.say("register", username="ann", password="correct horse")
+        ann.read_until("account")
+        ann.join("ann", "dev")
+        bob = place.person("bob", "dev")
+        upload = offer(bob)
+        ann.say("register_room", id=1)
+        ann.read_until("ok")
+        ann.say("mute", to="bob", reason="cars", id=2)
+        ann.read_until("ok")
+        status, text = bring(upload, DATA)
+        assert (status, text) == (403, b"muted: you are muted in dev: cars\n")
+        bob.say("offer_file", **about(DATA, id="f2"))
+        assert bob.read_until("error")["code"] == "muted"
+        bob.close()
+
+
+def test_another_person_of_the_same_name_does_not_go_on(place: Place) -> None:
+    with place.person("ann") as ann:
+        upload = offer(ann)
+        assert bring(upload, DATA[:1000]) == (204, b"")
+        ann.say("leave")
+        ann.read_until("goodbye")
+    with place.person("ann") as other:
+        assert offer(other)["received"] == 0
+        assert bring(upload, DATA[1000:], 1000)[0] == 403
+
+
+def test_each_limit_is_one_clear_error(tmp_path: Path) -> None:
+    limits = Limits(flood_burst=0, file_bytes=1000, uploads_per_person=1)
+    with Place(tmp_path / "files", limits=limits) as place, place.person("ann") as ann:
+        ann.say("offer_file", **about(b"x" * 1001))
+        error = ann.read_until("error")
+        assert (error["code"], error["id"]) == ("file_too_large", "f1")
+        assert error["content"] == "a file may have 1.0 kB here at most"
+        offer(ann, b"x" * 1000)
+        ann.say("offer_file", **about(b"y", id="f2"))
+        assert ann.read_until("error")["code"] == "too_many_files"
+
+
+# --- lies --------------------------------------------------------------------------------------------------------
+
+
+def test_more_bytes_than_were_offered(place: Place) -> None:
+    with place.person("ann") as ann:
+        upload = offer(ann)
+        assert bring(upload, DATA + b"x")[0] == 413
+        assert bring(upload, DATA) == (204, b"")
+
+
+def test_fewer_bytes_than_were_said(place: Place) -> None:
+    with place.person("ann") as ann:
+        upload = offer(ann)
+        where = urlsplit(upload["url"])
+        with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
+            head = f"PATCH {where.path} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: {len(DATA)}\r\n\r\n"
+            sock.sendall(head.encode() + DATA[:5000])
+        wait_until(lambda: ask(upload["url"], "HEAD")[1]["Upload-Offset"] == "5000")
+        assert bring(upload, DATA[5000:], 5000) == (204, b"")
+
+
+def test_other_bytes_than_were_offered(place: Place) -> None:
+    with place.person("ann") as ann, place.person("bob") as bob:
+        upload = offer(ann)
+        status, text = bring(upload, b"!" + DATA[1:])
+        assert (status, text.partition(b":")[0]) == (422, b"wrong_hash")
+        assert not place.kept()
+        assert bring(upload, DATA)[0] == 404
+        bob.say("message", content="nothing came")
+        assert bob.read_until("message")["content"] == "nothing came"
+
+
+def test_a_wrong_offset_says_the_right_one(place: Place) -> None:
+    with place.person("ann") as ann:
+        upload = offer(ann)
+        bring(upload, DATA[:1000])
+        for offset in ("", "0", "1001", "-1", "x"):
+            status, headers, _ = ask(upload["url"], "PATCH", b"x", Upload_Offset=offset)
+            assert (status, headers["Upload-Offset"]) == (409, "1000")
+
+
+def test_a_wrong_word_finds_nothing(place: Place) -> None:
+    with place.person("ann") as ann:
+        upload, origin = offer(ann), place.sharing.origin
+        secret = upload["url"].rpartition("/")[2]
+        assert ask(f"{origin}/uploads/1/{'A' * 22}", "PATCH", b"x")[0] == 404
+        assert ask(f"{origin}/files/1/{secret}/a.bin", "GET")[0] == 404
+        assert bring(upload, DATA) == (204, b"")
+        url = ann.read_until("message")["file"]["url"]
+        key = url.split("/")[-2]
+        assert ask(f"{origin}/uploads/1/{key}", "HEAD")[0] == 404
+        assert ask(f"{origin}/files/2/{key}/a.bin", "GET")[0] == 404
+        assert ask(f"{origin}/files/1/{key}/..%2f..%2findex.db", "GET")[2] == DATA
+
+
+# --- again and again ---------------------------------------------------------------------------------------------
+
+
+def test_several_requests_on_one_connection(place: Place) -> None:
+    with place.person("ann") as ann:
+        upload = offer(ann)
+        where = urlsplit(upload["url"])
+        connection = http.client.HTTPConnection(
+            where.hostname, where.port, timeout=LIMIT
+        )
+        with contextlib.closing(connection):
+            for start in range(0, len(DATA), 1_000_000):
+                part = DATA[start : start + 1_000_000]
+                connection.request(
+                    "PATCH", where.path, part, {"Upload-Offset": str(start)}
+                )
+                assert connection.getresponse().read() == b""
+            path = urlsplit(ann.read_until("message")["file"]["url"]).path
+            for first in (0, 2_999_990, 1_000_000):
+                connection.request("GET", path, headers={"Range": f"bytes={first}-"})
+                response = connection.getresponse()
+                assert response.status == 206
+                assert (
+                    response.headers["Content-Range"]
+                    == f"bytes {first}-2999999/3000000"
+                )
+                assert response.read() == DATA[first:]
+            connection.request("HEAD", path)
+            response = connection.getresponse()
+            assert (response.headers["Content-Length"], response.read()) == (
+                "3000000",
+                b"",
+            )
+            connection.request("GET", path, headers={"Range": "bytes=3000000-"})
+            assert connection.getresponse().status == 416
+
+
+def test_two_requests_that_come_together_are_answered_in_order(place: Place) -> None:
+    with place.person("ann") as ann:
+        path = urlsplit(send(ann)["file"]["url"]).path
+        where = urlsplit(place.sharing.origin)
+        asked = f"GET {path} HTTP/1.1\r\nHost: x\r\n"
+        with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
+            sock.sendall(f"{asked}\r\n{asked}Connection: close\r\n\r\n".encode())
+            whole = b"".join(iter(lambda: sock.recv(65_536), b""))
+        assert whole.count(DATA) == 2
+
+
+def test_a_client_that_waits_for_our_word_gets_it(place: Place) -> None:
+    with place.person("ann") as ann:
+        where = urlsplit(offer(ann)["url"])
+        head = f"PATCH {where.path} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: {len(DATA)}\r\nExpect: 100-continue\r\n\r\n"
+        with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
+            sock.sendall(head.encode())
+            assert sock.recv(1000).startswith(b"HTTP/1.1 100 ")
+            sock.sendall(DATA)
+            assert sock.recv(1000).startswith(b"HTTP/1.1 204 ")
+
+
+def test_a_page_of_another_origin_may_ask(place: Place) -> None:
+    with place.person("ann") as ann:
+        status, headers, _ = ask(offer(ann)["url"], "OPTIONS")
+        assert (status, headers["Access-Control-Allow-Origin"]) == (204, "*")
+        assert "PATCH" in headers["Access-Control-Allow-Methods"]
+        assert "Upload-Offset" in headers["Access-Control-Allow-Headers"]
+
+
+def cut_twice(after: int, upward: bool) -> Proxy:
+    """The first two connections are cut, with a reset, as soon as so many bytes have gone."""
+    left = [Cut(after, upward, reset=True)] * 2
+    return lambda: left.pop() if left else None
+
+
+def through(url: str, proxy: Proxy) -> str:
+    return url.replace(f":{urlsplit(url).port}/", f":{proxy.port}/")
+
+
+def test_cut_twice_on_the_way_there_and_twice_on_the_way_back(place: Place) -> None:
+    where = urlsplit(place.sharing.origin)
+    address = (where.hostname, where.port)
+    with place.person("ann") as ann:
+        upload, cuts = offer(ann), 0
+        with Proxy(address, cut_twice(1_000_000, upward=True)) as proxy:
+            status, have = 0, 0
+            while status != 204:
+                have = int(ask(upload["url"], "HEAD")[1]["Upload-Offset"])
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    url = through(upload["url"], proxy)
+                    status = ask(url, "PATCH", DATA[have:], Upload_Offset=str(have))[0]
+                    assert status in (204, 409), status
+            assert proxy.cuts == 2 and have > 0
+        url, got = ann.read_until("message")["file"]["url"], b""
+        with Proxy(address, cut_twice(1_000_000, upward=False)) as proxy:
+            while len(got) < len(DATA):
+                try:
+                    there = urlsplit(through(url, proxy))
+                    connection = http.client.HTTPConnection(
+                        there.hostname, there.port, timeout=LIMIT
+                    )
+                    connection.request(
+                        "GET", there.path, headers={"Range": f"bytes={len(got)}-"}
+                    )
+                    response = connection.getresponse()
+                    while data := response.read1(65_536):
+                        got += data
+                except (OSError, http.client.HTTPException):
+                    cuts += 1
+                finally:
+                    connection.close()
+            assert proxy.cuts == 2
+        assert got == DATA
+
+
+def test_who_brings_it_anew_takes_the_place_of_the_older_connection(
+    place: Place,
+) -> None:
+    with place.person("ann") as ann:
+        upload = offer(ann)
+        where = urlsplit(upload["url"])
+        head = f"PATCH {where.path} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: {len(DATA)}\r\n\r\n"
+        with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
+            sock.sendall(head.encode() + DATA[:5000])
+            wait_until(lambda: ask(upload["url"], "HEAD")[1]["Upload-Offset"] == "5000")
+            assert bring(upload, DATA[5000:], 5000) == (204, b"")
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+
+
+# --- many, slow, full --------------------------------------------------------------------------------------------
+
+
+def test_a_reader_that_stops_costs_a_few_chunks(place: Place) -> None:
+    with place.person("ann") as ann:
+        data = bytes(50_000_000)
+        url = urlsplit(send(ann, data)["file"]["url"])
+        with socket.create_connection((url.hostname, url.port), LIMIT) as sock:
+            sock.sendall(f"GET {url.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            server = place.sharing._server
+            wait_until(
+                lambda: any(each.blocked for each in list(server.connections.values()))
+            )
+            queued = [each.queued for each in list(server.connections.values())]
+            assert max(queued) <= 2 * 262_144
+            assert place.server.running
+
+
+def test_who_says_nothing_is_let_go(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileVisitor, "PATIENCE", 0.2)
+    where = urlsplit(place.sharing.origin)
+    for first in (b"", b"GET /files/1/", b"PATCH /x HTTP/1.1\r\nHost: x\r\n"):
+        with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
+            sock.sendall(first)
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+
+
+@pytest.mark.slow(seconds=10)
+def test_a_thousand_uploads_at_a_time(tmp_path: Path) -> None:
+    """Each of ten people may bring eight: the others are refused, and the chat goes on."""
+    limits = Limits(
+        flood_burst=0, connections_per_address=0, connections_per_network=0, **FREE_JOIN
+    )
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(Place(tmp_path / "files", limits=limits))
+        people = [
+            stack.enter_context(place.person(f"p{number}")) for number in range(10)
+        ]
+        bodies = [number.to_bytes(2) * 5000 for number in range(100)]
+        uploads = []
+        for person in people:
+            for number, body in enumerate(bodies):
+                person.say("offer_file", **about(body, id=number))
+            answers: list[dict] = []
+            while len(answers) < len(bodies):
+                event = person.read()
+                if event["type"] in ("upload", "error"):
+                    answers.append(event)
+            uploads += [each for each in answers if each["type"] == "upload"]
+            codes = {each["code"] for each in answers if each["type"] == "error"}
+            assert codes == {"too_many_files"}
+        assert len(uploads) == 10 * limits.uploads_per_person
+        results: list[int] = []
+
+        def run(upload: dict) -> None:
+            results.append(bring(upload, bodies[upload["id"]])[0])
+
+        threads = [threading.Thread(target=run, args=[upload]) for upload in uploads]
+        for thread in threads:
+            thread.start()
+        people[0].say("message", content="we go on")
+        people[1].read_until("message", content="we go on")
+        for thread in threads:
+            thread.join(LIMIT)
+        assert results == [204] * len(uploads)
+        assert len(place.kept()) == len(uploads)
+
+
+def test_more_connections_than_it_takes_wait_and_cost_the_chat_none(
+    tmp_path: Path,
+) -> None:
+    limits = Limits(
+        flood_burst=0,
+        connections=5,
+        connections_per_address=0,
+        connections_per_network=0,
+    )
+    with Place(tmp_path / "files", limits=limits) as place, place.person("ann") as ann:
+        where = urlsplit(place.sharing.origin)
+        with contextlib.ExitStack() as stack:
+            for _ in range(20):
+                stack.enter_context(
+                    socket.create_connection((where.hostname, where.port), LIMIT)
+                )
+            wait_until(lambda: len(place.sharing._server.connections) == 5)
+            with place.person("bob") as bob:
+                ann.say("message", content="still here")
+                assert bob.read_until("message")["content"] == "still here"
+        assert ask(send(ann)["file"]["url"], "GET")[0] == 200
+
+
+def test_a_full_disk_is_said_and_the_rest_can_be_brought_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with place.person("ann") as ann, place.person("bob") as bob:
+        upload = offer(ann)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+        try:
+            status, text = bring(upload, DATA)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (status, text.partition(b":")[0]) == (507, b"disk_full")
+        bob.say("message", content="we go on")
+        assert ann.read_until("message")["content"] == "we go on"
+        again = offer(ann)
+        assert again["received"] == 1_000_000
+        assert bring(again, DATA[1_000_000:], 1_000_000) == (204, b"")
+        assert bob.read_until("message", username="ann")["file"]["size"] == len(DATA)
+
+
+def test_the_end_of_the_server_in_the_middle_of_a_file(tmp_path: Path) -> None:
+    files, data = tmp_path / "files", tmp_path / "chat.db"
+    with Place(files, data) as place:
+        ann = place.person("ann")
+        ann.say("leave")
+        ann.close()
+        with LineClient(place.server.port) as ann:
+            ann.say("join", username="ann", token="t" * 32)
+            token = ann.read_until("welcome")["token"]
+            where = urlsplit(offer(ann)["url"])
+            sock = socket.create_connection((where.hostname, where.port), LIMIT)
+            head = f"PATCH {where.path} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: {len(DATA)}\r\n\r\n"
+            sock.sendall(head.encode() + DATA[:1_000_000])
+            wait_until(lambda: (files / "1.part").stat().st_size == 1_000_000)
+            place.stop()
+            sock.close()
+    with Place(files, data) as place, LineClient(place.server.port) as ann:
+        ann.say("join", username="ann", token=token)
+        assert ann.read_until("welcome")["token"] == token
+        upload = offer(ann)
+        assert upload["received"] == 1_000_000
+        assert bring(upload, DATA[1_000_000:], 1_000_000) == (204, b"")
+        assert ann.read_until("message")["file"]["size"] == len(DATA)
+
+
+def test_nothing_of_a_file_waits_on_the_thread_of_the_chat(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file server's thread is held up, as by a slow disk; the chat is as fast as ever."""
+    entered, go_on = threading.Event(), threading.Event()
+    plain = FileVisitor.receive
+
+    def slow(self: FileVisitor, data: bytes) -> None:
+        entered.set()
+        assert go_on.wait(LIMIT)
+        plain(self, data)
+
+    monkeypatch.setattr(FileVisitor, "receive", slow)
+    with place.person("ann") as ann, place.person("bob") as bob:
+        upload = offer(ann)
+        thread = threading.Thread(target=bring, args=[upload, DATA])
+        thread.start()
+        assert entered.wait(LIMIT)
+        for number in range(100):
+            ann.say("message", content=f"{number}")
+        assert bob.read_until("message", content="99")
+        go_on.set()
+        assert "file" in bob.read_until("message")
+        thread.join(LIMIT)
+
+
+def test_the_file_server_ends_with_its_owner(tmp_path: Path) -> None:
+    place = Place(tmp_path / "files")
+    where = urlsplit(place.sharing.origin)
+    place.stop()
+    with pytest.raises(OSError):
+        socket.create_connection((where.hostname, where.port), LIMIT)
+    Place(tmp_path / "files").stop()  # the folder is free again
+
+
+def test_a_folder_that_can_not_be_used_is_an_error_of_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError):
+        FileSharing(tmp_path / "file").attach(ChatServer())
+
+
+def test_an_idle_file_server_does_nothing(place: Place) -> None:
+    assert isinstance(place.sharing._server, FileServer)
+    with place.person("ann") as ann:
+        send(ann)
+    loop, ticks = place.sharing._server.loop, []
+    loop.on_tick = ticks.append
+    time.sleep(0.2)
+    assert len(ticks) < 10
