@@ -251,8 +251,9 @@ class FileRoute:
     def stop(self) -> None:
         """From any thread: what is going on fails, and so does all that comes after it."""
         self.stopped = True
-        with suppress(OSError, AttributeError):
-            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # type: ignore[arg-type]
+        if (sock := self._sock) is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End the connection, if there is one."""
@@ -266,6 +267,7 @@ def _refusal(answer: HTTPResponse) -> str:
     said = answer.read(1000).decode(errors="replace").strip() if answer.length else ""
     kind = answer.getheader("Content-Type", "")
     words = one_row(said)[:200] if kind.startswith("text/plain") else ""
+    words = re.sub("^[a-z_]{1,40}: ", "", words)  # the code, which is for programs
     return words or f"the server of the files answers {answer.status}"
 
 
@@ -289,12 +291,12 @@ def _pieces_of(answer: HTTPResponse) -> Iterable[bytes]:
 # %% ../nbs/114_file_client.ipynb #7ea7f823
 def pull(
     url: str, target: FileTarget, route: FileRoute, moved: Callable[[int], object]
-) -> None:
-    """Get what is missing. Raises `OSError` if the connection is lost on the way: what has
+) -> bool:
+    """Get what is missing. False: the answer does not fit, look again. Raises `OSError` if the connection is lost on the way: what has
     come is kept, and the next call goes on. `moved(done)` is called after each piece.
     """
     if target.done == target.size:
-        return
+        return True
     start = target.done
     answer = route.request("GET", url, {"Range": f"bytes={start}-"} if start else {})
     if _judge(answer) is Reply.LOOK:
@@ -304,8 +306,8 @@ def pull(
         raise ConnectionError("the file is fetched anew")
     said = answer.getheader("Content-Range", "")
     begin = first_byte(answer.status, said, start, target.size)
-    if begin is None:
-        raise TransferError("the server sends other bytes than were asked for")
+    if begin is None:  # these are other bytes, or the end of the head is missing
+        return False
     if begin < start:
         target.restart()
     for piece in _pieces_of(answer):
@@ -313,6 +315,7 @@ def pull(
         moved(target.done)
     if target.done < target.size:
         raise ConnectionError("the connection was lost")
+    return True
 
 # %% ../nbs/114_file_client.ipynb #c5d0fc6c
 def _counted(
@@ -335,7 +338,7 @@ def push(
     if _judge(answer) is Reply.LOOK:
         return Reply.LOOK
     if not re.fullmatch("[0-9]{1,19}", said) or int(said) > source.size:
-        raise TransferError("the server of the files does not say how much it has")
+        return Reply.LOOK
     start = int(said)
     moved(start)
     pieces = _counted(source.pieces(start), start, moved)

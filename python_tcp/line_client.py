@@ -28,6 +28,7 @@ from .hidden_input import HiddenInput, read_hidden
 from .password_prompts import CLEAR_TEXT, PasswordPrompt, ask_passwords
 from .protocol import DEFAULT_PORT, Error, Goodbye
 from .reconnector import Distrusted, until_free
+from .transfers import Transfer
 from .trust import ServerTrust, TrustPrompt, is_loopback
 from .typed_lines import PRIVATE, Mistake, Typed, parse
 
@@ -123,7 +124,7 @@ class _LineFace:
             match self._next():
                 case None:
                     self.hidden.answer("")
-                    self._leaving = True
+                    self._leave_soon()
                 case str(line):
                     if not self.hidden.answer(line):
                         self._typed(line)
@@ -134,11 +135,24 @@ class _LineFace:
                     self._show(self._controller.arrived(event, time.time()))
                     if isinstance(event, Goodbye):
                         return 0 if event.code in _WANTED_ENDS else 1
-            if self._leaving and not self.client.unsent:
+            if self._leaving and not (self.client.unsent or self.client.files.busy):
                 self._leaving = False
                 self.leave()
         self.leave(timeout=1)
         return fail("chat_client", self._broken)
+
+    def _leave_soon(self) -> None:
+        """When all is said, and all files are there."""
+        if self.client.files.busy and not self._leaving:
+            print_line("* Leaving when the files are there; Ctrl-C stops them.")
+        self._leaving = True
+
+    def say_stopped(self) -> None:
+        """Say which files were on their way when we were interrupted."""
+        while not self.inbox.empty():
+            event = self.inbox.get()
+            if isinstance(event, Transfer) and event.ended:
+                self._show(self._controller.arrived(event, time.time()))
 
     def _next(self) -> ClientEvent | str | _Answer | None:
         while True:
@@ -154,7 +168,7 @@ class _LineFace:
             case Mistake(why):
                 print_line(f"! {why}")
             case Typed("quit"):
-                self._leaving = True
+                self._leave_soon()
             case Typed("clear"):
                 pass  # there is no screen
             case Typed(command) as typed if command in PRIVATE:
@@ -312,6 +326,7 @@ def run_chat_client(
             return face.converse()
         except KeyboardInterrupt:
             face.leave(timeout=1)
+            face.say_stopped()
             return 0
         except OSError:  # nobody reads what we print
             face.leave(timeout=1)

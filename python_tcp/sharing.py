@@ -108,7 +108,7 @@ class FileCarrier:
                 self._stopped.wait(pause)
                 self.check_stopped()
                 self._turn("start")
-        raise TransferError("the server of the files does not know how much it has")
+        raise TransferError("the answers of the server of the files do not fit")
 
     def check_stopped(self) -> None:
         """Raises an exception if somebody has stopped it."""
@@ -183,8 +183,7 @@ def _fetch(file: SharedFile, folder: Path, carrier: FileCarrier) -> str:
         carrier.start(file.name, file.size, target.done)
 
         def attempt() -> bool:
-            pull(file.url, target, carrier.route, carrier.moved)
-            return True
+            return pull(file.url, target, carrier.route, carrier.moved)
 
         carrier.keep_on(attempt)
         return str(target.finish())
