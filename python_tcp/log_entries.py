@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LimitValues', 'LogItem', 'ConnectionOpened', 'ConnectionLost', 'ConnectionClosed', 'CommandGiven', 'ChatBegun',
            'LimitsSet', 'EpochBegun', 'NodeGone', 'HashRenewed', 'AccountGiven', 'LogEntry', 'LogError', 'encode_entry',
-           'decode_entry', 'MemoryLog', 'KnownNode', 'NodeTable']
+           'decode_entry', 'MemoryLog', 'KnownNode', 'NodeTable', 'LateJoins', 'OwnConnections']
 
 # %% ../nbs/116_log_entries.ipynb #rp005
 from collections.abc import Iterable, Iterator
@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from .commands import Command
+from .members import Delivery, User
 
 # %% ../nbs/116_log_entries.ipynb #rp020
 class ConnectionOpened(Struct, array_like=True, tag="o"):
@@ -36,11 +37,14 @@ class ConnectionClosed(Struct, array_like=True, tag="x"):
 
 
 class CommandGiven(Struct, array_like=True, tag="c"):
-    """What a client asks for. `token`: a fresh secret, which a `Join` needs."""
+    """What a client asks for. A `Join` needs a fresh secret (`token`), and says how many
+    entries had been applied when it came (`seen`).
+    """
 
     client: int
     command: Command
     token: str = ""
+    seen: int = 0
 
 # %% ../nbs/116_log_entries.ipynb #rp021
 LimitValues = dict[str, int | float | bool]  # by name
@@ -177,11 +181,11 @@ class NodeTable:
 
     def __init__(
         self, nodes: dict[str, KnownNode] | None = None, gone: Iterable[str] = (),
-        count: int = 0,
+        count: int = 0, accepted: int = 0,
     ) -> None:  # fmt: skip
         self.nodes = nodes or {}  # by name
         self.gone = dict.fromkeys(gone)  # nothing of theirs counts any more
-        self.count = count  # so many there were
+        self.count, self.accepted = count, accepted  # so many nodes, and entries
 
     def accept(self, name: str, counter: int) -> KnownNode | None:
         """The node of an entry. None: the entry was there before, or one before it was
@@ -194,6 +198,7 @@ class NodeTable:
         if node is None or counter != node.counter + 1:
             return None
         node.counter = counter
+        self.accepted += 1
         return node
 
     def remove(self, name: str) -> KnownNode | None:
@@ -203,3 +208,55 @@ class NodeTable:
             if len(self.gone) > self.REMEMBERED:
                 del self.gone[next(iter(self.gone))]
         return node
+
+# %% ../nbs/116_log_entries.ipynb #rp060
+class LateJoins:
+    """Somebody comes back through another node, and that is done. Then what they asked the
+    first one for comes, late: they must not be put out by their own past.
+    """
+
+    def __init__(self, joined: Iterable[tuple[int, int]] = ()) -> None:
+        self.joined = dict(joined)  # by client: the number of the entry
+
+    def note(self, client: int, number: int) -> None:
+        self.joined[client] = number
+
+    def forget(self, client: int) -> None:
+        self.joined.pop(client, None)
+
+    def is_late(self, base: int, item: CommandGiven, holder: User) -> bool:
+        """Was this `Join` sent before the one by which `holder`, with the same token, is
+        here? Of one node, what was sent first comes first.
+        """
+        if holder.client in range(base, base + NodeTable.RANGE):
+            return False
+        return self.joined.get(holder.client, 0) > item.seen
+
+# %% ../nbs/116_log_entries.ipynb #rp070
+class OwnConnections:
+    """Of deliveries for all nodes, those for the connections of one node, with the numbers
+    that they have there.
+    """
+
+    KEPT = 1024  # receivers that often hear something together
+
+    def __init__(self, base: int) -> None:
+        self._numbers = range(base, base + NodeTable.RANGE)
+        self._known: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+
+    def pick(self, deliveries: list[Delivery]) -> list[Delivery]:
+        picked = [Delivery(self._own(to), event) for to, event in deliveries]
+        return [each for each in picked if each.to]
+
+    def _own(self, to: tuple[int, ...]) -> tuple[int, ...]:
+        """The same tuple again for the same receivers: so they are sent to together."""
+        known = self._known.get(id(to))
+        if known is not None:
+            return known[1]
+        base, numbers = self._numbers.start, self._numbers
+        own = tuple(each - base for each in to if each in numbers)
+        if len(to) > 1:
+            if len(self._known) >= self.KEPT:
+                self._known.clear()
+            self._known[id(to)] = to, own  # with `to`, or its id could be given away
+        return own

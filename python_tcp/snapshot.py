@@ -94,6 +94,8 @@ class SavedChat(Struct, array_like=True):
     nodes: dict[str, KnownNode]
     gone: list[str]
     node_count: int
+    accepted: int  # entries
+    joined: list[tuple[int, int]]  # in which entry each connection came in
     first: LimitValues
     limits: LimitValues
     epoch: str
@@ -148,7 +150,8 @@ class StateWriter:
         messages, forgotten = store.saved()
         settings, bans = rules.moderation.saved()
         return SavedChat(
-            now, table.nodes, list(table.gone), table.count,
+            now, table.nodes, list(table.gone), table.count, table.accepted,
+            list(rules.late_joins.joined.items()),
             msgspec.to_builtins(rules.first), msgspec.to_builtins(rules.limits),
             store.epoch, messages, forgotten, roster.places.departed.saved(),
             [self._account(each) for each in owners.accounts.values()],
@@ -200,7 +203,9 @@ class StateReader:
 
     def __init__(self, saved: SavedChat) -> None:
         self._saved = saved
-        self._rules = rules = SharedRules(saved.first, saved.limits, saved.epoch)
+        self._rules = rules = SharedRules(
+            saved.first, saved.limits, saved.epoch, saved.joined
+        )
         self._roster = rules.rooms.roster
         self._sessions = [Session(s.token, dict(s.ids), s.key) for s in saved.sessions]
         self._users: list[User] = []
@@ -339,5 +344,6 @@ def load_snapshot(data: bytes) -> Replica:
         raise SnapshotError(wrong) from None
     if saved is None:
         return Replica(position=envelope.position)
-    table = NodeTable(saved.nodes, saved.gone, saved.node_count)
+    counts = saved.node_count, saved.accepted
+    table = NodeTable(saved.nodes, saved.gone, *counts)
     return Replica(StateReader(saved).read(), envelope.position, saved.now, table)
