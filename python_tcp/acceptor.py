@@ -46,12 +46,14 @@ def _addresses(host: str, port: int) -> list[AddressInfo]:
 # %% ../nbs/008_acceptor.ipynb #64b05a2c
 def _listen(
     family: int, kind: int, proto: int, address: Address, backlog: int | None,
-    alone: bool = True,
+    alone: bool = True, shared: bool = False,
 ) -> socket.socket:  # fmt: skip
     listener = socket.socket(family, kind, proto)
     try:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:  # with listeners of other processes, among which the kernel chooses
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6 and not alone:  # IPv4 has a listener of its own
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
@@ -69,7 +71,7 @@ _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}  # the system has no such ad
 
 
 def _listen_on_all(
-    found: list[AddressInfo], port: int, backlog: int | None
+    found: list[AddressInfo], port: int, backlog: int | None, shared: bool
 ) -> list[socket.socket]:
     listeners, absent = [], OSError("the name has no address")
     with ExitStack() as undo:
@@ -77,7 +79,8 @@ def _listen_on_all(
             address = (address[0], port, *address[2:])
             alone = len(found) == 1
             try:
-                new = _listen(family, kind, proto, address, backlog, alone)
+                how = address, backlog, alone, shared
+                new = _listen(family, kind, proto, *how)
             except OSError as error:
                 if error.errno not in _ABSENT:
                     raise
@@ -93,19 +96,20 @@ def _listen_on_all(
 
 # %% ../nbs/008_acceptor.ipynb #491f1d80
 def open_listeners(
-    host: str, port: int, backlog: int | None = DEFAULT_BACKLOG
+    host: str, port: int, backlog: int | None = DEFAULT_BACKLOG, shared: bool = False
 ) -> list[socket.socket]:
     """Listening sockets on all addresses of `host` that this machine has, with one port.
-    With a backlog of None they only hold it. Raises `OSError`, also if one is taken.
+    With a backlog of None they only hold it. If all are `shared`, several processes may
+    have the port. Raises `OSError`, also if one is taken.
     """
     found = list({each[-1]: each for each in _addresses(host, port)}.values())
     for _ in range(10):  # a port that is free here may be taken there
         try:
-            return _listen_on_all(found, port, backlog)
+            return _listen_on_all(found, port, backlog, shared)
         except OSError as error:
             if port or error.errno != errno.EADDRINUSE:
                 raise
-    return _listen_on_all(found, port, backlog)
+    return _listen_on_all(found, port, backlog, shared)
 
 # %% ../nbs/008_acceptor.ipynb #aeee9764
 class Acceptor:
@@ -198,7 +202,8 @@ class ServerThread:
     before this is done; what it raises, `start` raises. `accepted(sock, address)`: a
     client, as long as `has_room()`. `close_all(timeout)`: close the connections, then
     call `all_closed()`. `stopped()`: everything is closed; once for each good `opened`.
-    `more`: further addresses, as `bound` tells them.
+    `more`: further addresses, as `bound` tells them. `shared`: other processes may listen
+    on the same ports.
     """
 
     def __init__(
@@ -207,13 +212,13 @@ class ServerThread:
         close_all: Callable[[float], object],
         has_room: Callable[[], bool] = lambda: True,
         opened: Callable[["ServerThread"], object] = lambda thread: None,
-        stopped: Callable[[], object] = lambda: None,
+        stopped: Callable[[], object] = lambda: None, shared: bool = False,
     ) -> None:  # fmt: skip
         if not 0 <= port <= 65_535:  # else the system takes what the last 16 bits say
             raise ValueError(f"a port is a number from 0 to 65535, not {port}")
         self.host, self.port = host, port  # port 0: from `start` on, the real one
         self._wanted = [(host, port), *more]  # the main address comes first
-        self._name, self._backlog = name, backlog
+        self._name, self._backlog, self._shared = name, backlog, shared
         self._accepted, self._close_all, self._has_room = accepted, close_all, has_room
         self._opened, self._stopped = opened, stopped
         self._life = STOPPED
@@ -274,7 +279,7 @@ class ServerThread:
             undo.callback(self._close_listeners)
             self._listeners, self.bound = [], []
             for address in self._wanted:
-                found = open_listeners(*address, None)
+                found = open_listeners(*address, None, self._shared)
                 self._listeners += found
                 self.bound.append([each.getsockname()[:2] for each in found])
             self.port = self.bound[0][0][1]

@@ -32,6 +32,8 @@ from .operations import explain_error, read_config
 from .protocol import DEFAULT_PORT
 from .terminal import on_a_terminal, run_chat_terminal
 from .trust import ServerTrust, clear_text_warning
+from .workers import begin_anew, cluster_node, run_workers
+from .workers import this_worker
 
 # %% ../nbs/054_chat_app.ipynb #9e679ac9
 # the names of the first edition, and the settings
@@ -145,6 +147,15 @@ def _add_accounts(add: Callable[..., object]) -> None:
     first = "make an operator, who is asked for a password if there is no such account"
     add("--operator", metavar="NAME", help=first)
 
+# %% ../nbs/054_chat_app.ipynb #de28578e
+def _add_cluster(add: Callable[..., object]) -> None:
+    log = "share the chat with other servers through this Redis: redis://HOST"
+    add("--redis", metavar="URL", help=log)
+    safe = "a message counts when so many replicas of Redis have it, too (0)"
+    add("--redis-replicas", type=_count, metavar="N", help=safe)
+    cores = "with --redis: so many processes share the port (1)"
+    add("--workers", type=_count, metavar="N", help=cores)
+
 # %% ../nbs/054_chat_app.ipynb #a85dca05
 def _server_parser() -> argparse.ArgumentParser:
     """The arguments of `chat_server`. What is not given is None."""
@@ -165,6 +176,7 @@ def _server_parser() -> argparse.ArgumentParser:
     add("--proxy-protocol", metavar="ADDRESS", action="append", help=header)
     _add_ports(add)
     _add_accounts(add)
+    _add_cluster(add)
     quiet = "say nothing but what goes wrong"
     add("--quiet", action="store_true", default=None, help=quiet)
     formats = "line, or json: one object a line (line)"
@@ -183,6 +195,10 @@ def _server_config(given: argparse.Namespace) -> Config:
     if given.sessions_per_account is not None:
         limits["sessions_per_account"] = given.sessions_per_account
     said["limits"] = msgspec.structs.replace(config.limits, **limits)
+    told = given.redis, given.redis_replicas, given.workers
+    cluster = dict(zip(("redis", "replicas", "workers"), told))
+    cluster = {name: value for name, value in cluster.items() if value is not None}
+    said["cluster"] = msgspec.structs.replace(config.cluster, **cluster)
     config = msgspec.structs.replace(config, **said)
     return msgspec.structs.replace(config, data=config.data or config.history)
 
@@ -203,30 +219,49 @@ def _operators(name: str | None, data: str | None) -> list[Account]:
     except (KeyboardInterrupt, EOFError):
         raise ValueError("no password was given") from None
 
+# %% ../nbs/054_chat_app.ipynb #7d3b038a
+def _run_workers(config: Config) -> int:
+    """The command with `--workers`: this process serves nobody itself."""
+    config.cluster.place(config.data)  # raises
+    with (
+        LogWriter(LOG_FORMATS[config.log_format]()),
+        ending_on_signals(),
+        HangUps() as hang_ups,
+    ):
+        return run_workers(config, hang_ups.wait)
+
 # %% ../nbs/054_chat_app.ipynb #cbeabd71
 def start_server(argv: list[str] | None = None) -> int:
     """The command `chat_server`."""
     parser = _server_parser()
     given = parser.parse_args(argv)
     try:
-        config = _server_config(given)
+        config, worker = _server_config(given), this_worker()
+        if config.cluster.workers > 1 and worker is None:
+            return _run_workers(config)
+        config = config if worker is None else worker.settings(config)
         operators = _operators(given.operator, config.data)
         operator = ServerOperator(config, partial(_server_config, given))
+        node = cluster_node(config, operators)
     except (OSError, ValueError) as error:
         parser.error(explain_error(error))
     if hasattr(signal, "SIGTTIN"):
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
     can_change = given.config or config.tls_cert
     with LogWriter(LOG_FORMATS[config.log_format]()):
-        return run_chat_server(
+        status = run_chat_server(
             config.host, config.port, data=config.data, tls=operator.tls,
             durability=config.durability, limits=config.limits,
             trusted_networks=config.trusted_networks, proxies=config.proxy_protocol,
             dialect=operator.dialect, listeners=operator.listeners,
-            operators=operators,
+            operators=operators, rules=node.open if node else None,
+            shared_port=worker is not None,
             on_start=operator.started, on_stop=operator.stopping,
             on_hang_up=operator.hung_up if can_change else None,
         )  # fmt: skip
+    if node is not None and node.failure is not None:
+        begin_anew(node)
+    return status
 
 # %% ../nbs/054_chat_app.ipynb #c6821c1d
 _OPENINGS = {

@@ -50,6 +50,8 @@ class RulesLog(Protocol):
 
     def attach(self, server: ServerSide) -> None: ...
 
+    def set_limits(self, limits: Limits) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -63,6 +65,12 @@ class ChatRules(NamedTuple):
     moderation: Moderation
     store: SQLiteStore | None = None
     log: RulesLog | None = None
+
+    def take_limits(self, own: Limits, limits: Limits) -> None:
+        """From now on, the server goes by these limits, and so do all that share the rules."""
+        own.take_over(limits)
+        if self.log is not None:
+            self.log.set_limits(limits)
 
     def close(self) -> None:
         """Let go of what keeps them."""

@@ -162,9 +162,7 @@ class _Life:
         last = connection.finish_input()
         self._handler.handle(connection, chain(last, [None]))  # and gets its answer
 
-    def _answer(
-        self, client: int, answer: list[Delivery], command: Command
-    ) -> None:
+    def _answer(self, client: int, answer: list[Delivery], command: Command) -> None:
         """It comes from a log; also where its client is gone, for others hear of it, too."""
         if (connection := self._connections.get(client)) is not None:
             self._handler.hold(connection, answer, command)
@@ -196,7 +194,8 @@ class ChatServer:
     `tls` is a `ServerTLS`, where nobody may listen in. `trusted_networks` have no limits by
     address; `proxies` begin each connection with a PROXY header, which is believed. Both
     are addresses or networks, such as "192.0.2.0/24"; `ValueError` if one is not.
-    `rules(limits, loop)` opens rules that are kept elsewhere, in the place of `data`.
+    `rules(limits, loop)` opens rules that are kept elsewhere, in the place of `data`. With
+    a `shared_port`, several processes of this machine listen there.
     """
 
     def __init__(
@@ -206,7 +205,7 @@ class ChatServer:
         tls: Layer | None = None, trusted_networks: Iterable[str] = (),
         proxies: Iterable[str] = (), listeners: Iterable[Listener] = (),
         operators: Iterable[Account] = (), costs: HashParameters = HashParameters(),
-        rules: RulesOpener | None = None,
+        rules: RulesOpener | None = None, shared_port: bool = False,
     ) -> None:  # fmt: skip
         self.limits = limits = copy(limits)  # all parts share it
         self.durability, self._doors = durability, Doors(dialect, listeners)
@@ -219,7 +218,9 @@ class ChatServer:
         self._gate = gate = AddressGate(limits, trusted)
         layers = connection_layers(tls, gate, NetworkList(proxies))
         doors = self._doors.addresses
-        self.engine = server = chat_engine(host, port, limits, layers, doors)
+        self.engine = server = chat_engine(
+            host, port, limits, layers, doors, shared_port
+        )
         self._server = server
         server.on_start, server.on_stop = self._started, self._stopped
         server.farewell = self._last_words

@@ -23,6 +23,7 @@ from msgspec.structs import asdict, replace
 
 from .certificates import pin_of_file, self_made_certificate
 from .chat_server import ChatServer
+from .cluster import ClusterSettings
 from .console import ServerConsole
 from .core import LOCALHOST
 from .datafile import Durability
@@ -184,7 +185,7 @@ _Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
 class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """What a configuration file may hold. `limits` is a table."""
+    """What a configuration file may hold. `limits` and `cluster` are tables."""
 
     host: str = LOCALHOST
     port: _Port = DEFAULT_PORT
@@ -203,6 +204,7 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     quiet: bool = False
     log_format: Literal["line", "json"] = "line"
     limits: Limits = Limits()
+    cluster: ClusterSettings = ClusterSettings()
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for what is no network."""
@@ -235,7 +237,8 @@ _LIVE = {f"limits.{name}" for name in set(Limits.__struct_fields__) - _FIXED}
 
 # %% ../nbs/075_operations.ipynb #1fcb7beb
 def _set_quiet(quiet: bool) -> None:
-    for name in ("console", "chat_server", "operations", "handshakes", "networks"):
+    names = "console", "chat_server", "operations", "handshakes", "networks"
+    for name in names:
         log = logging.getLogger(f"python_tcp.{name}")
         log.setLevel(logging.WARNING if quiet else logging.INFO)
 

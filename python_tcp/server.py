@@ -207,12 +207,12 @@ class EventDrivenTCPServer:
     Limits: `max_connections`, `max_output` bytes that wait for one client,
     `output_timeout` seconds in which nothing could be sent to it, `idle_timeout` seconds
     without a word from it. None: no limit. New connections pass the `layers` first.
-    `more`: further addresses to listen on, of which `bound` tells the real ones.
+    `more`: further addresses, as `bound` tells them; `shared` with other processes.
     """
 
     def __init__(
-        self, host: str = LOCALHOST, port: int = 0,
-        backlog: int = DEFAULT_BACKLOG, buffer_size: int = DEFAULT_BUFFER_SIZE, *,
+        self, host: str = LOCALHOST, port: int = 0, backlog: int = DEFAULT_BACKLOG,
+        buffer_size: int = DEFAULT_BUFFER_SIZE, *, shared: bool = False,
         max_connections: int | None = None, max_output: int = 1_048_576,
         output_timeout: float = 10.0, idle_timeout: float | None = None,
         layers: Iterable[Layer] = (), more: Iterable[tuple[str, int]] = (),
@@ -228,7 +228,7 @@ class EventDrivenTCPServer:
         self._thread = ServerThread(
             type(self).__name__, host, port, backlog, more=more,
             accepted=clients.accepted, has_room=clients.has_room, opened=self._opened,
-            close_all=clients.close_all, stopped=lambda: self.on_stop(),
+            close_all=clients.close_all, stopped=lambda: self.on_stop(), shared=shared,
         )  # fmt: skip
 
     def on_connect(self, connection_id: int, address: Address) -> None:

@@ -267,12 +267,12 @@ BACKLOG = 1024  # connections that the kernel keeps for us
 
 def chat_engine(
     host: str, port: int, limits: Limits, layers: list[Layer],
-    more: Iterable[tuple[str, int]] = (),
+    more: Iterable[tuple[str, int]] = (), shared: bool = False,
 ) -> EventDrivenTCPServer:  # fmt: skip
     """The server below a chat, with its limits."""
     return EventDrivenTCPServer(
         host, port, BACKLOG,
         max_connections=limits.connections + AdmissionControl.TURNED_AWAY,
         max_output=limits.output_bytes, output_timeout=limits.output_timeout,
-        layers=layers, more=more,
+        layers=layers, more=more, shared=shared,
     )  # fmt: skip
