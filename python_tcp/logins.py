@@ -220,16 +220,15 @@ class Logins:
 
     def check(
         self, client: int, command: Command, now: float, done: Callable[[Checked], object]
-    ) -> None:  # fmt: skip
-        """Have its passwords looked at. `done` is told what the rules are to be asked
-        instead, or what the answer is: perhaps at once. `now` is in Unix seconds.
+    ) -> Checked | None:  # fmt: skip
+        """Have its passwords looked at. Returns what the rules are to be asked instead, or
+        what the answer is. None: that takes time, and `done` is told. `now` is in Unix
+        seconds.
         """
         try:
-            known = self._check(client, command, now, done)
+            return self._check(client, command, now, done)
         finally:
             _forget(command)
-        if known is not None:
-            done(known)
 
     def _check(
         self, client: int, command: Command, now: float, done: Callable[[Checked], object]

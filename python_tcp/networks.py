@@ -10,6 +10,7 @@ __all__ = ['IPAddress', 'IPNetwork', 'as_address', 'address_and_network', 'parse
 import ipaddress
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
+from functools import lru_cache
 
 from .delivery import TokenBucket
 from .protocol import Limits
@@ -19,6 +20,7 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+@lru_cache(1024)
 def as_address(host: str) -> IPAddress | None:
     """The address that this text is; None if it is none."""
     try:
@@ -28,6 +30,7 @@ def as_address(host: str) -> IPAddress | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 # %% ../nbs/059_networks.ipynb #10bef981
+@lru_cache(1024)
 def address_and_network(host: str) -> tuple[str, str]:
     """An address as text, and its network: 24 bits of IPv4, or 64 of IPv6."""
     address = as_address(host)

@@ -19,7 +19,7 @@ def overwrite(value: str | bytes) -> None:
         return  # those of one character are shared
     width, fresh = 1, value
     if isinstance(value, str):  # PEP 393: one, two or four bytes for each character
-        highest = max(map(ord, value))
+        highest = 127 if value.isascii() else ord(max(value))
         width = 1 if highest < 256 else 2 if highest < 65_536 else 4
         fresh = chr(highest) * 2  # `value` may keep a copy in UTF-8, which is counted
     start = sys.getsizeof(fresh) - (len(fresh) + 1) * width

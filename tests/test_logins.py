@@ -395,6 +395,20 @@ def test_a_thousand_guesses_while_a_room_chats(addresses: int) -> None:
         assert codes["bad_login"] + codes["busy"] <= 15  # ten, and one in ten seconds
 
 
+def test_guesses_that_are_refused_share_their_ticks(server: ChatServer) -> None:
+    """A refusal takes no time. With a tick for each, a flood of them is felt by all."""
+    ticks: list[float] = []
+    with Guest(server.port) as eve:
+        for number in range(10):
+            eve.log_in(f"name{number}", "guess-Kettle")
+        server.engine.loop.on_tick = ticks.append
+        guess = {"type": "login", "username": "ann", "password": "guess-Kettle"}
+        eve.send((json.dumps(guess).encode() + b"\n") * 200)
+        codes = Counter(eve.read()["code"] for _ in range(200))
+    assert codes["too_many_guesses"] > 190, codes
+    assert len(ticks) < 100  # about 13, and more where the machine stops in between
+
+
 @linux
 def test_a_crowd_that_guesses_does_not_lock_the_right_person_out() -> None:
     with serving(Limits(flood_burst=0)) as server, ExitStack() as stack:

@@ -1,6 +1,8 @@
 """Hashes, the threads that make them, and how often somebody may guess."""
 
 import logging
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -186,6 +188,59 @@ def test_a_closed_pool_has_no_threads_and_refuses_what_waits(loop: EventLoop) ->
     assert refused == [None] * 5 and len(pool) == 0
     names = [thread.name for thread in threading.enumerate()]
     assert not [name for name in names if name.startswith("HashPool")]
+
+
+THREADS = """
+import os, threading
+from python_tcp.passwords import HashParameters, PasswordHasher
+from python_tcp.secret import Secret
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+hasher = PasswordHasher(HashParameters(time_cost=20, memory_cost=16_384, parallelism=4))
+made = []
+thread = threading.Thread(target=lambda: made.append(hasher.hash(Secret("kettle-9"))))
+thread.start()
+most = 0
+while thread.is_alive():
+    most = max(most, len(os.listdir("/proc/self/task")))
+print(most, hasher.verify(made[0], Secret("kettle-9")))
+"""
+
+REAL_TIME = """
+import os, threading
+from python_tcp.passwords import HashPool
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+seen, done = [], threading.Event()
+def look():
+    me = threading.get_native_id()
+    seen.append(os.sched_getscheduler(me) == os.SCHED_OTHER)
+    both = [os.getpriority(os.PRIO_PROCESS, who) for who in (me, os.getpid())]
+    seen.append(both[0] > both[1])
+HashPool(lambda call: call()).submit(look, lambda result: done.set())
+done.wait(20)
+print(*seen, os.sched_getscheduler(0) == os.SCHED_FIFO)
+"""
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and sched(7)")
+
+
+def said_by(script: str) -> str:
+    """What a Python of its own prints."""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if "PermissionError" in done.stderr:
+        pytest.skip("needs the right to have real-time priority")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@linux
+def test_a_hash_leaves_one_of_two_cores_to_the_rest() -> None:
+    assert said_by(THREADS) == "2 True", "the main thread and the one that hashes"
+
+
+@linux
+def test_the_pool_gives_way_where_the_server_has_real_time_priority() -> None:
+    assert said_by(REAL_TIME) == "True True True"
 
 
 # --- guesses ------------------------------------------------------------------------------
