@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'LostLog', 'ClusterNode', 'ClusterSettings']
 
-# %% ../nbs/123_cluster.ipynb #0bfbd73b
+# %% ../nbs/123_cluster.ipynb #b6f7c29d
 import logging
 import secrets
 import socket
@@ -17,7 +17,7 @@ import msgspec
 
 from .chat_rules import ChatRules, ServerSide
 from .log_entries import AccountGiven, ChatBegun, EpochBegun
-from .log_entries import LogError, NodeGone
+from .log_entries import LimitsSet, LogError, NodeGone
 from .loop import EventLoop, Timer
 from .members import Account, Delivery
 from .protocol import Limits
@@ -44,7 +44,7 @@ class LostLog(NamedTuple):
         """Does a snapshot of that position have it? Then it was only trimmed."""
         return as_numbers(self.position) <= as_numbers(snapshot or START)
 
-# %% ../nbs/123_cluster.ipynb #facf8944
+# %% ../nbs/123_cluster.ipynb #d0c2a089
 class ClusterNode:
     """A chat server's part in a chat in Redis. When `failure` says why it can't go on, the
     server has stopped; a new node, with what was `lost`, begins from what Redis has.
@@ -72,7 +72,8 @@ class ClusterNode:
         try:
             data = self._log.open()
             self._replica = Replica() if data is None else load_snapshot(data)
-            self._outbox = NodeOutbox(loop, LogNode(name, self._replica), self._log.append)
+            node = LogNode(name, self._replica)
+            self._outbox = NodeOutbox(loop, node, self._log.append)
             self._begin(limits, "" if data is None else position_of(data))
         except (LogError, SnapshotError) as error:
             raise RedisError(f"{place.shown}: {error}", True) from error
@@ -95,6 +96,10 @@ class ClusterNode:
     def trouble(self) -> str | None:
         """Why nothing can be said now; None if it can."""
         return self._log.trouble if self._is_open else None
+
+    def set_limits(self, limits: Limits) -> None:
+        """From now on, the rules of all nodes go by these."""
+        self._outbox.put(LimitsSet(msgspec.to_builtins(limits)))
 
     def close(self) -> None:
         """This node ends: the places of its people are kept for them, elsewhere."""
@@ -142,9 +147,7 @@ class ClusterNode:
     def _tell(self, question: Question | None, deliveries: list[Delivery]) -> None:
         if question is None:
             self._server.tell(deliveries)
-        elif question.inquiry is not None:
-            self._rooms.answer(question.inquiry, deliveries)
-        else:
+        elif not self._rooms.answer(question, deliveries):
             self._server.answer(question.client, deliveries, question.command)
 
     def _look_after(self) -> None:
@@ -160,10 +163,12 @@ class ClusterNode:
         if node.is_gone or rules.store.epoch != self._epoch:
             self._epoch = rules.store.epoch
             self._server.close_all()
-        self._log.watch(name for name in self._replica.table.nodes if name != self._name)
+        nodes = self._replica.table.nodes
+        self._log.watch(name for name in nodes if name != self._name)
         at = self._replica.expires_at
         if at is not None and self._timer is None:
-            wait = max(0.05, at - time.time()) + secrets.randbelow(1000) / 1000 * self.LATE
+            late = secrets.randbelow(1000) / 1000 * self.LATE
+            wait = max(0.05, at - time.time()) + late
             self._timer = self._loop.call_later(wait, self._expire)
 
     def _expire(self) -> None:

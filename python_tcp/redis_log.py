@@ -222,7 +222,7 @@ class LogListener(Protocol):
     def on_lost(self, position: str) -> object:
         """Redis no longer has this entry, which was read, and nothing more comes."""
 
-# %% ../nbs/121_redis_log.ipynb #6e179340
+# %% ../nbs/121_redis_log.ipynb #09132f0e
 class RedisLog:
     """The log of a chat, for the node of this name: from `start` on, nothing here waits.
 
@@ -263,8 +263,8 @@ class RedisLog:
     def start(self, position: str) -> None:
         """From now on, the listener gets what comes after this position."""
         says = partial(self._note, "reader"), partial(self._note, "writer")
-        parts = self._place, position, self._replicas, self._hand_on, self._lost, says[0]
-        self._reader = RedisReader(*parts)
+        where = self._place, position, self._replicas
+        self._reader = RedisReader(*where, self._hand_on, self._lost, says[0])
         back = partial(self._post, self._listener.on_back)
         self._writer = RedisWriter(self._place, self._look_after, says[1], back)
         self._reader.start()

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-# %% ../nbs/120_redis_stream.ipynb #7a6ff77e
-class RedisError(Exception):
+# %% ../nbs/120_redis_stream.ipynb #3c28afdd
+class RedisError(RuntimeError):
     """Redis is away, or can't be used. The text says why, for people. `final`: it would be
     no better the next time.
     """
@@ -35,7 +35,7 @@ class RedisPlace(NamedTuple):
         """One of the chat's keys. What is in braces decides the slot of a Redis Cluster."""
         return ":".join(["{" + self.chat + "}", *parts])
 
-# %% ../nbs/120_redis_stream.ipynb #e93c680e
+# %% ../nbs/120_redis_stream.ipynb #b146a791
 _OTHERS = {
     "redis+sentinel": "Sentinel", "sentinel": "Sentinel", "rediss+sentinel": "Sentinel",
     "redis+cluster": "Redis Cluster", "rediss+cluster": "Redis Cluster",
@@ -55,7 +55,8 @@ def parse_redis_url(url: str) -> RedisPlace:
         wrong = f"redis: {other} is not supported: give the address of its primary"
         raise ValueError(f"{wrong}, redis://HOST:PORT")
     if parts.scheme not in ("redis", "rediss", "unix") or not parts.netloc + parts.path:
-        raise ValueError("redis: expected redis://HOST[:PORT], such as redis://localhost")
+        wrong = "redis: expected redis://HOST[:PORT], such as redis://localhost"
+        raise ValueError(wrong)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     chat, db = query.pop("chat", "chat"), parts.path.strip("/")
     if not chat.isidentifier():
@@ -85,7 +86,7 @@ def _explained(error: Exception) -> RedisError:
         text = "it does not answer"
     return RedisError(text, final)
 
-# %% ../nbs/120_redis_stream.ipynb #a5666beb
+# %% ../nbs/120_redis_stream.ipynb #87e4ee69
 @contextmanager
 def _explaining(place: RedisPlace) -> Iterator[None]:
     """What goes wrong with Redis becomes a `RedisError`."""
@@ -95,7 +96,7 @@ def _explaining(place: RedisPlace) -> Iterator[None]:
         yield
     except (redis.RedisError, OSError) as error:
         explained = _explained(error)
-        raise RedisError(f"{place.shown}: {explained}", explained.final) from error
+        raise RedisError(f"Redis at {place.shown}: {explained}", explained.final) from error
 
 # %% ../nbs/120_redis_stream.ipynb #daf55cca
 class StreamEntry(NamedTuple):
@@ -113,7 +114,7 @@ def as_numbers(position: str) -> tuple[int, int]:
     first, _, second = position.partition("-")
     return int(first), int(second or 0)
 
-# %% ../nbs/120_redis_stream.ipynb #5a46e7cc
+# %% ../nbs/120_redis_stream.ipynb #8653a615
 class RedisStream:
     """A chat's stream in Redis, over one connection; for one thread at a time. All methods
     raise `RedisError`, and connect again by themselves.
@@ -132,7 +133,8 @@ class RedisStream:
             how = "pip install 'python_tcp[cluster]'"
             raise RedisError(f"the package redis is missing: {how}", True) from None
         self._place, self._log = place, place.key("log")
-        seconds = {"socket_timeout": self.TIMEOUT, "socket_connect_timeout": self.TIMEOUT}
+        names = "socket_timeout", "socket_connect_timeout"
+        seconds = dict.fromkeys(names, self.TIMEOUT)
         how_often = Retry(NoBackoff(), 0)  # we know ourselves what to do again
         try:
             self._redis: Any = redis.Redis.from_url(

@@ -1,0 +1,414 @@
+"""One chat on several servers, over a real Redis: one order, a Redis that is away, nodes that die."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from helpers import LineClient, Program, wait_until
+from redis_servers import RedisServer, needs_redis
+
+from python_tcp import cluster, redis_log
+from python_tcp.chat_server import ChatServer
+from python_tcp.cluster import ClusterNode, ClusterSettings, LostLog
+from python_tcp.protocol import Limits
+from python_tcp.redis_stream import RedisError, RedisStream, parse_redis_url
+
+FREE = Limits(flood_burst=0, connections_per_address=0)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
+
+
+def node_of(redis: RedisServer, **options: object) -> ClusterNode:
+    return ClusterNode(parse_redis_url(redis.url), **options)
+
+
+def server_on(redis: RedisServer, **options: object) -> ChatServer:
+    return ChatServer(rules=node_of(redis).open, limits=FREE, **options)
+
+
+@pytest.fixture
+def two(redis: RedisServer) -> Iterator[list[ChatServer]]:
+    with server_on(redis) as first, server_on(redis) as second:
+        yield [first, second]
+
+
+def come(server: ChatServer, name: str, **fields: object) -> tuple[LineClient, dict]:
+    client = LineClient(server.port)
+    client.say("join", username=name, room="lobby", **fields)
+    welcome = client.read_until("welcome")
+    client.read_until("users")
+    return client, welcome
+
+
+def contents(client: LineClient, count: int) -> list[tuple[int, str]]:
+    found = [client.read_until("message") for _ in range(count)]
+    return [(each["seq"], each["content"]) for each in found]
+
+
+# --- the address of a Redis -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://localhost", "expected redis://"),
+        ("localhost:6379", "expected redis://"),
+        ("redis://", "expected redis://"),
+        ("redis://host:port", "that is no URL"),
+        ("redis://host:99999", "that is no URL"),
+        ("redis://host/zero", "the number of a database"),
+        ("redis://host?chat=two%20words", "a chat's name"),
+        ("redis+sentinel://host", "Sentinel is not supported"),
+        ("redis+cluster://host", "Redis Cluster is not supported"),
+    ],
+)
+def test_an_address_that_can_not_be_is_refused_with_the_reason(
+    url: str, why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        parse_redis_url(url)
+
+
+def test_a_password_is_never_shown() -> None:
+    place = parse_redis_url("rediss://ann:s3cret@example.org:6380/2?chat=school")
+    assert place.shown == "rediss://example.org:6380/2"
+    assert "s3cret" in place.url
+    assert place.key("node", "a") == "{school}:node:a"
+
+
+def test_what_does_not_go_together_is_said() -> None:
+    with pytest.raises(ValueError, match="need a Redis"):
+        ClusterSettings(workers=2).place(None)
+    with pytest.raises(ValueError, match="data file is not supported"):
+        ClusterSettings(redis="redis://localhost").place("chat.db")
+    assert ClusterSettings().place("chat.db") is None
+
+
+@needs_redis
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        ("away", "Connection refused"),
+        ("password", "password"),
+        ("type", "no stream but a string"),
+        ("old", "is too old: 99.0 or newer is needed"),
+    ],
+)
+def test_a_redis_that_can_not_be_used_ends_the_start_with_one_line(
+    redis: RedisServer, trouble: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if trouble == "away":
+        redis.kill()
+    elif trouble == "password":
+        redis.ask("CONFIG", "SET", "requirepass", "s3cret")
+    elif trouble == "type":
+        redis.ask("SET", "{chat}:log", "a text")
+    else:
+        monkeypatch.setattr(RedisStream, "OLDEST", (99, 0))
+    with pytest.raises(RedisError, match=why) as raised:
+        server_on(redis).start()
+    assert "\n" not in str(raised.value)
+    assert redis.url in str(raised.value)
+    if trouble == "away":
+        redis.start()
+
+
+@needs_redis
+def test_the_command_says_it_in_one_line(redis: RedisServer) -> None:
+    redis.ask("CONFIG", "SET", "requirepass", "s3cret")
+    url = f"redis://:wrong@127.0.0.1:{redis.port}"
+    with Program("start_server", "--port", 0, "--redis", url) as program:
+        wait_until(lambda: program.process.poll() is not None)
+        wait_until(lambda: program.errors)
+        assert program.process.returncode == 1
+        [line] = program.errors
+        assert line.startswith("chat_server: ") and "wrong" not in line.split("(")[0][:40]
+        assert "password" in line and ":wrong@" not in line
+
+
+# --- one chat ------------------------------------------------------------------------------------
+
+
+@needs_redis
+def test_people_on_two_servers_are_in_one_room_and_hear_one_order(
+    two: list[ChatServer],
+) -> None:
+    (ann, _), (bob, _) = come(two[0], "ann"), come(two[1], "bob")
+    with ann, bob:
+        assert ann.read_until("join")["username"] == "bob"
+        bob.say("users")
+        assert bob.read_until("users")["users"] == ["ann", "bob"]
+        for number in range(50):
+            ann.say("message", content=f"a{number}", id=f"a{number}")
+            bob.say("message", content=f"b{number}", id=f"b{number}")
+        heard = contents(ann, 100)
+        assert heard == contents(bob, 100)
+        assert [seq for seq, _ in heard] == list(range(1, 101))
+        assert sorted(text for _, text in heard) == sorted(
+            f"{who}{number}" for who in "ab" for number in range(50)
+        )
+        ann.say("whisper", to="bob", content="psst", id=1)
+        assert bob.read_until("whisper")["content"] == "psst"
+        bob.say("status", status="away")
+        assert ann.read_until("status")["status"] == "away"
+        assert two[0].users == two[1].users == ["ann", "bob"]
+
+
+@needs_redis
+def test_a_name_is_taken_on_all_servers(two: list[ChatServer]) -> None:
+    ann, _ = come(two[0], "ann")
+    with ann, LineClient(two[1].port) as other:
+        other.say("join", username="Ann", room="lobby")
+        error = other.read_until("error")
+        assert error["code"] == "name_taken"
+        # Her server may be dead, and nobody knows it yet: it is worth to try again.
+        assert 0 < error["retry_after"] <= 10
+
+
+@needs_redis
+def test_answers_keep_the_order_of_the_questions(two: list[ChatServer]) -> None:
+    ann, _ = come(two[0], "ann")
+    with ann:
+        for number in range(3):
+            ann.say("message", content=f"{number}", id=number)
+            ann.say("history", limit=10, id=f"h{number}")
+        pages = [ann.read_until("history") for _ in range(3)]
+        assert [len(page["messages"]) for page in pages] == [1, 2, 3]
+        ann.say("leave")
+        ann.say("message", content="too late")
+        assert ann.read_until("goodbye")["code"] == "left"
+        assert ann.line() == b""
+
+
+@needs_redis
+def test_a_person_comes_back_to_another_server(two: list[ChatServer]) -> None:
+    (ann, welcome), (bob, _) = come(two[0], "ann"), come(two[1], "bob")
+    with bob:
+        ann.say("message", content="one", id=1)
+        assert bob.read_until("message")["content"] == "one"
+        ann.reset()
+        bob.say("message", content="two", id=1)
+        bob.read_until("ok")
+        back, again = come(two[1], "ann", token=welcome["token"], since=1)
+        with back:
+            assert again["token"] == welcome["token"]
+            back.say("message", content="one", id=1)  # it was said already
+            assert back.read_until("ok")["seq"] == 1
+            bob.say("ping", id=9)
+            heard = [bob.read()["type"] for _ in range(1)]
+            assert heard == ["pong"], "nobody has come or gone"
+
+
+# --- a Redis that is away ------------------------------------------------------------------------
+
+
+@needs_redis
+def test_without_redis_people_stay_and_messages_are_refused_until_it_is_back(
+    redis: RedisServer, two: list[ChatServer]
+) -> None:
+    (ann, _), (bob, _) = come(two[0], "ann"), come(two[1], "bob")
+    with ann, bob:
+        redis.kill()
+
+        def refused() -> dict | None:
+            ann.say("status", status="busy")
+            ann.say("ping", id="p")
+            answers = [ann.read() for _ in range(1)]
+            while answers[-1]["type"] != "pong":
+                answers.append(ann.read())
+            return next((each for each in answers if each["type"] == "error"), None)
+
+        error = wait_until(refused)
+        assert error["code"] == "not_saved"
+        assert 0 < error["retry_after"] <= 60
+        redis.start()
+        wait_until(lambda: refused() is None)
+        ann.say("message", content="again", id=2)
+        assert bob.read_until("message")["content"] == "again"
+        assert ann.read_until("ok", id=2)["seq"] == 1
+
+
+# --- nodes that end, and die ---------------------------------------------------------------------
+
+
+@needs_redis
+def test_the_people_of_a_server_that_stops_are_waited_for(
+    two: list[ChatServer],
+) -> None:
+    (ann, welcome), (bob, _) = come(two[0], "ann"), come(two[1], "bob")
+    with bob:
+        two[0].stop()
+        assert ann.read_until("goodbye")["code"] == "server_closing"
+        ann.close()
+        bob.say("users")
+        assert bob.read_until("users")["users"] == ["ann", "bob"]
+        back, again = come(two[1], "ann", token=welcome["token"])
+        with back:
+            assert again["token"] == welcome["token"]
+            back.say("message", content="here", id=1)
+            assert bob.read()["type"] == "message", "nobody has come or gone"
+
+
+@needs_redis
+def test_a_node_whose_lease_ends_is_gone_and_begins_anew_under_another_name(
+    redis: RedisServer, two: list[ChatServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_log.NodeLease, "SECONDS", 0.5)
+    monkeypatch.setattr(redis_log.RedisWriter, "EVERY", 0.1)
+    slow = ChatServer(rules=node_of(redis).open, limits=FREE)
+    held, free = threading.Event(), threading.Event()
+    with slow:
+        (ann, welcome), (bob, _) = come(slow, "ann"), come(two[1], "bob")
+        loop = slow.engine.loop
+
+        def sleep() -> None:
+            held.set()
+            free.wait(20)
+
+        # Its lease is renewed by a thread: so take that away, as if the machine slept.
+        for thread in threading.enumerate():
+            if thread.name == "redis writer" and thread is newest("redis writer"):
+                monkeypatch.setattr(thread, "_chore", lambda stream: None)
+        loop.call_threadsafe(sleep)
+        assert held.wait(20)
+        with ann, bob:
+            gone = [each for each in two[1]._rules.log._replica.table.nodes]
+            wait_until(lambda: len(two[1]._rules.log._replica.table.nodes) < len(gone))
+            free.set()
+            assert ann.read_until("goodbye")["code"] == "server_closing"
+            back, again = come(slow, "ann", token=welcome["token"])
+            with back:
+                assert again["token"] == welcome["token"]
+                back.say("message", content="awake", id=1)
+                assert bob.read_until("message")["content"] == "awake"
+
+
+def newest(name: str) -> threading.Thread:
+    return [each for each in threading.enumerate() if each.name == name][-1]
+
+
+# --- snapshots -----------------------------------------------------------------------------------
+
+
+@needs_redis
+def test_a_node_begins_from_the_last_snapshot_and_the_stream_is_trimmed(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClusterNode, "EVERY", 20)
+    monkeypatch.setattr(redis_log.RedisLog, "LOCK", 0.05)
+    with server_on(redis) as first:
+        ann, welcome = come(first, "ann")
+        with ann:
+            for number in range(150):
+                ann.say("message", content=f"m{number}", id=number)
+                ann.read_until("ok")
+            wait_until(lambda: int(redis.ask("XLEN", "{chat}:log")[1:-2]) < 140)
+            assert int(redis.ask("STRLEN", "{chat}:snapshot")[1:-2]) > 1000
+            with server_on(redis) as second:
+                bob, _ = come(second, "bob")
+                with bob:
+                    bob.say("history", limit=100)
+                    page = bob.read_until("history")["messages"]
+                    assert [each["content"] for each in page] == [
+                        f"m{number}" for number in range(50, 150)
+                    ]
+                    bob.say("message", content="hello", id=1)
+                    assert ann.read_until("message")["seq"] == 151
+
+
+@needs_redis
+def test_a_snapshot_of_another_version_is_refused_with_a_clear_line(
+    redis: RedisServer,
+) -> None:
+    redis.ask("SET", "{chat}:snapshot", "what is this?")
+    with pytest.raises(RedisError) as raised:
+        server_on(redis).start()
+    assert redis.url in str(raised.value) and "\n" not in str(raised.value)
+
+
+# --- a Redis that has lost something -------------------------------------------------------------
+
+
+@needs_redis
+def test_a_node_stops_whose_log_has_gone_back_and_begins_a_new_epoch(
+    redis: RedisServer,
+) -> None:
+    nodes = [node_of(redis), node_of(redis)]
+    servers = [ChatServer(rules=node.open, limits=FREE) for node in nodes]
+    with ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(server)
+        ann, welcome = come(servers[0], "ann")
+        for number in range(5):
+            ann.say("message", content=f"m{number}", id=number)
+            ann.read_until("ok")
+        # Redis loses the last entries, as after a crash without `appendfsync always`.
+        newest_id = redis.ask("XREVRANGE", "{chat}:log", "+", "-", "COUNT", "1")
+        redis.ask("XDEL", "{chat}:log", newest_id.split(b"\r\n")[3].decode())
+        wait_until(lambda: not servers[0].running and not servers[1].running)
+        assert all(isinstance(node.lost, LostLog) for node in nodes)
+        assert ann.read_until("goodbye")["code"] == "server_closing"
+        ann.close()
+        again = node_of(redis, lost=nodes[0].lost)
+        with ChatServer(rules=again.open, limits=FREE) as server:
+            back, hello = come(server, "ann", token=welcome["token"], since=5)
+            with back:
+                assert hello["epoch"] != welcome["epoch"]
+                assert hello["seq"] == 4
+
+
+# --- workers -------------------------------------------------------------------------------------
+
+
+def workers_of(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(each) for each in children.split()]
+
+
+@needs_redis
+@pytest.mark.slow(seconds=6)
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="Linux only")
+def test_workers_share_a_port_and_one_that_dies_is_replaced(redis: RedisServer) -> None:
+    config = redis._folder / "chat.toml"
+    config.write_text("[limits]\nconnections_per_address = 0\n")
+    more = "--workers", 2, "--redis", redis.url, "--config", config
+    with Program("start_server", "--port", 0, *more) as program:
+        wait_until(lambda: sum("chat server on" in each for each in said(program)) >= 2)
+        pid = program.process.pid
+        first = workers_of(pid)
+        assert len(first) == 2
+        line = next(each for each in said(program) if "chat server on" in each)
+        port = int(line.split("chat server on ")[1].split(";")[0].rpartition(":")[2])
+        people = []
+        for number in range(20):  # so that both have some
+            client = LineClient(port)
+            client.say("join", username=f"p{number}", room="lobby")
+            client.read_until("welcome")
+            people.append(client)
+        people[0].say("users")
+        assert len(people[0].read_until("users", users=sorted_names(20))["users"]) == 20
+        os.kill(first[0], signal.SIGKILL)
+        wait_until(lambda: len(set(workers_of(pid)) - set(first)) == 1)
+        wait_until(lambda: sum("chat server on" in each for each in said(program)) >= 3)
+        program.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: program.process.poll() is not None)
+        assert program.process.returncode == 0
+        for client in people:
+            client.close()
+    assert not any(Path(f"/proc/{each}").exists() for each in first)
+
+
+def said(program: Program) -> list[str]:
+    return program.lines + program.errors
+
+
+def sorted_names(count: int) -> list[str]:
+    return sorted(f"p{number}" for number in range(count))
