@@ -421,3 +421,15 @@ def test_a_name_that_is_a_link_already_stays_that_link(tools: ModuleType) -> Non
     assert tools.without_links_in_links(nested) == (
         "a [`KeepAlive`](005_loop.ipynb), and [`X`](x.html)"
     )
+
+
+def test_a_plain_word_is_no_link_where_it_is_another(tools: ModuleType) -> None:
+    """`connect` is a method of every socket, and a function of demo."""
+    another = tools.is_another
+    imports = "from python_tcp.demo import connect, play"
+    assert another("connect", "demo.html", "core", "sock.connect(address)")
+    assert not another("connect", "demo.html", "trace", imports)
+    assert not another("connect", "demo.html", "demo", "def connect(): ...")
+    assert another("Room", "members.html", "broadcast", "class Room:\n    pass")
+    assert not another("Room", "members.html", "rooms", "chat.rooms")
+    assert not another("start_client", "chat_app.html", "core", "")

@@ -189,17 +189,17 @@ def mend_symbol_links(tree: Path, book: list[Page]) -> None:
     base = re.escape(f"{config.doc_host}{config.doc_baseurl}/")
 
     def mend(link: re.Match) -> str:
-        page, name = (
+        target, name = (
             link["page"],
-            link["name"].partition(".")[0].lower(),
-        )  # a method: to its class
-        return (
-            f"{link['text']}({link['base']}{page}#{name})"
-            if f"{page}#{name}" in shown
-            else link["text"][1:-1]
-        )
+            link["name"].partition(".")[0],
+        )  # of a method: its class
+        anchor = f"{target}#{name.lower()}"
+        if anchor not in shown or is_another(name, target, page.name, code):
+            return link["text"][1:-1]
+        return f"{link['text']}({link['base']}{anchor})"
 
     for page, notebook in notebooks.items():
+        code = code_of(notebook)
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = re.sub(
@@ -209,6 +209,20 @@ def mend_symbol_links(tree: Path, book: list[Page]) -> None:
                 )
                 cell.source = without_links_in_links(cell.source)
         nbformat.write(notebook, tree / "_proc" / page.file)
+
+
+def code_of(notebook: nbformat.NotebookNode) -> str:
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def is_another(name: str, target: str, page: str, code: str) -> bool:
+    """Does a page mean something else by a name than the module to which nbdev links it? It does if it defines the name itself; and a plain word such as `connect` or `line` is ours only where it is imported."""
+    if target == f"{page}.html":
+        return False
+    if re.search(rf"^ *(?:def|class) {name}\b|^{name} = ", code, re.M):
+        return True
+    imported = re.search(rf"^from python_tcp\.\w+ import .*\b{name}\b", code, re.M)
+    return re.fullmatch("[a-z]+", name) is not None and not imported
 
 
 def without_links_in_links(text: str) -> str:
