@@ -79,12 +79,16 @@ class Bench:
         self._sockets: list[socket.socket] = []
         self._began = time.monotonic()
 
-    def connect(self, name: str, receive_buffer: int = 0) -> LabPeer:
-        """A client, connected. A small `receive_buffer` (bytes) makes a slow reader slow soon."""
+    def connect(
+        self, name: str, receive_buffer: int = 0, patience: float = 0.0
+    ) -> LabPeer:
+        """A client, connected. A small `receive_buffer` (bytes) makes a slow reader slow soon.
+        `patience`: so many seconds longer than others, it waits for an answer.
+        """
         sock = self._dial(name, receive_buffer)
         self._sockets.append(sock)
         self.conversation.append(Exchange(name, Kind.CONNECT))
-        return LabPeer(name, sock, self.conversation, self.limit)
+        return LabPeer(name, sock, self.conversation, self.limit + patience)
 
     def word(self, length: int = 8) -> str:
         """Some letters: a consonant, a vowel, and so on."""

@@ -13,9 +13,10 @@ import pytest
 from python_tcp.broadcast import BroadcastServer
 from python_tcp.chat_server import ChatServer
 from python_tcp.echo import EchoServer
-from python_tcp.lab import RunningServer, run_stages
+from python_tcp.lab import RunningServer, Stage, run_stages
 from python_tcp.lab_app import STAGES, chosen_stages
 from python_tcp.lab_fire import fire_stage
+from python_tcp.lab_peer import Kind
 from python_tcp.lab_program import ProgramTarget
 from python_tcp.lab_protocol import TRANSCRIPTS, protocol_stage
 from python_tcp.protocol import Limits
@@ -120,6 +121,119 @@ def test_the_language_of_fire_is_that_of_the_stage_before() -> None:
         chosen_stages(["fire", "echo"], None)
 
 
+# --- version 1 of our protocol, by servers that were written from its README and schema alone -------------------------
+
+SPEAKS_PROTOCOL = {
+    "asyncio": [sys.executable, FOLDER / "protocol_asyncio.py"],
+    "socketserver": [sys.executable, FOLDER / "protocol_socketserver.py"],
+    "node": [NODE, FOLDER / "protocol_node.js"],
+}
+NEED_LIMITS = {
+    "gone": ["resume_window=3"],
+    "silence": ["ping_after=0.4", "ping_timeout=0.4"],
+    "too-fast": ["flood_burst=2", "flood_rate=0.1", "flood_excess=3"],
+    "history": ["history_messages=5"],
+}
+
+
+def speaking(server: str, *limits: str) -> ProgramTarget:
+    return ProgramTarget([*map(str, SPEAKS_PROTOCOL[server]), "{port}", *limits])
+
+
+def played(server: str, stage: Stage, *limits: str) -> dict[str, str]:
+    results = run_stages([stage], speaking(server, *limits), limit=LIMIT)
+    return {it.test.name: f"{it.outcome} {it.complaint}".strip() for it in results}
+
+
+@pytest.mark.slow(seconds=60)
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_stranger_speaks_our_protocol(server: str) -> None:
+    results = played(server, protocol_stage())
+    skipped = {
+        "accounts": "the feature accounts",
+        "moderation": "the feature accounts",
+        "gone": "resume_window 3",
+        "silence": "ping_after 0.4",
+        "too-fast": "flood_burst 2",
+    }
+    for name, need in skipped.items():
+        assert results.pop(name) == f"skipped this needs a server with {need}"
+    assert len(results) >= 7 and set(results.values()) == {"passed"}, results
+
+
+@pytest.mark.slow(seconds=60)
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("name", NEED_LIMITS)
+def test_a_stranger_with_the_limits_of_a_transcript(server: str, name: str) -> None:
+    stage = protocol_stage()
+    stage.tests = [test for test in stage.tests if test.name == name]
+    assert played(server, stage, *NEED_LIMITS[name]) == {name: "passed"}
+
+
+@pytest.mark.slow(seconds=60)
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_stranger_stands_the_fire(server: str) -> None:
+    results = played(server, fire_stage("protocol"), "flood_burst=0")
+    why = "flood control keeps everybody from saying so much"
+    assert results.pop("sleeper") == f"skipped {why}"
+    assert set(results.values()) == {"passed"}, results
+
+
+def transcript(folder: Path, text: str) -> Stage:
+    (folder / "small.txt").write_text(text, encoding="utf-8")
+    return protocol_stage(folder)
+
+
+WELCOME = """ann > {"type": "join", "username": "Ann"}
+ann < {"type":"welcome","username":"Ann","room":"lobby","content":"Hi!","seq":0}
+ann < {"type":"users","room":"lobby","users":["Ann"]}
+"""
+
+
+def test_what_a_server_may_choose_is_not_compared(tmp_path: Path) -> None:
+    """Limits, features and fields with their defaults are in our welcome, and not in this one."""
+    stage = transcript(tmp_path, "# Ann comes. Hello!\n" + WELCOME)
+    [result] = run_stages([stage], lambda: ours(ChatServer), limit=LIMIT)
+    assert (result.outcome, result.complaint) == ("passed", "")
+    assert result.test.title == "Ann comes"
+
+
+def test_a_complaint_names_the_field(tmp_path: Path) -> None:
+    stage = transcript(tmp_path, WELCOME.replace('"seq":0', '"seq":7'))
+    [result] = run_stages([stage], lambda: ours(ChatServer), limit=LIMIT)
+    assert result.complaint.endswith("they differ in seq.")
+
+
+def test_a_need_in_the_middle_leaves_out_the_rest(tmp_path: Path) -> None:
+    rest = '# needs history_messages 5\nann < {"type":"pong"}\n'
+    stage = transcript(tmp_path, WELCOME + rest)
+    [result] = run_stages([stage], lambda: ours(ChatServer), limit=LIMIT)
+    assert result.outcome == "passed"
+    notes = [str(each) for each in result.conversation]
+    assert "# the rest is left out: it needs a server with history_messages 5" in notes
+
+
+def test_a_question_of_the_server_is_answered(tmp_path: Path) -> None:
+    """It may ask at any time, whatever the transcript is about."""
+    silence = "ann ~\nann < {}\n".format(
+        '{"type":"leave","room":"lobby","username":"A","timestamp":1}'
+    )
+    stage = transcript(tmp_path, WELCOME + silence)
+    limits = Limits(ping_after=0.2, ping_timeout=LIMIT)
+    [result] = run_stages([stage], lambda: ours(ChatServer, limits=limits), limit=1.0)
+    talk = [(each.kind, each.data) for each in result.conversation]
+    assert (Kind.GOT, b'{"type":"ping"}\n') in talk
+    assert (Kind.SENT, b'{"type":"pong"}\n') in talk
+    assert result.outcome == "failed"  # and it does not wait for ever
+
+
+def test_a_server_that_lets_through_too_little_is_skipped(tmp_path: Path) -> None:
+    stage = transcript(tmp_path, WELCOME + 'ann > {"type": "pong"}\n')
+    limits = Limits(flood_burst=2, flood_rate=0.1)
+    [result] = run_stages([stage], lambda: ours(ChatServer, limits=limits))
+    assert result.complaint == "one line in 10 s is too little for this"
+
+
 # --- our own servers ----------------------------------------------------------------------------------------------
 
 
@@ -147,12 +261,12 @@ def test_the_room_of_chapter_3_has_no_commands() -> None:
 
 
 def test_our_chat_speaks_the_protocol() -> None:
-    results = run_stages([protocol_stage()], lambda: ours(ChatServer), limit=LIMIT)
+    target = lambda: ours(ChatServer, limits=Limits(flood_burst=0))
+    results = run_stages([protocol_stage()], target, limit=LIMIT)
     outcomes = {result.test.name: str(result.outcome) for result in results}
     assert len(outcomes) == len(list(TRANSCRIPTS.glob("*.txt")))
     skipped = {name for name, outcome in outcomes.items() if outcome == "skipped"}
-    others = {"gone", "silence", "too-fast", "accounts", "moderation"}
-    assert skipped == others  # they need other limits
+    assert skipped == {"gone", "silence", "too-fast"}  # they need other limits
     assert set(outcomes.values()) == {"passed", "skipped"}, results
 
 
@@ -161,8 +275,7 @@ def test_our_chat_speaks_the_protocol() -> None:
     [
         ("gone", Limits(resume_window=3.0)),
         ("silence", Limits(ping_after=0.4, ping_timeout=0.4)),
-        ("accounts", Limits(flood_burst=0)),
-        ("moderation", Limits(flood_burst=0)),
+        ("errors", Limits()),  # the player keeps below flood control
     ],
 )
 def test_with_the_limits_of_a_transcript_it_is_not_skipped(
@@ -180,7 +293,7 @@ def test_another_word_of_the_server_is_noticed(tmp_path: Path) -> None:
     lines = text.replace('"seq":2', '"seq":3', 1)
     (tmp_path / "talking.txt").write_text(lines, encoding="utf-8")
     [result] = run_stages([protocol_stage(tmp_path)], lambda: ours(ChatServer))
-    assert result.outcome == "failed" and '"seq": 3' in result.complaint
+    assert result.outcome == "failed" and '"seq":3' in result.complaint
 
 
 def test_our_chat_stands_the_fire() -> None:
@@ -202,4 +315,8 @@ def test_the_whole_lab_takes_less_than_a_minute() -> None:
             chosen_stages([stage, "fire"], None), good("asyncio", stage), limit=LIMIT
         )
         assert {result.complaint for result in results} == {""}
+    stages = chosen_stages(["protocol", "fire"], None)
+    target = speaking("asyncio", "flood_burst=0")
+    results = run_stages(stages, target, limit=LIMIT)
+    assert "failed" not in {result.outcome for result in results}
     assert time.monotonic() - began < 60

@@ -1,6 +1,7 @@
 """Writes protocol/, the contract for clients in other languages: `python tools/contract.py`, or with --check says whether it is up to date."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+import python_tcp
 from python_tcp.accounts import Accounts
 from python_tcp.commands import ChangePassword, Command, DeleteAccount, Join, Leave
 from python_tcp.commands import Lock, Login, Ping, Pong, Register
@@ -22,6 +24,8 @@ from python_tcp.rooms import Delivery, Rooms
 FOLDER = Path(__file__).resolve().parent.parent / "protocol"
 START = 1_700_000_000.0  # Unix time of the first line
 EPOCH = "0123abcd"
+CHAPTER = Path(python_tcp.__file__).parents[1] / "nbs" / "016_protocol.ipynb"
+TABLE = re.compile(r"^\| code \| when \|\n(?:\|.*\n)+", re.M)
 
 
 class Script(NamedTuple):
@@ -34,6 +38,7 @@ class Script(NamedTuple):
 
 SCRIPTS = {
     "accounts": Script("""
+# needs accounts
 # Ann makes an account, on her computer at home. From now on, the name is hers.
 home > {"type": "register", "username": "Ann", "password": "correct horse", "id": 1}
 home > {"type": "join", "username": "Ann"}
@@ -62,6 +67,8 @@ phone > {"type": "logout", "id": 3}
 home > {"type": "delete_account", "password": "battery staple", "id": 5}
 """, Limits(flood_burst=0)),
     "moderation": Script("""
+# needs accounts
+# needs moderation
 # Ann has an account, and registers the room where she is. So she is its first moderator.
 ann > {"type": "register", "username": "ann", "password": "correct horse"}
 ann > {"type": "join", "username": "ann"}
@@ -148,6 +155,7 @@ ann > {"type": "join", "username": "Ann", "room": "dev"}
 ann > {"type": "message", "content": "back again"}
 """),
     "whispers": Script("""
+# Three people, one of them in another room.
 ann > {"type": "join", "username": "Ann"}
 bob > {"type": "join", "username": "Bob"}
 cid > {"type": "join", "username": "Cid", "room": "dev"}
@@ -197,6 +205,7 @@ bob > {"type": "message", "content": "second", "id": 12, "follows": 11}
 bob > {"type": "message", "content": "has anything happened?"}
 """),
     "history": Script("""
+# What was said can be asked for, in pages.
 ann > {"type": "join", "username": "Ann"}
 ann > {"type": "message", "content": "one"}
 ann > {"type": "message", "content": "two"}
@@ -210,6 +219,7 @@ ann > {"type": "history", "limit": 2, "before": 2, "id": "c"}
 # Forwards:
 ann > {"type": "history", "limit": 3, "after": 1, "id": "d"}
 ann > {"type": "history", "limit": 3, "after": 4, "id": "e"}
+# needs history_messages 5
 # With `since`, who joins gets what came after that number. This memory keeps five messages of a room: number 1 is lost by now.
 ann > {"type": "message", "content": "six"}
 bob > {"type": "join", "username": "Bob", "since": 0}
@@ -219,6 +229,7 @@ cid > {"type": "join", "username": "Cid", "since": 5}
 dan > {"type": "join", "username": "Dan", "since": 99}
 """, Limits(history_messages=5)),
     "coming back": Script("""
+# A client comes back after a lost connection.
 ann > {"type": "join", "username": "Ann"}
 bob > {"type": "join", "username": "Bob"}
 ann > {"type": "message", "content": "one", "id": 1}
@@ -246,7 +257,7 @@ eve > {"type": "join", "username": "Ann", "token": "a-token-that-is-made-up"}
 eve > {"type": "join", "username": "Eve", "token": "a-token-of-another-server", "since": 99}
 """),
     "goodbyes": Script("""
-# Leaving:
+# How a conversation ends. Leaving:
 ann > {"type": "join", "username": "Ann"}
 ann > {"type": "leave"}
 # Who has not joined may leave as well:
@@ -268,6 +279,9 @@ dan > exit
 dan > bye
 """),
     "too fast": Script("""
+# needs flood_burst 2
+# needs flood_rate 0.1
+# needs flood_excess 3
 # This server takes two commands at once, and then one each ten seconds. Joining is the first.
 ann > {"type": "join", "username": "Ann"}
 ann > {"type": "message", "content": "one", "id": 1}
@@ -280,6 +294,8 @@ ann > {"type": "message", "content": "two", "id": 2}
 ann > {"type": "message", "content": "two", "id": 2}
 """, Limits(flood_burst=2, flood_rate=0.1, flood_excess=3), pace=0.0),
     "silence": Script("""
+# needs ping_after 0.4
+# needs ping_timeout 0.4
 # When nothing is heard for `ping_after` seconds, the server asks. Anything is an answer.
 ann > {"type": "join", "username": "Ann"}
 ann ~
@@ -289,6 +305,7 @@ ann ~
 ann ~
 """, Limits(ping_after=0.4, ping_timeout=0.4)),
     "gone": Script("""
+# needs resume_window 3
 # Ann's connection is lost. Her place is held for `resume_window` seconds, which are few here.
 ann > {"type": "join", "username": "Ann"}
 bob > {"type": "join", "username": "Bob"}
@@ -439,9 +456,19 @@ def transcript(script: Script) -> str:
     return "\n".join(lines) + "\n"
 
 
+def readme() -> str:
+    """The README, with the chapter's table of codes."""
+    cells = json.loads(CHAPTER.read_text(encoding="utf-8"))["cells"]
+    texts = ("".join(cell["source"]) + "\n" for cell in cells)
+    [table] = [found for text in texts for found in TABLE.findall(text)]
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    return TABLE.sub(lambda _: table, text)
+
+
 def files() -> dict[Path, str]:
     """What is to be written, and where."""
     made = {FOLDER / "schema.json": json.dumps(schema(), indent=2) + "\n"}
+    made[FOLDER / "README.md"] = readme()
     return made | {
         FOLDER / "transcripts" / f"{name.replace(' ', '_')}.txt": transcript(script)
         for name, script in SCRIPTS.items()
