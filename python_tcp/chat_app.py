@@ -23,6 +23,7 @@ from .chat_server import ChatServer
 from .console import LOG_FORMATS, LogWriter
 from .core import LOCALHOST, bare_host
 from .datafile import Durability, StoreFileError
+from .file_options import add_file_arguments, files_given, open_files
 from .languages import DIALECTS
 from .line_client import ending_on_signals, fail, print_line, run_chat_client
 from .members import Account
@@ -72,20 +73,22 @@ def _explained(error: Exception, host: str, port: int) -> str:
 # %% ../nbs/054_chat_app.ipynb #59066b15
 def run_chat_server(
     host: str = LOCALHOST, port: int = DEFAULT_PORT, *,
+    prepare: Callable[[ChatServer], object] = lambda server: None,
     on_start: Callable[[ChatServer], object] = _announce,
     on_hang_up: Callable[[], object] | None = None,
     on_stop: Callable[[], object] = lambda: None, **options: Any,
 ) -> int:  # fmt: skip
     """Run a chat server until Ctrl-C or SIGTERM. Returns the exit status.
 
-    `on_start(server)` is called when the port is open, `on_hang_up()` for SIGHUP (None:
-    that ends the server, too), and `on_stop()` before the port is closed. The other
-    options, such as `data` and `limits`, are those of `ChatServer`.
+    `prepare(server)` is called first, `on_start(server)` when the port is open,
+    `on_hang_up()` for SIGHUP (None: that ends the server, too), and `on_stop()` before the
+    port is closed. The other options, such as `data` and `limits`, are those of `ChatServer`.
     """
     server = ChatServer(host, port, **options)
     with ending_on_signals(), HangUps(wanted=on_hang_up is not None) as hang_ups:
         try:
             _allow_many_files()
+            prepare(server)
             server.start()
             on_start(server)
             while server.running:  # not longer: a signal just before it does not end it
@@ -142,6 +145,8 @@ def _count(text: str) -> int:
 def _add_accounts(add: Callable[..., object]) -> None:
     who = "may names without an account join? (yes)"
     add("--guests", choices=("yes", "no"), help=who)
+    new = "may people make accounts themselves? (yes)"
+    add("--registration", choices=("yes", "no"), help=new)
     most = "so many clients of one account may be here at once (8)"
     add("--sessions-per-account", type=_count, metavar="N", help=most)
     first = "make an operator, who is asked for a password if there is no such account"
@@ -175,6 +180,7 @@ def _server_parser() -> argparse.ArgumentParser:
     header = "an address or network: believe the PROXY headers that come from there"
     add("--proxy-protocol", metavar="ADDRESS", action="append", help=header)
     _add_ports(add)
+    add_file_arguments(add)
     _add_accounts(add)
     _add_cluster(add)
     quiet = "say nothing but what goes wrong"
@@ -190,8 +196,9 @@ def _server_config(given: argparse.Namespace) -> Config:
     limits: dict[str, Any] = {}
     said = {name: getattr(given, name, None) for name in Config.__struct_fields__}
     said = {name: value for name, value in said.items() if value is not None}
-    if given.guests is not None:
-        limits["guests"] = given.guests == "yes"
+    for name in ("guests", "registration"):
+        if (answer := getattr(given, name)) is not None:
+            limits[name] = answer == "yes"
     if given.sessions_per_account is not None:
         limits["sessions_per_account"] = given.sessions_per_account
     said["limits"] = msgspec.structs.replace(config.limits, **limits)
@@ -199,6 +206,7 @@ def _server_config(given: argparse.Namespace) -> Config:
     cluster = dict(zip(("redis", "replicas", "workers"), told))
     cluster = {name: value for name, value in cluster.items() if value is not None}
     said["cluster"] = msgspec.structs.replace(config.cluster, **cluster)
+    said["files"] = files_given(given, config.files)
     config = msgspec.structs.replace(config, **said)
     return msgspec.structs.replace(config, data=config.data or config.history)
 
@@ -243,6 +251,7 @@ def start_server(argv: list[str] | None = None) -> int:
         operators = _operators(given.operator, config.data)
         operator = ServerOperator(config, partial(_server_config, given))
         node = cluster_node(config, operators)
+        files = open_files(config.files, config.host)
     except (OSError, ValueError) as error:
         parser.error(explain_error(error))
     if hasattr(signal, "SIGTTIN"):
@@ -256,9 +265,11 @@ def start_server(argv: list[str] | None = None) -> int:
             dialect=operator.dialect, listeners=operator.listeners,
             operators=operators, rules=node.open if node else None,
             shared_port=worker is not None,
-            on_start=operator.started, on_stop=operator.stopping,
+            prepare=partial(files.attach, tls=operator.tls), on_start=operator.started,
+            on_stop=operator.stopping,
             on_hang_up=operator.hung_up if can_change else None,
         )  # fmt: skip
+    files.stop()  # after the last message is said
     if node is not None and node.failure is not None:
         begin_anew(node)
     return status
@@ -279,13 +290,8 @@ def client_parser(
     add = parser.add_argument
     where = "the server's name or address (%(default)s)"
     add("host", nargs="?", default=LOCALHOST, help=where)
-    add(
-        "port",
-        nargs="?",
-        type=_port,
-        default=DEFAULT_PORT,
-        help="its port (%(default)s)",
-    )
+    which = "its port (%(default)s)"
+    add("port", nargs="?", type=_port, default=DEFAULT_PORT, help=which)
     add("--username", help="the name to join with")
     add("--room", default="lobby", help="the room to join (%(default)s)")
     first = parser.add_mutually_exclusive_group()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Shared', 'FileDesk', 'Fetching', 'Bringing', 'FileVisitor', 'FileServer']
 
-# %% ../nbs/125_file_server.ipynb #0e2463c7
+# %% ../nbs/125_file_server.ipynb #c49077e6
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ from .file_store import FileStore
 from .output import IdleTimer, Layer
 from .server import EventDrivenTCPServer
 
-# %% ../nbs/125_file_server.ipynb #8ed42fc1
+# %% ../nbs/125_file_server.ipynb #c3902603
 Shared = Callable[[FileError | None], object]  # told what has become of a file
 
 
@@ -48,7 +48,7 @@ class FileDesk:
             with suppress(FileError, KeyError):  # full: then its time is an old one
                 self.store.pause(number, time.time())
 
-# %% ../nbs/125_file_server.ipynb #e5169cfc
+# %% ../nbs/125_file_server.ipynb #f76d4f60
 class Fetching:
     """Sends a file, a chunk at a time: the next one is read when the last one is gone."""
 
@@ -92,7 +92,7 @@ class Fetching:
             os.close(self._fd)
             self._fd = -1
 
-# %% ../nbs/125_file_server.ipynb #e0e452bd
+# %% ../nbs/125_file_server.ipynb #4546d1c7
 class Bringing:
     """Takes the body of a PATCH into the file that it is for."""
 
@@ -112,6 +112,17 @@ class Bringing:
             raise FileError("too_long", "more comes than was offered", 413)
         if stored.state is FileState.PARTIAL:
             store.part(stored)
+
+    def look(self, request: FileRequest) -> dict[str, str]:
+        """How far it is. What is still under way on another connection ends first, so that
+        this stays true until the client goes on.
+        """
+        store = self._desk.store
+        stored = store.find(request.number, request.word, "secret")
+        self._desk.take(stored.number, self._give_up)
+        self._desk.release(stored.number, self._give_up)
+        have, size = store.received(stored), stored.offer.size
+        return {"Upload-Offset": str(have), "Upload-Length": str(size)}
 
     def write(self, data: bytes) -> None:
         if self.stored is not None and data:
@@ -146,7 +157,7 @@ class Bringing:
             self._desk.release(self.stored.number, self._give_up)
             self.stored = None
 
-# %% ../nbs/125_file_server.ipynb #49036745
+# %% ../nbs/125_file_server.ipynb #ba9f3547
 class FileVisitor:
     """One connection of a file server: it brings or fetches files, one after the other."""
 
@@ -219,11 +230,7 @@ class FileVisitor:
             case "PATCH", _:
                 self._reply(204, self._bringing.progress())
             case _, "uploads":
-                store = self._desk.store
-                stored = store.find(request.number, request.word, "secret")
-                have, size = store.received(stored), stored.offer.size
-                known = {"Upload-Offset": str(have), "Upload-Length": str(size)}
-                self._reply(204, known)
+                self._reply(204, self._bringing.look(request))
             case _:
                 self._fetch(request)
 
@@ -296,7 +303,7 @@ class FileVisitor:
             stream.pause_reading() if is_busy else stream.resume_reading()
         self._timer.stop() if is_busy else self._timer.start()
 
-# %% ../nbs/125_file_server.ipynb #c45b86bf
+# %% ../nbs/125_file_server.ipynb #3c6b18b1
 class FileServer(EventDrivenTCPServer):
     """Takes and gives files by HTTP. `desk()` is called on its thread, before the first
     connection.

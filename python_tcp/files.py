@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'shared_file', 'owner_of', 'FileRules', 'FileSharing']
 
-# %% ../nbs/126_files.ipynb #24515bce
+# %% ../nbs/126_files.ipynb #a820ad9c
 import logging
 import socket
 import time
@@ -19,21 +19,23 @@ from .chat_rules import ChatRules
 from .chat_server import ChatServer
 from .commands import DeleteMessage, OfferFile
 from .core import LOCALHOST, format_address
+from .datafile import printable_path
 from .events import FileUpload, SharedFile
 from .file_rules import FileError, Offer, StoredFile
 from .file_rules import clean_file_name, size_text
 from .file_server import FileDesk, FileServer, Shared
 from .file_store import FileStore
+from .limits import Limits
 from .loop import EventLoop
 from .members import CommandError, Delivery, User
 from .messages import StoreError
 from .output import Layer
 from .protocol import Error, Event, Message, Ok, SendMessage
 
-# %% ../nbs/126_files.ipynb #2082bd47
+# %% ../nbs/126_files.ipynb #eaaee79c
 log = logging.getLogger("python_tcp.files")
 
-# %% ../nbs/126_files.ipynb #e7ecfe48
+# %% ../nbs/126_files.ipynb #82152f7c
 def shared_file(stored: StoredFile, url: str) -> SharedFile:
     """What a room hears of it; `url` is that of the file server."""
     offer = stored.offer
@@ -46,7 +48,7 @@ def owner_of(user: User) -> str:
     account = user.account
     return user.session.key if account is None else f"account:{account.name.lower()}"
 
-# %% ../nbs/126_files.ipynb #85d1a9c4
+# %% ../nbs/126_files.ipynb #c0e85667
 class FileRules:
     """What a chat does with files. On the chat's thread; `post(call)` has the file server's
     thread call something, and is False when that has ended.
@@ -125,7 +127,7 @@ class FileRules:
             self._forget(file.number)
         return answer
 
-# %% ../nbs/126_files.ipynb #902dff87
+# %% ../nbs/126_files.ipynb #76aad1e2
 class FileSharing:
     """Files for the rooms of a chat server: kept in `folder`, and served by HTTP at this
     address, on a thread of its own. `url` is how clients reach it, if that is not plain.
@@ -148,14 +150,12 @@ class FileSharing:
 
     def attach(self, server: ChatServer, tls: Layer | None = None) -> None:
         """Open the folder and the port, for a chat server that has not started yet. Raises
-        `OSError`.
+        `OSError` for the port, and `RuntimeError` for the folder.
         """
-        desk = lambda: FileDesk(FileStore(self._folder, server.limits), self._share)  # noqa: E731
-        layers = [tls] if tls is not None else []
-        most = server.limits.connections
-        self._server = FileServer(
-            *self._where, desk, layers=layers, max_connections=most
-        )
+        layers, most = [] if tls is None else [tls], server.limits.connections
+        desk = partial(self._desk, server.limits)
+        parts = *self._where, desk
+        self._server = FileServer(*parts, layers=layers, max_connections=most)
         self._server.start()
         if not self._url:
             host = self._where[0]
@@ -165,6 +165,13 @@ class FileSharing:
             self._url = f"{scheme}://{format_address(host, self._server.port)}"
         server.hooks.on_opened = partial(self._opened, server)
         log.info("files: %s, at %s", self._folder, self._url)
+
+    def _desk(self, limits: Limits) -> FileDesk:
+        try:
+            return FileDesk(FileStore(self._folder, limits), self._share)
+        except OSError as error:
+            wrong = f"can't keep files in {printable_path(self._folder)}"
+            raise RuntimeError(f"{wrong}: {error.strerror}") from error
 
     def stop(self) -> None:
         """Close the port and the folder."""

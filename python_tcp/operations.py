@@ -28,6 +28,7 @@ from .console import ServerConsole
 from .core import LOCALHOST
 from .datafile import Durability
 from .dialects import Listener
+from .file_rules import FileSettings
 from .handshakes import ServerTLS
 from .languages import listeners_for, main_dialect
 from .metrics import LocalPages
@@ -185,7 +186,7 @@ _Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
 class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """What a configuration file may hold. `limits` and `cluster` are tables."""
+    """What a configuration file may hold. `limits`, `cluster` and `files` are tables."""
 
     host: str = LOCALHOST
     port: _Port = DEFAULT_PORT
@@ -205,6 +206,7 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     log_format: Literal["line", "json"] = "line"
     limits: Limits = Limits()
     cluster: ClusterSettings = ClusterSettings()
+    files: FileSettings = FileSettings()
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for what is no network."""
@@ -237,7 +239,7 @@ _LIVE = {f"limits.{name}" for name in set(Limits.__struct_fields__) - _FIXED}
 
 # %% ../nbs/075_operations.ipynb #1fcb7beb
 def _set_quiet(quiet: bool) -> None:
-    names = "console", "chat_server", "operations", "handshakes", "networks"
+    names = "console", "chat_server", "operations", "handshakes", "networks", "files"
     for name in names:
         log = logging.getLogger(f"python_tcp.{name}")
         log.setLevel(logging.WARNING if quiet else logging.INFO)

@@ -4,8 +4,11 @@ import contextlib
 import hashlib
 import http.client
 import os
+import re
 import resource
+import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,9 +17,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from helpers import LineClient
+from helpers import LineClient, Program
 from proxy import Cut, Proxy
+from python_tcp.chat_app import read_config
 from python_tcp.chat_server import ChatServer
+from python_tcp.file_options import open_files
+from python_tcp.file_rules import FileSettings
 from python_tcp.file_server import FileServer, FileVisitor
 from python_tcp.files import FileSharing
 from python_tcp.limits import Limits
@@ -437,19 +443,26 @@ def test_cut_twice_on_the_way_there_and_twice_on_the_way_back(place: Place) -> N
         assert got == DATA
 
 
-def test_who_brings_it_anew_takes_the_place_of_the_older_connection(
-    place: Place,
+@pytest.mark.parametrize("method", ["PATCH", "HEAD"])
+def test_who_goes_on_takes_the_place_of_the_older_connection(
+    place: Place, method: str
 ) -> None:
+    """Else the older one could still add to what the answer to HEAD has said."""
     with place.person("ann") as ann:
         upload = offer(ann)
         where = urlsplit(upload["url"])
         head = f"PATCH {where.path} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: {len(DATA)}\r\n\r\n"
         with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
             sock.sendall(head.encode() + DATA[:5000])
-            wait_until(lambda: ask(upload["url"], "HEAD")[1]["Upload-Offset"] == "5000")
-            assert bring(upload, DATA[5000:], 5000) == (204, b"")
+            wait_until(lambda: (place.folder / "1.part").stat().st_size == 5000)
+            if method == "HEAD":
+                assert ask(upload["url"], "HEAD")[1]["Upload-Offset"] == "5000"
+            else:
+                assert bring(upload, DATA[5000:10_000], 5000) == (204, b"")
             with contextlib.suppress(ConnectionResetError):
                 assert sock.recv(1) == b""
+        have = (place.folder / "1.part").stat().st_size
+        assert bring(upload, DATA[have:], have) == (204, b"")
 
 
 # --- many, slow, full --------------------------------------------------------------------------------------------
@@ -628,7 +641,7 @@ def test_the_file_server_ends_with_its_owner(tmp_path: Path) -> None:
 
 def test_a_folder_that_can_not_be_used_is_an_error_of_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError):
+    with pytest.raises(RuntimeError, match="can't keep files in .*/file: "):
         FileSharing(tmp_path / "file").attach(ChatServer())
 
 
@@ -640,3 +653,64 @@ def test_an_idle_file_server_does_nothing(place: Place) -> None:
     loop.on_tick = ticks.append
     time.sleep(0.2)
     assert len(ticks) < 10
+
+
+# --- the command -------------------------------------------------------------------------------------------------
+
+
+def test_the_command_serves_files_and_says_where(tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    program = Program(
+        "start_server", "--port", 0, "--files", files, "--files-listen", "0"
+    )
+    try:
+        ports = wait_until(
+            lambda: re.findall(
+                r"chat server on \S+:(\d+)", "".join(program.lines + program.errors)
+            )
+        )
+        assert f"files: {files}, at http://127.0.0.1:" in "".join(
+            program.lines + program.errors
+        )
+        port = int(ports[0])
+        with LineClient(port) as ann:
+            file = send(ann.join("ann"))["file"]
+        assert ask(file["url"], "GET")[2] == DATA
+    finally:
+        status, _ = program.end(signal.SIGTERM)
+    assert status == 0
+
+
+WRONG = {
+    "a port that is none": (["--files", "x", "--files-listen", "eighty"], "files: a port is a number from 0 to 65535, not 'eighty'"),
+    "an address that is none": (["--files", "x", "--files-url", "example.org"], "files: 'example.org' is not like https://files.example.org"),
+    "no folder": (["--files-url", "https://example.org"], "files: without a folder, no files are taken"),
+    "a file for a folder": (["--port", "0", "--files-listen", "0", "--files", "/dev/null"], "can't keep files in /dev/null: File exists"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG.values(), ids=WRONG)
+def test_a_mistake_is_one_line(arguments: list[str], said: str) -> None:
+    program = Program("start_server", *arguments)
+    status, errors = program.end()
+    assert status and [line for line in errors if said in line], errors
+    assert len(errors) == 1
+
+
+def test_the_settings_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "chat.toml"
+    path.write_text('[files]\nfolder = "shared"\nlisten = "[::1]:0"\n')
+    files = read_config(path).files
+    assert (files.folder, files.address("127.0.0.1")) == ("shared", ("::1", 0))
+    path.write_text("[files]\nfolders = 1\n")
+    with pytest.raises(ValueError, match="folders"):
+        read_config(path)
+
+
+def test_where_h11_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "python_tcp.files", None)
+    with pytest.raises(
+        ValueError, match=r"h11 is missing: pip install 'python_tcp\[files\]'"
+    ):
+        open_files(FileSettings(folder="x"), "127.0.0.1")
+    assert open_files(FileSettings(), "127.0.0.1").origin == ""
