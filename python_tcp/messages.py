@@ -304,10 +304,10 @@ class Archive:
 
     def delete(self, room: str, seq: int) -> None:
         """Forget what a message said, also where nobody has heard it yet."""
-        for _, event, _, _ in self._uncommitted:
+        self.write_down(partial(self.store.delete, room, seq), room, seq)
+        for _, event, _, _ in self._uncommitted:  # the store knows how large it was
             if isinstance(event, Message) and (event.room, event.seq) == (room, seq):
                 event.erase()
-        self.write_down(partial(self.store.delete, room, seq), room, seq)
 
     def page(
         self, room: Room, before: int | None = None, after: int | None = None,

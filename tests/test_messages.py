@@ -361,3 +361,18 @@ def test_that_a_message_was_deleted_is_not_told_if_it_was_never_said() -> None:
     undone = archive.take_back(StoreError("full"))
     told = [undone.corrected(Delivery((1,), event)) for event in events]
     assert told == [Delivery((1,), events[0]), None]
+
+
+def test_what_is_deleted_in_its_own_tick_is_not_counted_any_more() -> None:
+    """Else the memory would seem to be full of texts that are not there."""
+    sizes = []
+    for is_committed in (True, False):
+        store = MemoryStore()
+        archive, ann = Archive(store), User(1, "ann", Session("a-token-of-ann-16"))
+        message = Message("a", 1, "ann", "hello" * 100, NOW)
+        archive.append(ann, message, None)
+        if is_committed:
+            archive.committed(archive.mark())
+        archive.delete("a", 1)
+        sizes.append(store._size)
+    assert sizes[0] == sizes[1]
