@@ -131,7 +131,7 @@ class NodeOutbox:
         for payload in self.take():
             self._append(payload)
 
-# %% ../nbs/122_shared_rooms.ipynb #384d58d3
+# %% ../nbs/122_shared_rooms.ipynb #0be6dc22
 class _Users:
     """The users of the whole chat, where a connection of ours is asked for by its number."""
 
@@ -149,6 +149,8 @@ class Holder(NamedTuple):
     """Who has a name. `client`: with which of our connections, if `present` at this node."""
 
     name: str
+    status: str
+    account: Account | None
     client: int
     present: bool
 
@@ -162,7 +164,8 @@ class _Names(Mapping[str, Holder]):
     def __getitem__(self, name: str) -> Holder:
         user = self._names[name]
         client = self._local(user.client)
-        return Holder(user.name, client, user.present and client > 0)
+        here = user.present and client > 0
+        return Holder(user.name, user.status, user.account, client, here)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

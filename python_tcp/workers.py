@@ -28,7 +28,7 @@ from .operations import Config
 # %% ../nbs/130_workers.ipynb #4129a783
 log = logging.getLogger("python_tcp.workers")
 
-# %% ../nbs/130_workers.ipynb #bebac2f0
+# %% ../nbs/130_workers.ipynb #3b2a620c
 _WORKER = "PYTHON_TCP_WORKER"  # in the environment: its number, the port, and a pipe
 _LOST = "PYTHON_TCP_LOST_LOG"  # and what a node that begins anew had read
 
@@ -48,20 +48,22 @@ class Worker(NamedTuple):
         metrics = None if port is None else port + self.number - 1
         return replace(config, port=self.port, metrics=metrics)
 
-    def end_with_parent(self) -> None:
-        """End this process as with SIGTERM when the parent has died."""
 
-        def wait() -> None:
-            os.read(self.pipe, 1)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        threading.Thread(target=wait, name="parent", daemon=True).start()
+def _end_with(pipe: int) -> None:
+    os.read(pipe, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def this_worker() -> Worker | None:
-    """None: this process is no worker."""
+    """What this process is told as a worker, which from now on ends, as with SIGTERM, when
+    its parent has died. None: it is no worker.
+    """
     told = os.environ.get(_WORKER, "").split()
-    return Worker(*map(int, told)) if len(told) == 3 else None
+    if len(told) != 3:
+        return None
+    worker = Worker(*map(int, told))
+    threading.Thread(target=_end_with, args=[worker.pipe], daemon=True).start()
+    return worker
 
 # %% ../nbs/130_workers.ipynb #ca946a47
 def cluster_node(config: Config, operators: list[Account]) -> ClusterNode | None:

@@ -65,6 +65,7 @@ FLOORS = [
     ["log_entries", "replication", "snapshot", "simulated_nodes", "simulation"],
     ["chat_fanout", "presence", "admission", "turns", "speaking"],
     ["chat_rules", "chat_server", "files", "file_options"],
+    ["redis_stream", "redis_log", "shared_rooms", "cluster"],
     [
         "trust",
         "chat_link",
@@ -78,7 +79,7 @@ FLOORS = [
     ["input_line", "screen", "console", "login", "terminal"],
     ["hidden_input", "line_client"],
     ["web", "metrics", "service"],
-    ["operations", "backup", "account_tool", "chat_app", "demo"],
+    ["operations", "workers", "backup", "account_tool", "chat_app", "demo"],
     ["window_parts", "window_panel", "window", "window_app"],
     [
         "lab_peer",
