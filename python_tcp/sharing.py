@@ -21,7 +21,8 @@ from .file_client import FileRoute, FileSource, FileTarget
 from .file_client import TransferError, pull, push
 from .reconnector import Backoff
 from .security import ClientTLS
-from .transfers import Direction, Reply, Transfer, typed_file
+from .transfers import Direction, Reply, Transfer, TransferState
+from .transfers import typed_file
 
 # %% ../nbs/115_sharing.ipynb #e853a6ae
 class _Later(ConnectionError):
@@ -220,6 +221,7 @@ class FileTransfers:
         self._waiting: deque[tuple[FileCarrier, Callable[[FileCarrier], str]]]
         self._waiting = deque()
         self._running: list[FileCarrier] = []
+        self.stopped: list[Transfer] = []  # by `stop`
 
     @property
     def busy(self) -> bool:
@@ -267,6 +269,8 @@ class FileTransfers:
         end = time.monotonic() + timeout
         for carrier in carriers:
             carrier.ended.wait(max(0.0, end - time.monotonic()))
+            if carrier.transfer.state is TransferState.STOPPED:
+                self.stopped.append(carrier.transfer)
 
     def _add(
         self, direction: Direction, name: str, work: Callable[[FileCarrier], str]

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Collection, Iterable
 from email.utils import formatdate
 from http import HTTPStatus
-from importlib.resources import files
+from importlib import resources
 
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
@@ -53,13 +53,20 @@ def _hash_of(tag: str, page: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def page_policy(page: str, host: str) -> str:
-    """The `Content-Security-Policy` of this page when it is had from this host."""
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?")
+
+
+def page_policy(page: str, host: str, files: str = "") -> str:
+    """The `Content-Security-Policy` of this page when it is had from this host; `files` is
+    an address of the server of the files.
+    """
+    found = _ORIGIN.match(files)
+    more = f" {found[0]}" if found else ""
     rules = [
         "default-src 'none'",
         f"script-src {_hash_of('script', page)}",
         f"style-src {_hash_of('style', page)}",
-        f"connect-src 'self' ws://{host} wss://{host}",
+        f"connect-src 'self' ws://{host} wss://{host}{more}",
         "img-src data:",
         "base-uri 'none'",
         "form-action 'none'",
@@ -103,11 +110,17 @@ class ChatPage:
 
     `names` are hosts under which it may be asked for, beside addresses and `localhost`.
     Who comes from another origin may open no WebSocket, except from one of `origins`, such
-    as "https://chat.example.org"; they count as names, too.
+    as "https://chat.example.org"; they count as names, too. `files()` is an address of the
+    server of the files; "": there is none.
     """
 
-    def __init__(self, names: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
-        self._page = files("python_tcp").joinpath("page/index.html").read_text("utf-8")
+    def __init__(
+        self, names: Iterable[str] = (), origins: Iterable[str] = (),
+        files: Callable[[], str] = lambda: "",
+    ) -> None:  # fmt: skip
+        folder = resources.files("python_tcp")
+        self._page = folder.joinpath("page/index.html").read_text("utf-8")
+        self._files = files
         self._origins = {origin.lower().rstrip("/") for origin in origins}
         hosts = [_HOST.match(each.partition("://")[2]) for each in self._origins]
         self._names = {name.lower() for name in names}
@@ -133,7 +146,7 @@ class ChatPage:
         return response
 
     def _found(self, host: str) -> Response:
-        policy = page_policy(self._page, host)
+        policy = page_policy(self._page, host, self._files())
         more = {"Content_Security_Policy": policy}
         return _response(HTTPStatus.OK, self._page, "text/html", **more)
 
@@ -155,12 +168,15 @@ def parse_web_address(text: str, host: str) -> tuple[str, int]:
     return before.removeprefix("[").removesuffix("]") if colon else host, int(port)
 
 
-def web_dialect(host: str, origins: Iterable[str] = ()) -> Callable[[], WebSocket]:
+def web_dialect(
+    host: str, origins: Iterable[str] = (), files: Callable[[], str] = lambda: ""
+) -> Callable[[], WebSocket]:
     """What makes the dialect of a browser. The page may be asked for under the name of
-    this `host`, under this machine's own name, and under `origins`. Raises `ValueError`.
+    this `host`, under this machine's own name, and under `origins`. `files()` is an address of the
+    server of the files. Raises `ValueError`.
     """
     if wrong := next((each for each in origins if "://" not in each), ""):
         raise ValueError(f"web_origins: {wrong!r} is not like https://chat.example.org")
     name = socket.gethostname().lower()
-    page = ChatPage([host, name, f"{name}.local"], origins)
+    page = ChatPage([host, name, f"{name}.local"], origins, files)
     return lambda: WebSocket(page)

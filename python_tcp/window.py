@@ -18,6 +18,7 @@ from .chat_view import Line, notice
 from .commands import Login, Register
 from .input_line import words_for
 from .login import CallQueue, LoginAttempt
+from .transfers import Transfer, transfer_text
 from .trust import ServerTrust, clear_text_warning
 from .typed_lines import Mistake, Typed, parse
 from .window_panel import ChatPanel, LoginForm
@@ -62,6 +63,7 @@ class ChatWindow:
         self._answered: Callable[[str], object] | None = None
         self._secret = False
         self._leaving, self._unsent = False, 0
+        self._stopped: list[Transfer] = []  # files that were on their way at the end
         self.root = root = tk.Tk(className="chat_window")
         self._queue = TkQueue(root)
         self.calls = CallQueue(self.post)
@@ -69,7 +71,9 @@ class ChatWindow:
         root.minsize(360, 240)
         root.protocol("WM_DELETE_WINDOW", self.leave)
         self.form = LoginForm(root, self._go, (host, port, self._name, room), tls)
-        self.panel = ChatPanel(root, self._entered, self._words, self._went_to)
+        self.panel = ChatPanel(
+            root, self._entered, self._words, self._went_to, self._asked
+        )
         self._dark = not dark
         self.change_colours()
         root.bind("<F2>", self.change_colours)
@@ -84,6 +88,8 @@ class ChatWindow:
         self.root.mainloop()
         if self._unsent:
             print(f"{self._unsent} of your lines could not be sent.", file=sys.stderr)
+        for told in map(transfer_text, self._stopped):
+            print(told[0] if told else "", file=sys.stderr)
         return 0
 
     @property
@@ -164,6 +170,7 @@ class ChatWindow:
     def _drop_login(self) -> None:
         if self._login is not None:
             self._unsent += self._login.close()
+            self._stopped += self._login.client.files.stopped
         self._login = None
 
     def _offer_form(self, why: str) -> None:
@@ -194,6 +201,11 @@ class ChatWindow:
                 self.leave()
             case typed:
                 self._login.typed(typed)
+
+    def _asked(self, line: str) -> None:
+        """A button or a link stands for this line; an answer it is not."""
+        if self._answered is None:
+            self._entered(line)
 
     def _answer(self, text: str) -> None:
         """What was asked for is typed. Only a secret may be empty."""

@@ -6,10 +6,12 @@
 __all__ = ['LoginForm', 'RoomTabs', 'ChatPanel']
 
 # %% ../nbs/089_window_panel.ipynb #7f7cd341
+import shlex
 import time
 import tkinter as tk
+import webbrowser
 from collections.abc import Callable
-from tkinter import ttk
+from tkinter import filedialog, ttk
 
 from .chat_controller import ChatController, parts_of_bar
 from .chat_view import Line
@@ -70,9 +72,11 @@ class RoomTabs(ttk.Notebook):
     def __init__(
         self, parent: tk.Misc, chosen: Callable[[str], object], theme: Theme,
         clicked: Callable[[], object] = lambda: None,
+        follow: Callable[[str], object] = webbrowser.open,
     ) -> None:  # fmt: skip
         super().__init__(parent, takefocus=False)
-        self._chosen, self._theme, self._clicked = chosen, theme, clicked
+        self._chosen, self._theme = chosen, theme
+        self._clicked, self._follow = clicked, follow
         self.panes: dict[str, ChatText] = {}
         self._shown: list[tuple[str, str]] = []  # rooms and their titles
         self.bind("<<NotebookTabChanged>>", self._changed)
@@ -95,7 +99,9 @@ class RoomTabs(ttk.Notebook):
         if room not in self.panes and "" in self.panes:
             self.panes[room] = self.panes.pop("")
         elif room not in self.panes:
-            self.panes[room] = pane = ChatText(self, self._theme, self._clicked)
+            self.panes[room] = pane = ChatText(
+                self, self._theme, self._clicked, self._follow
+            )
             self.add(pane, text=room)
         return self.panes[room]
 
@@ -121,16 +127,25 @@ class RoomTabs(ttk.Notebook):
 
 # %% ../nbs/089_window_panel.ipynb #b2783e4e
 class ChatPanel(ttk.Frame):
-    """What one sees of a chat: tabs, people, a line to type in, and how the connection is."""
+    """What one sees of a chat: tabs, people, a line to type in, and how the connection is.
+
+    `asked(line)` gets what a button or a link stands for, as if it had been typed.
+    """
 
     def __init__(
         self, parent: tk.Misc, entered: Callable[[str], object],
         words: Callable[[str], list[str]], went_to: Callable[[str], object],
+        asked: Callable[[str], object] = lambda line: None,
     ) -> None:  # fmt: skip
         super().__init__(parent)
         self.status = ttk.Label(self, padding=(8, 2))
         self.line = EntryLine(self, entered, words)
-        self.tabs = RoomTabs(self, went_to, LIGHT, self.line.talk_on)
+        self._asked = asked
+        self.button = ttk.Button(
+            self.line, text="Send a file", command=self._choose, takefocus=False
+        )
+        self.button.pack(side="right", padx=(0, 8))
+        self.tabs = RoomTabs(self, went_to, LIGHT, self.line.talk_on, self._follow)
         self.people = tk.Listbox(
             self, width=18, borderwidth=0, activestyle="none", takefocus=False,
             highlightthickness=0, exportselection=False,
@@ -140,6 +155,16 @@ class ChatPanel(ttk.Frame):
         self.people.pack(side="right", fill="y", padx=8, pady=(28, 4))
         self.tabs.pack(side="left", fill="both", expand=True)
         self._names: list[str] = []
+
+    def _choose(self) -> None:
+        """Ask for a file to send."""
+        path = filedialog.askopenfilename(parent=self, title="Send a file")
+        self.line.talk_on()
+        if path:
+            self._asked(f"/send {shlex.quote(path)}")
+
+    def _follow(self, link: str) -> None:
+        (self._asked if link.startswith("/") else webbrowser.open)(link)
 
     def set_theme(self, theme: Theme) -> None:
         self.tabs.set_theme(theme)

@@ -108,7 +108,7 @@ LIGHT = Theme("#f2f2f2", "#111111", "#ffffff", "#cfe3ff", "#0645ad")
 DARK = Theme("#202020", "#f0f0f0", "#000000", "#30486b", "#8ab4f8")
 
 # %% ../nbs/088_window_parts.ipynb #ebf643ce
-_LINK = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)\]]")
+_LINK = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)\]]|(?<!\S)/get [0-9]+(?!\S)")
 
 
 def pieces_of(text: str) -> list[tuple[str, bool]]:
@@ -123,7 +123,8 @@ def pieces_of(text: str) -> list[tuple[str, bool]]:
 # %% ../nbs/088_window_parts.ipynb #a2070838
 class ChatText(ttk.Frame):
     """Lines of a chat, which can't be edited. It stays where somebody reads, unless that is
-    the end. After a click that selects nothing, `clicked()` is called.
+    the end. After a click that selects nothing, `clicked()` is called; a click on a link
+    calls `follow(link)`.
     """
 
     MOST = 5000  # lines; the oldest go
@@ -131,6 +132,7 @@ class ChatText(ttk.Frame):
     def __init__(
         self, parent: tk.Misc, theme: Theme,
         clicked: Callable[[], object] = lambda: None,
+        follow: Callable[[str], object] = webbrowser.open,
     ) -> None:  # fmt: skip
         super().__init__(parent)
         fixed = font.nametofont("TkTextFont")
@@ -151,7 +153,7 @@ class ChatText(ttk.Frame):
         self._bold = bold  # Tk keeps only its name
         self.text.tag_configure("bold", font=bold)
         self.text.tag_bind("link", "<Button-1>", self._follow)
-        self._clicked = clicked
+        self._clicked, self._follow_link = clicked, follow
         self.text.bind("<ButtonRelease-1>", self._released)
         self.set_theme(theme)
 
@@ -219,7 +221,7 @@ class ChatText(ttk.Frame):
     def _follow(self, event: Any) -> None:
         place = self.text.index(f"@{event.x},{event.y}")
         if ends := self.text.tag_prevrange("link", f"{place}+1c"):
-            webbrowser.open(self.text.get(*ends))
+            self._follow_link(self.text.get(*ends))
 
 # %% ../nbs/088_window_parts.ipynb #6a3285d7
 class LineHistory:

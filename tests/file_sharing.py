@@ -26,10 +26,11 @@ def some_bytes(size: int, seed: int = 1) -> bytes:
 class FileChat:
     """A chat with files, whose bytes go through a proxy."""
 
-    def __init__(self, folder: Path, **options: object) -> None:
+    def __init__(self, folder: Path, most: int = 10**9, **options: object) -> None:
         self.proxy = Proxy(("127.0.0.1", 0))
         self.sharing = FileSharing(folder, url=f"http://127.0.0.1:{self.proxy.port}")
-        limits = Limits(flood_burst=0, connections_per_address=0)
+        unlimited = {"flood_burst": 0, "connections_per_address": 0}
+        limits = Limits(**unlimited, file_bytes=most)
         self.server = ChatServer(limits=limits, **options)
         self._people: list[Listener] = []
 

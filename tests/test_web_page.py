@@ -343,11 +343,19 @@ def test_the_page_has_the_commands_of_the_other_clients() -> None:
     start = page.index("const CHAT = {")
     table = page[start : page.index("const COMMANDS", start)]
     usages = dict(re.findall(r'^  "?([\w-]+)"?: \["(.+?)",', table, re.M))
-    assert len(usages) == 28
+    assert len(usages) == 30
+    # A page knows no paths: it asks for the file, and the browser chooses the folder.
+    assert [usages.pop(name) for name in ("send", "get")] == ["/send", "/get N"]
     assert {name: COMMANDS[name][0] for name in usages} == usages
     # Where a password is asked for, and what is for the whole server, is not for the page.
     missing = {"register", "login", "password", "logout", "delete-account"}
-    assert COMMANDS.keys() - usages.keys() == missing | {"lock", "numbers", "server"}
+    assert COMMANDS.keys() - usages.keys() == missing | {
+        "lock",
+        "numbers",
+        "server",
+        "send",
+        "get",
+    }
 
 
 def test_a_wrong_name_is_said(web: Web) -> None:
