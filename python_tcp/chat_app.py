@@ -17,6 +17,7 @@ from typing import Any, NoReturn, get_args
 
 import msgspec
 
+from . import __version__
 from .account_tool import appoint, new_operator
 from .chat_client import ChatClient
 from .chat_server import ChatServer
@@ -166,6 +167,7 @@ def _server_parser() -> argparse.ArgumentParser:
     """The arguments of `chat_server`. What is not given is None."""
     parser = _Parser(prog="chat_server", description="Run a chat server.")
     add = parser.add_argument
+    add("--version", action="version", version=f"%(prog)s {__version__}")
     config = "read what is not given here from this TOML file, and again on SIGHUP"
     add("--config", metavar="FILE", help=config)
     every = f"the address to listen on ({LOCALHOST}; 0.0.0.0: every one of IPv4)"
@@ -183,8 +185,7 @@ def _server_parser() -> argparse.ArgumentParser:
     add_file_arguments(add)
     _add_accounts(add)
     _add_cluster(add)
-    quiet = "say nothing but what goes wrong"
-    add("--quiet", action="store_true", default=None, help=quiet)
+    add("--quiet", action="store_true", default=None, help="say only what goes wrong")
     formats = "line, or json: one object a line (line)"
     add("--log-format", choices=LOG_FORMATS, help=formats)
     return parser
@@ -246,12 +247,13 @@ def start_server(argv: list[str] | None = None) -> int:
     try:
         config, worker = _server_config(given), this_worker()
         if config.cluster.workers > 1 and worker is None:
-            return _run_workers(config)
+            return _run_workers(config, given.operator)
         config = config if worker is None else worker.settings(config)
         operators = _operators(given.operator, config.data)
-        operator = ServerOperator(config, partial(_server_config, given))
-        node = cluster_node(config, operators)
         files = open_files(config.files, config.host)
+        read = partial(_server_config, given)
+        operator = ServerOperator(config, read, lambda: files.origin)
+        node = cluster_node(config, operators)
     except (OSError, ValueError) as error:
         parser.error(explain_error(error))
     if hasattr(signal, "SIGTTIN"):
@@ -265,8 +267,8 @@ def start_server(argv: list[str] | None = None) -> int:
             dialect=operator.dialect, listeners=operator.listeners,
             operators=operators, rules=node.open if node else None,
             shared_port=worker is not None,
-            prepare=partial(files.attach, tls=operator.tls), on_start=operator.started,
-            on_stop=operator.stopping,
+            prepare=partial(files.attach, tls=operator.tls),
+            on_start=telling_parent(operator.started, worker), on_stop=operator.stopping,
             on_hang_up=operator.hung_up if can_change else None,
         )  # fmt: skip
     files.stop()  # after the last message is said
@@ -288,6 +290,7 @@ def client_parser(
     more = "While chatting, /help lists what can be typed."
     parser = _Parser(prog=program, description=what, epilog=more)
     add = parser.add_argument
+    add("--version", action="version", version=f"%(prog)s {__version__}")
     where = "the server's name or address (%(default)s)"
     add("host", nargs="?", default=LOCALHOST, help=where)
     which = "its port (%(default)s)"

@@ -5,17 +5,21 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from io import StringIO
 
 import pytest
+import python_tcp
 from helpers import LIMIT
 
 from python_tcp import chat_app, chat_client, chat_server, line_client, protocol
 from python_tcp.chat_app import run_chat_server, start_client
 from python_tcp.chat_client import ChatClient
 from python_tcp.chat_server import ChatServer
+from python_tcp.lab_app import start_lab
 from python_tcp.operations import HangUps
 from python_tcp.terminal import run_chat_terminal
+from python_tcp.window_app import start_window
 
 
 def test_one_import_is_enough_for_a_chat() -> None:
@@ -115,3 +119,21 @@ def test_a_terminal_where_there_is_none_is_one_line(
     assert run_chat_terminal(username="ann") == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("chat_client: this is no terminal")
+
+
+@pytest.mark.parametrize(
+    ("command", "start"),
+    [
+        ("chat_server", chat_app.start_server),
+        ("chat_client", start_client),
+        ("chat_window", start_window),
+        ("tcp_lab", start_lab),
+    ],
+)
+def test_a_command_tells_its_version(
+    command: str, start: Callable, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        start(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"{command} {python_tcp.__version__}\n"
