@@ -173,6 +173,9 @@ class Accounts(AccountTable):
     def _check_register(self, client: int, command: Register, now: float) -> None:
         """The name is free, or borne by who asks, as a guest."""
         name, user = command.username, self._users.get(client)
+        if not self._rooms.limits.registration:
+            wrong = "this server makes no new accounts: ask who runs it for one"
+            raise CommandError("registration_closed", wrong)
         if user is None or user.name.lower() != name.lower() or user.account:
             self.check_nameless(client, command, now)
         elif (other := self._roster.other_name(user)) is not None:
@@ -209,8 +212,7 @@ class Accounts(AccountTable):
         account = self.own(client, command, now)
         _check_hash(account, command.old)
         self.rehash(account.name, command.new)
-        others = [each for each in self.clients_of(account) if each != client]
-        told = [_changed(each, account, "password_changed") for each in others]
+        told = self._end_others(client, account, "password_changed", now)
         return [_changed(client, account, "password_changed", command.id), *told]
 
     def _delete(
@@ -219,15 +221,27 @@ class Accounts(AccountTable):
         """All its clients hear a goodbye, who asks as the last one."""
         account = self.own(client, command, now)
         _check_hash(account, command.password)
-        person, clients = self._roster.person(account), self.clients_of(account)
         told = [_changed(client, account, "deleted", command.id)]
-        for each in clients:
-            self._owners.forget(each)
-            told += [] if each == client else [farewell(each, "account_deleted")]
-        for user in [] if person is None else list(person.group):
-            told += self._roster.end_client(user, now)
+        told += self._end_others(client, account, "account_deleted", now)
+        told += self._roster.disconnect(client, now)
         self.delete(account)
         return [*told, farewell(client, "account_deleted")]
+
+    def _end_others(
+        self, client: int, account: Account, code: str, now: float
+    ) -> list[Delivery]:
+        """All clients of the account but this one hear a goodbye. Those that have lost the
+        connection are not waited for.
+        """
+        others = [each for each in self.clients_of(account) if each != client]
+        for each in others:
+            self._owners.forget(each)
+        told = [farewell(each, code) for each in others]
+        person = self._roster.person(account)
+        for user in [] if person is None else list(person.group):
+            if user.client != client:
+                told += self._roster.end_client(user, now)
+        return told
 
     def _log_out(self, client: int, command: Logout, now: float) -> list[Delivery]:
         account = self.own(client, command, now)

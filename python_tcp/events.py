@@ -267,6 +267,7 @@ _GOODBYES = {
     "banned": ("You are banned from this server.", None),
     "logged_out": ("You have logged out.", None),
     "account_deleted": ("Your account is deleted.", None),
+    "password_changed": ("The password of your account was changed: log in.", None),
     "replaced": ("You have joined again from elsewhere.", None),
 }
 

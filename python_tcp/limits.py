@@ -33,6 +33,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bad_lines: _AtLeast1 = 10  # in a row, then the connection is closed
     sessions_per_account: _AtLeast1 = 8  # clients that are joined at once
     guests: bool = True  # may names without an account join?
+    registration: bool = True  # may people make accounts themselves?
     resume_window: _Seconds = 60.0  # a place is kept for who has lost the connection
     join_timeout: _Positive = 15.0  # from connecting to the first `join`
     ping_after: _Positive = 30.0  # of silence

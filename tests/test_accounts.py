@@ -13,7 +13,7 @@ from python_tcp.accounts import Accounts
 from python_tcp.chat_server import ChatServer
 from python_tcp.commands import ChangePassword, DeleteAccount, Login, Logout, MarkRead
 from python_tcp.commands import Register
-from python_tcp.events import AccountChanged, ReadMark
+from python_tcp.events import AccountChanged, ReadMark, goodbye
 from python_tcp.members import Account, Delivery
 from python_tcp.messages import StoreError
 from python_tcp.passwords import HashParameters
@@ -256,14 +256,43 @@ def test_the_hash_must_be_the_one_of_now(chat: Chat) -> None:
     chat(LAPTOP, Login("ann", HASH))
     heard = chat(PHONE, ChangePassword(HASH, "a new hash", id=1))
     assert heard[PHONE] == [AccountChanged("Ann", "password_changed", id=1)]
-    assert heard[LAPTOP] == [AccountChanged("Ann", "password_changed")]
+    assert heard[LAPTOP] == [goodbye("password_changed")]
     assert chat.error(EVE, Login("ann", HASH)) == "bad_login"
     assert chat.error(PHONE, ChangePassword(HASH, "x" * 9)) == "bad_login"
-    assert chat.error(LAPTOP, DeleteAccount(HASH, 2)) == "bad_login"
+    assert chat.error(PHONE, DeleteAccount(HASH, 2)) == "bad_login"
+    assert chat.error(LAPTOP, DeleteAccount("a new hash", 3)) == "not_logged_in"
     assert chat(EVE, Login("ann", "a new hash", id=3)) == {
         EVE: [AccountChanged("Ann", "logged_in", id=3)]
     }
     assert "hash" not in repr(chat.accounts.find("ann")).replace("Hash", "")
+
+
+def test_a_new_password_ends_the_other_clients_and_their_tokens(chat: Chat) -> None:
+    """Somebody else may know the old one, and be here with it."""
+    chat.come(PHONE)
+    chat.come(LAPTOP)
+    stolen, here = chat.token(LAPTOP), chat.token(PHONE)
+    chat.lost(LAPTOP)
+    chat(EVE, Login("ann", HASH))
+    chat(EVE, Join("Ann"))
+    heard = chat(PHONE, ChangePassword(HASH, "a new hash", id=1))
+    assert heard == {
+        PHONE: [AccountChanged("Ann", "password_changed", id=1)],
+        EVE: [goodbye("password_changed")],
+    }, "nobody else hears of it: Ann is still here"
+    assert chat.error(LAPTOP, Join("Ann", token=stolen)) == "name_registered"
+    assert chat.error(EVE, Join("Ann")) == "name_registered"
+    chat.lost(PHONE)
+    assert chat(6, Join("Ann", token=here))[6][0].account == "Ann"
+
+
+def test_a_server_may_make_no_new_accounts(chat: Chat) -> None:
+    chat.rooms.limits.take_over(Limits(registration=False))
+    assert chat.error(EVE, Register("eve", "a hash", id=2)) == "registration_closed"
+    assert chat.error(BOB, Register("bob", "a hash", id=3)) == "registration_closed"
+    [(to, error)] = chat.accounts.refusal(EVE, Register("eve", "any", 4), chat.now)
+    assert isinstance(error, Error) and error.code == "registration_closed"
+    assert kinds(chat(LAPTOP, Login("ann", HASH))[LAPTOP]) == ["AccountChanged"]
 
 
 # --- several clients -----------------------------------------------------------------------------
@@ -613,6 +642,25 @@ def test_a_deleted_account_ends_all_its_connections() -> None:
         assert laptop.read_all()[-1]["code"] == "account_deleted"
         assert [e["type"] for e in bob.heard()] == ["join", "leave"]
         assert "account" not in {k for k, v in eve.enter("Ann").welcome.items() if v}
+
+
+def test_whoever_came_with_the_old_password_is_gone_after_a_new_one() -> None:
+    with (
+        ChatServer(limits=FREE, costs=CHEAP) as server,
+        devices(server.port, 3) as (phone, thief, again),
+    ):
+        register(phone).enter("Ann")
+        thief.log_in()
+        token = thief.welcome["token"]
+        phone.heard()
+        phone.say("password", old=PASSWORD, new="another-Kettle-7", id=7)
+        assert phone.read_until("account")["change"] == "password_changed"
+        bye = thief.read_all()[-1]
+        assert (bye["code"], bye["reconnect"]) == ("password_changed", False)
+        again.say("join", username="Ann", token=token)
+        assert again.read()["code"] == "name_registered"
+        phone.say("message", content="still here", id=8)
+        assert phone.read_until("message")["content"] == "still here"
 
 
 def test_devices_come_back_to_a_restarted_server_with_tokens_alone(

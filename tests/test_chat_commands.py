@@ -582,7 +582,7 @@ ALL_LIMITS = {
     "connections": 7, "rooms_per_client": 3, "flood_burst": 9, "flood_rate": 2.5, "flood_excess": 11, "bad_lines": 4, "join_timeout": 3.5, "ping_after": 6.5,
     "ping_timeout": 7.5, "output_bytes": 12_345, "output_timeout": 8.5, "history_messages": 17, "history_bytes": 54_321, "history_days": 1.5,
     "data_bytes": 98_765, "resume_window": 4.5, "connections_per_address": 5, "connections_per_network": 6, "connect_rate": 1.5, "join_rate": 0.5,
-    "guests": False, "sessions_per_account": 2,
+    "guests": False, "registration": False, "sessions_per_account": 2,
 }  # fmt: skip
 
 

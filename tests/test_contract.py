@@ -38,6 +38,7 @@ OPERATIONAL = {
     "too_many_guesses",
     "insecure",
     "no_accounts",
+    "registration_closed",
     "login_needed",
     "too_many_sessions",
     "wrong_protocol",  # to a proxy that is not believed

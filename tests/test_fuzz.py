@@ -526,10 +526,10 @@ def test_every_code_can_be_provoked(tmp_path: Path, name: str, type: str) -> Non
 
 
 # Those of accounts and moderation are provoked in test_logins, test_accounts and test_moderation.
-LAST_WORDS = {"logged_out", "account_deleted", "banned"}
+LAST_WORDS = {"logged_out", "account_deleted", "password_changed", "banned"}
 ELSEWHERE = LAST_WORDS | {
     "name_registered", "login_needed", "bad_login", "not_logged_in", "weak_password",
-    "insecure", "too_many_guesses", "busy", "too_many_sessions", "no_accounts",
+    "insecure", "too_many_guesses", "busy", "too_many_sessions", "no_accounts", "registration_closed",
     "no_account", "not_allowed", "muted", "locked", "not_locked", "room_registered",
     "no_such_ban", "no_such_message", "bad_target", "too_many",
 }  # fmt: skip

@@ -272,6 +272,14 @@ def test_a_login_that_ran_out_while_we_were_away_asks_again(
     assert app.secret == [True] and app.ended == []
 
 
+def test_a_password_that_was_changed_elsewhere_is_asked_for(
+    app: FakeApp, safe: LoginAttempt
+) -> None:
+    safe._arrived(WELCOME)
+    safe._arrived(Goodbye("password_changed", "log in", False))
+    assert app.secret == [True] and app.ended == []
+
+
 @pytest.mark.parametrize(("code", "status"), [("logged_out", 0), ("account_deleted", 0), ("banned", 1)])  # fmt: skip
 def test_how_an_account_leaves(
     app: FakeApp, login: LoginAttempt, code: str, status: int

@@ -661,7 +661,7 @@ def test_the_first_operator_is_made_on_a_terminal_that_shows_no_password(
 @pytest.mark.slow(seconds=4)
 def test_without_a_file_an_operator_is_made_for_this_run() -> None:
     arguments = "--port", 0, "--operator", "ann", "--guests", "no"
-    arguments += "--sessions-per-account", 1
+    arguments += "--sessions-per-account", 1, "--registration", "no"
     with Program("start_server", *arguments) as program:
         program.type(RIGHT)
         wait_until(lambda: program.lines)
@@ -672,6 +672,8 @@ def test_without_a_file_an_operator_is_made_for_this_run() -> None:
             assert again.log_in("ann")["type"] == "account"
             assert again.ask("join", username="ann")["code"] == "too_many_sessions"
             assert bob.ask("join", username="bob")["code"] == "login_needed"
+            answer = bob.ask("register", username="bob", password=RIGHT)
+            assert answer["code"] == "registration_closed"
         assert program.end(signal.SIGTERM)[0] == 0
 
 
@@ -682,6 +684,7 @@ def test_without_a_file_an_operator_is_made_for_this_run() -> None:
         (["--operator", "a b"], "a name has 1 to 32 letters"),
         (["--sessions-per-account", "0"], "expected a number from 1 to 1000, not '0'"),
         (["--guests", "maybe"], "invalid choice: 'maybe'"),
+        (["--registration", "maybe"], "invalid choice: 'maybe'"),
     ],
 )
 def test_a_mistake_in_an_argument_is_one_line(

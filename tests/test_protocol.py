@@ -607,6 +607,7 @@ REASONS = {
     "banned": None,
     "logged_out": None,
     "account_deleted": None,
+    "password_changed": None,
 }
 
 
@@ -639,6 +640,7 @@ EDGES = [  # a limit, what it may be, what it may not be
     ("history_days", [0, 0.5, 3650], [-0.001, "1", None]),
     ("resume_window", [0, 0.5, 3600], [-0.001, "1", None]),
     ("guests", [True, False], [0, 1, "no", None]),
+    ("registration", [True, False], [0, 1, "no", None]),
 ]  # fmt: skip
 
 

@@ -2182,10 +2182,8 @@ class Plain:
         if account.hash != command.old:
             return self.refuse(client, command, "bad_login")
         account.hash = command.new
-        for each, low in self.logins.items():
-            if low == self.logins[client]:
-                id = command.id if each == client else None
-                self.tell(each, "password_changed", id)
+        self.tell(client, "password_changed", command.id)
+        self.end_others(client, "password_changed", now)
 
     def DeleteAccount(self, client: int, command: DeleteAccount, now: float) -> None:
         if client not in self.logins:
@@ -2194,16 +2192,22 @@ class Plain:
         if self.accounts[low].hash != command.password:
             return self.refuse(client, command, "bad_login")
         self.tell(client, "deleted", command.id)
-        clients = [each for each in self.logins if self.logins[each] == low]
-        for each in clients:
-            if each != client:
-                self.say([each], goodbye("account_deleted"))
-        for each in clients:
+        self.end_others(client, "account_deleted", now)
+        self.vanish(client, now)
+        del self.accounts[low]
+        self.say([client], goodbye("account_deleted"))
+
+    def end_others(self, client: int, code: str, now: float) -> None:
+        """All clients of its account but this one, also those that may come back."""
+        low = self.logins[client]
+        others = [each for each in self.logins if self.logins[each] == low]
+        others.remove(client)
+        for each in others:
+            self.say([each], goodbye(code))
+        for each in others:
             self.vanish(each, now)
         for absent in self.absents_of(low):
             self.give_up(absent, now)
-        del self.accounts[low]
-        self.say([client], goodbye("account_deleted"))
 
     def MarkRead(self, client: int, command: MarkRead, now: float) -> None:
         if client not in self.logins:

@@ -59,10 +59,13 @@ phone > {"type": "message", "content": "Hello, Eve.", "id": 2}
 phone > {"type": "read", "room": "lobby", "seq": 2}
 # Another room, entered on one of them, is entered on both.
 home > {"type": "join", "username": "Ann", "room": "dev"}
-# A new password. Then the phone logs out; at home Ann stays.
+# The phone logs out; at home Ann stays.
+phone > {"type": "logout", "id": 3}
+# In a library, Ann forgets to log out. A new password ends all her other clients.
+library > {"type": "login", "username": "ann", "password": "correct horse", "id": 1}
+library > {"type": "join", "username": "Ann"}
 home > {"type": "password", "old": "wrong horse", "new": "battery staple", "id": 3}
 home > {"type": "password", "old": "correct horse", "new": "battery staple", "id": 4}
-phone > {"type": "logout", "id": 3}
 # Nobody has to keep an account.
 home > {"type": "delete_account", "password": "battery staple", "id": 5}
 """, Limits(flood_burst=0)),
