@@ -118,7 +118,7 @@ def open_logins(
     rules: ChatRules, server: EventDrivenTCPServer, is_encrypted: bool,
     trusted: NetworkList = NetworkList(), costs: HashParameters = HashParameters(),
 ) -> Logins:  # fmt: skip
-    """Who looks at the passwords of a server. Where argon2-cffi is missing, it says that
+    """What checks the passwords of a server. Where argon2-cffi is missing, it says that
     there are no accounts.
     """
     try:

@@ -325,7 +325,7 @@ def _connect_errors(bench: Bench) -> None:
     chapter="003_broadcast",
 )
 def _connect_leave(bench: Bench) -> None:
-    """Who leaves or vanishes is announced in its room only."""
+    """A client that leaves or vanishes is announced in its room only."""
     ann = enter_json(bench, "ann", "red")
     dora = enter_json(bench, "dora", "blue")
     bob = enter_json(bench, "bob", "red", ann)

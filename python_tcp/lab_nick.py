@@ -101,7 +101,7 @@ def _nick_silent(bench: Bench) -> None:
     chapter="001_echo",
 )
 def _nick_reset(bench: Bench) -> None:
-    """Who vanishes with a RST is announced, and the others go on."""
+    """A client that vanishes with a RST is announced, and the others go on."""
     ann = enter_nick(bench, "anneliese")
     bob = enter_nick(bench, "bernhard", ann)
     bob.reset()

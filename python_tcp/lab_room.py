@@ -59,7 +59,7 @@ def _says(bench: Bench, speaker: LabPeer, *others: LabPeer) -> None:
     chapter="003_broadcast",
 )
 def _room_join(bench: Bench) -> None:
-    """Who comes is announced to all, the newcomer too."""
+    """A newcomer is announced to all, itself too."""
     ann = enter_room(bench, "ann")
     bob = enter_room(bench, "bob", ann)
     enter_room(bench, "cid", ann, bob)
@@ -130,7 +130,7 @@ def _room_utf8(bench: Bench) -> None:
     chapter="003_broadcast",
 )
 def _room_leave(bench: Bench) -> None:
-    """Who leaves is announced to the others, once."""
+    """A client that leaves is announced to the others, once."""
     ann = enter_room(bench, "ann")
     bob = enter_room(bench, "bob", ann)
     cid = enter_room(bench, "cid", ann, bob)
@@ -176,7 +176,7 @@ def _room_silent(bench: Bench) -> None:
     chapter="001_echo",
 )
 def _room_reset(bench: Bench) -> None:
-    """Who vanishes with a RST is announced, and the others go on."""
+    """A client that vanishes with a RST is announced, and the others go on."""
     ann = enter_room(bench, "ann")
     bob = enter_room(bench, "bob", ann)
     bob.reset()
@@ -207,7 +207,7 @@ def _room_first_gone(bench: Bench) -> None:
     chapter="003_broadcast",
 )
 def _room_slow_reader(bench: Bench) -> None:
-    """Who does not read stops nobody."""
+    """A client that does not read stops nobody."""
     ann = enter_room(bench, "ann")
     bob = enter_room(bench, "bob", ann)
     sleeper = bench.connect("sleeper", receive_buffer=4096)

@@ -158,7 +158,7 @@ class WebSocket(Speaker):
         self._over, self._last = True, last
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
-        """Of a request each line: who may not open a WebSocket may send no frames."""
+        """A request in lines: a client that may open no WebSocket may send no frames."""
         protocol, start = self._protocol, 0
         while start < len(data) and not self._over:
             end = start + self.PIECE

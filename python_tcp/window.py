@@ -26,7 +26,7 @@ from .window_parts import DARK, LIGHT, Theme, TkQueue
 
 # %% ../nbs/090_window.ipynb #7ccc9098
 def _colour(root: tk.Tk, theme: Theme) -> None:
-    """The colours of all widgets that have no own ones."""
+    """The colours of all widgets that have none of their own."""
     style = ttk.Style(root)
     style.theme_use("clam")  # the only one that takes colours everywhere
     style.configure(
@@ -203,7 +203,7 @@ class ChatWindow:
                 self._login.typed(typed)
 
     def _asked(self, line: str) -> None:
-        """A button or a link stands for this line; an answer it is not."""
+        """A button or a link stands for this line; it is no answer."""
         if self._answered is None:
             self._entered(line)
 
