@@ -256,25 +256,22 @@ def _certificate(config: Config) -> str | None:
     return config.tls_cert
 
 # %% ../nbs/075_operations.ipynb #a9a3d19f
-def _listeners(config: Config) -> list[Listener]:
+def _listeners(config: Config, files: Callable[[], str]) -> list[Listener]:
     """Where it listens beside its main port. Raises `ValueError`."""
     others = listeners_for(config.listen, config.host)
     if config.web is None:
         return others
     try:
-        from python_tcp.web import parse_web_address, web_dialect
+        from python_tcp.web import web_listener
     except ImportError as error:
         how = "pip install 'python_tcp[web]'"
         raise ValueError(f"web: the package websockets is missing: {how}") from error
-    host, port = parse_web_address(str(config.web), config.host)
-    web = web_dialect(host, config.web_origins)
-    return [*others, Listener("web", web, host, port)]
+    return [*others, web_listener(config.web, config.host, config.web_origins, files)]
 
 
 def _in_a_browser(address: str, tls: bool) -> str:
-    """What to type there. "Everywhere" is no address that one could type."""
     host, _, port = address.rpartition(":")
-    host = "localhost" if host in ("0.0.0.0", "[::]") else host
+    host = "localhost" if host in ("0.0.0.0", "[::]") else host  # one can type that
     return f"{'https' if tls else 'http'}://{host}:{port}"
 
 # %% ../nbs/075_operations.ipynb #c0ba328b
@@ -283,12 +280,15 @@ class ServerOperator:
     service manager, and gives it new settings. Raises `OSError` or `ValueError`.
     """
 
-    def __init__(self, config: Config, read: Callable[[], Config]) -> None:
+    def __init__(
+        self, config: Config, read: Callable[[], Config],
+        files: Callable[[], str] = lambda: "",  # where its files are
+    ) -> None:  # fmt: skip
         self._reloader = Reloader(config, _LIVE | {"quiet"}, read, self._apply)
         self._cert = cert = _certificate(config)
         self.tls = ServerTLS(cert, config.tls_key) if cert else None
         self._pin = pin_of_file(cert) if cert else None
-        self.listeners = _listeners(config)
+        self.listeners = _listeners(config, files)
         web = [each.dialect for each in self.listeners if each.name == "web"]
         self.dialect = main_dialect(*web)
         self._server: ChatServer

@@ -72,7 +72,7 @@ class RoomTabs(ttk.Notebook):
     def __init__(
         self, parent: tk.Misc, chosen: Callable[[str], object], theme: Theme,
         clicked: Callable[[], object] = lambda: None,
-        follow: Callable[[str], object] = webbrowser.open,
+        follow: Callable[[str], object] = lambda link: webbrowser.open(link),
     ) -> None:  # fmt: skip
         super().__init__(parent, takefocus=False)
         self._chosen, self._theme = chosen, theme

@@ -132,7 +132,7 @@ class ChatText(ttk.Frame):
     def __init__(
         self, parent: tk.Misc, theme: Theme,
         clicked: Callable[[], object] = lambda: None,
-        follow: Callable[[str], object] = webbrowser.open,
+        follow: Callable[[str], object] = lambda link: webbrowser.open(link),
     ) -> None:  # fmt: skip
         super().__init__(parent)
         fixed = font.nametofont("TkTextFont")
