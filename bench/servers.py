@@ -52,6 +52,10 @@ class Peer:
             return "not installed"
         if "--tls" in self.module and find_spec("cryptography") is None:
             return "cryptography is not installed"
+        if "--redis" in self.module and not shutil.which("redis-server"):
+            return "redis-server is not installed"
+        if "--redis" in self.module and find_spec("redis") is None:
+            return "redis is not installed"
         if "--web" in self.module and find_spec("websockets") is None:
             return "websockets is not installed"
         if "--uvloop" in self.module and find_spec("uvloop") is None:
@@ -88,6 +92,18 @@ PEERS = {
             "ours-free-history",
             "history on, its commits free",
             module=("bench.peers.ours", "--free", "--history"),
+            works="a",
+        ),
+        Peer(
+            "ours-redis",
+            "ChatServer, its log in Redis",
+            module=("bench.peers.ours", "--redis"),
+            works="ad",
+        ),
+        Peer(
+            "ours-workers",
+            "two workers, their log in Redis",
+            module=("bench.peers.ours", "--redis", "--workers"),
             works="a",
         ),
         Peer(

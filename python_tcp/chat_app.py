@@ -34,7 +34,8 @@ from .operations import explain_error, read_config
 from .protocol import DEFAULT_PORT
 from .terminal import on_a_terminal, run_chat_terminal
 from .trust import ServerTrust, clear_text_warning
-from .workers import begin_anew, cluster_node, run_workers
+from .workers import add_cluster_options, begin_anew, cluster_node
+from .workers import cluster_settings, run_workers, telling_parent
 from .workers import this_worker
 
 # %% ../nbs/054_chat_app.ipynb #9e679ac9
@@ -153,15 +154,6 @@ def _add_accounts(add: Callable[..., object]) -> None:
     first = "make an operator, who is asked for a password if there is no such account"
     add("--operator", metavar="NAME", help=first)
 
-# %% ../nbs/054_chat_app.ipynb #de28578e
-def _add_cluster(add: Callable[..., object]) -> None:
-    log = "share the chat with other servers through this Redis: redis://HOST"
-    add("--redis", metavar="URL", help=log)
-    safe = "a message counts when so many replicas of Redis have it, too (0)"
-    add("--redis-replicas", type=_count, metavar="N", help=safe)
-    cores = "with --redis: so many processes share the port (1)"
-    add("--workers", type=_count, metavar="N", help=cores)
-
 # %% ../nbs/054_chat_app.ipynb #a85dca05
 def _server_parser() -> argparse.ArgumentParser:
     """The arguments of `chat_server`. What is not given is None."""
@@ -184,7 +176,7 @@ def _server_parser() -> argparse.ArgumentParser:
     _add_ports(add)
     add_file_arguments(add)
     _add_accounts(add)
-    _add_cluster(add)
+    add_cluster_options(add, _count)
     add("--quiet", action="store_true", default=None, help="say only what goes wrong")
     formats = "line, or json: one object a line (line)"
     add("--log-format", choices=LOG_FORMATS, help=formats)
@@ -203,10 +195,7 @@ def _server_config(given: argparse.Namespace) -> Config:
     if given.sessions_per_account is not None:
         limits["sessions_per_account"] = given.sessions_per_account
     said["limits"] = msgspec.structs.replace(config.limits, **limits)
-    told = given.redis, given.redis_replicas, given.workers
-    cluster = dict(zip(("redis", "replicas", "workers"), told))
-    cluster = {name: value for name, value in cluster.items() if value is not None}
-    said["cluster"] = msgspec.structs.replace(config.cluster, **cluster)
+    said["cluster"] = cluster_settings(given, config.cluster)
     said["files"] = files_given(given, config.files)
     config = msgspec.structs.replace(config, **said)
     return msgspec.structs.replace(config, data=config.data or config.history)
@@ -228,17 +217,6 @@ def _operators(name: str | None, data: str | None) -> list[Account]:
     except (KeyboardInterrupt, EOFError):
         raise ValueError("no password was given") from None
 
-# %% ../nbs/054_chat_app.ipynb #7d3b038a
-def _run_workers(config: Config) -> int:
-    """The command with `--workers`: this process serves nobody itself."""
-    config.cluster.place(config.data)  # raises
-    with (
-        LogWriter(LOG_FORMATS[config.log_format]()),
-        ending_on_signals(),
-        HangUps() as hang_ups,
-    ):
-        return run_workers(config, hang_ups.wait)
-
 # %% ../nbs/054_chat_app.ipynb #cbeabd71
 def start_server(argv: list[str] | None = None) -> int:
     """The command `chat_server`."""
@@ -247,7 +225,8 @@ def start_server(argv: list[str] | None = None) -> int:
     try:
         config, worker = _server_config(given), this_worker()
         if config.cluster.workers > 1 and worker is None:
-            return _run_workers(config, given.operator)
+            with LogWriter(LOG_FORMATS[config.log_format]()):
+                return run_workers(config, given.operator)
         config = config if worker is None else worker.settings(config)
         operators = _operators(given.operator, config.data)
         files = open_files(config.files, config.host)
