@@ -12,17 +12,18 @@ import math
 import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
 from .aio_link import AsyncLink, Attempts, Changes, PendingAnswers
-from .aio_link import open_link
+from .aio_link import AsyncFiles, open_link
 from .conversation import ChatError, why_not_sent
 from .chat_session import ClientEvent, ClientSession, Reconnected
 from .chat_session import SessionState
-from .commands import DEFAULT_PORT, Command, Join, Leave, SendMessage
-from .commands import Whisper
+from .commands import DEFAULT_PORT, Command, Join, Leave, OfferFile
+from .commands import SendMessage, Whisper
 from .core import LOCALHOST
-from .events import Error, Event, Goodbye, Ok
+from .events import Error, Event, FileUpload, Goodbye, Ok, SharedFile
 from .security import TLSError
 
 # %% ../nbs/093_aio.ipynb #e9c6d101
@@ -78,6 +79,21 @@ class AsyncConversation:
         self.session.say(command)
         self.pump()
         return await self._answers.wait_for(command.id)
+
+    async def offer(
+        self, command: OfferFile, timeout: float
+    ) -> FileUpload | Ok | Error:
+        """Offer a file, and wait for the answer."""
+        if self.link is None:
+            return Error("not_connected", "not connected")
+        taken, refused, id = self.session.taken, self.session.refused, command.id
+        self.session.request(command)
+        self.pump()
+        await self.wait_until(lambda: taken.get(id) or id in refused, timeout)
+        answer = taken.get(id) or refused.get(id)
+        if isinstance(answer, FileUpload | Ok | Error):
+            return answer
+        return Error("no_answer", "the server does not answer")
 
     async def wait_until(self, condition: Callable[[], object], timeout: float) -> bool:
         """Wait, while the conversation goes on."""
@@ -189,7 +205,8 @@ class AsyncChatClient:
 
         self._session = session = ClientSession(username)
         self._talk = AsyncConversation(session, Attempts(connect, patience))
-        self._room, self._timeout = room, timeout
+        self._room, self._timeout, self._tls = room, timeout, tls
+        self._files: AsyncFiles | None = None
 
     @property
     def username(self) -> str:
@@ -252,6 +269,18 @@ class AsyncChatClient:
         _check(command, self._session)
         await self._talk.ask(command)
 
+    async def send_file(
+        self, path: str | Path, name: str = "", room: str | None = None
+    ) -> None:
+        """Send a file to a room of ours, or where we talk. Returns when it is said there."""
+        where = room.lower() if room else self._session.rooms.current
+        await self._carriers().carry(lambda it: it.send(path, name, where), "not_sent")
+
+    async def get_file(self, file: SharedFile, folder: str | Path = ".") -> Path:
+        """Fetch what a message has as its `file`. Returns where it is."""
+        begin = lambda files: files.fetch(file, folder)  # noqa: E731
+        return Path(await self._carriers().carry(begin, "not_fetched"))
+
     def say(self, command: Command) -> None:
         """Have a command sent, now or after coming back, without waiting for an answer."""
         _check(command, self._session)
@@ -267,7 +296,16 @@ class AsyncChatClient:
 
     async def leave(self, timeout: float | None = None) -> None:
         """Wait until all is said, say goodbye, and close the connection."""
+        if self._files is not None:
+            await self._files.stop()
         await self._talk.leave(self._timeout if timeout is None else timeout)
+
+    def _carriers(self) -> AsyncFiles:
+        if self._files is None:
+            talk, next_id = self._talk, self._session.next_id
+            offer = lambda command: talk.offer(command, self._timeout)  # noqa: E731
+            self._files = AsyncFiles(offer, next_id, talk.events.put_nowait, self._tls)
+        return self._files
 
     async def __aenter__(self) -> Self:
         try:

@@ -1,8 +1,10 @@
 """/send and /get as people use them: on a terminal, in a pipe, and in windows."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -139,3 +141,23 @@ def test_on_a_terminal_with_a_bar_that_moves(files: FileChat, home: Path) -> Non
         bob.type("/quit\r")
         bob.until("film.mkv is not fetched: stopped at")
         bob.until("Goodbye!")
+
+
+# --- the whole program ----------------------------------------------------------------------------
+
+
+def test_the_page_of_chat_server_may_reach_its_files(tmp_path: Path) -> None:
+    options = ("--files", tmp_path / "store", "--files-listen", "0", "--web", "0")
+    with Program("start_server", "--port", "0", *options) as server:
+
+        def found(pattern: str) -> re.Match[str] | None:
+            return re.search(pattern, "\n".join(server.lines + server.errors))
+
+        page = wait_until(lambda: found(r"in a browser: http://([\w.]+):(\d+)"))
+        files = wait_until(lambda: found(r"files: .*, at (http://\S+)"))
+        asked = HTTPConnection(page[1], int(page[2]), timeout=20)
+        asked.request("GET", "/")
+        policy = asked.getresponse().getheader("Content-Security-Policy")
+        asked.close()
+        assert f" {files[1]};" in policy
+        assert server.end(signal.SIGTERM)[0] == 0

@@ -1,5 +1,6 @@
 """Files of a client, over real sockets: cut, refused, lied to, stopped, and beside a conversation that goes on."""
 
+import asyncio
 import os
 import socket
 import threading
@@ -12,8 +13,10 @@ from helpers import Listener
 from proxy import Cut
 from waiting import LIMIT, wait_until
 
+from python_tcp.aio import AsyncChatClient
+from python_tcp.chat_client import ChatError
 from python_tcp.chat_server import ChatServer
-from python_tcp.events import Error
+from python_tcp.events import Error, Message
 from python_tcp.file_client import FileRoute, FileSource, FileTarget, TransferError
 from python_tcp.file_client import pull
 from python_tcp.files import FileSharing
@@ -163,6 +166,40 @@ def test_an_encrypted_chat_has_encrypted_files(tmp_path: Path) -> None:
         assert ann.get_file(clear, tmp_path) is None
         assert "the chat is encrypted" in ann.error.content
     sharing.stop()
+
+
+@pytest.mark.slow(seconds=3)
+def test_the_asyncio_client_sends_and_gets_with_cuts_on_the_way(tmp_path: Path) -> None:
+    data = some_bytes(3 * MB)
+    path = written(tmp_path / "cat.jpg", data)
+    (folder := tmp_path / "downloads").mkdir()
+
+    async def scene(chat: FileChat) -> None:
+        port = chat.server.port
+        async with AsyncChatClient("bot", port=port, timeout=LIMIT) as bot:
+            chat.cuts(None, Cut(MB, True, True), None, None, Cut(MB, False, True))
+            await bot.send_file(path, "Minka.jpg")
+            async for event in bot:
+                if isinstance(event, Message):
+                    break
+            assert await bot.get_file(event.file, folder) == folder / "Minka.jpg"
+            with pytest.raises(ChatError, match="is a folder"):
+                await bot.send_file(folder)
+            with pytest.raises(ChatError, match="there is no folder"):
+                await bot.get_file(event.file, tmp_path / "none")
+            assert chat.proxy.cuts == 2
+            chat.proxy.refuse()
+            endless = asyncio.create_task(bot.send_file(written(path, CAT)))
+            async for event in bot:
+                if getattr(event, "state", "") == TransferState.PAUSED:
+                    break
+            endless.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await endless
+
+    with FileChat(tmp_path / "store") as chat:
+        asyncio.run(asyncio.wait_for(scene(chat), 60))
+    assert (folder / "Minka.jpg").read_bytes() == data
 
 
 # --- a server that lies ---------------------------------------------------------------------------
