@@ -65,7 +65,7 @@ clean:
 	rm -rf .venv _docs _handout _proc build dist *.egg-info .pytest_cache .hypothesis
 
 _docs/index.html: $(READY) $(BOOK)
-	$(BIN)/python tools/site.py
+	$(BIN)/python tools/site.py $(ARGS)
 
 $(READY): settings.ini setup.py pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
