@@ -212,7 +212,20 @@ def _check_copies(world: Simulation, truth: Replica) -> None:
         if take_snapshot(replica) != wanted:
             raise BrokenPromise(f"{node.name} has another state than the log says")
 
+# %% ../nbs/132_simulation.ipynb #rt047
+def _check_person(person: SimulatedPerson, messages: list[Message]) -> None:
+    contents = [message.content for message in messages]
+    if any(contents.count(content) > 1 for content in person.said):
+        raise BrokenPromise(f"something that {person.name} said is there twice")
+    if not person.plain and [c for c in person.said if c not in contents]:
+        raise BrokenPromise(f"something that {person.name} said is lost")
+    if any(contents[seq - 1] != what for seq, what in person.acked.items()):
+        raise BrokenPromise(f"what {person.name} has an `ok` for is not there")
+    first = person.heard[0].seq - 1 if person.heard else 0
+    if person.heard != messages[first : first + len(person.heard)]:
+        raise BrokenPromise(f"{person.name} has heard something else than was said")
 
+# %% ../nbs/132_simulation.ipynb #rt048
 def check_promises(world: Simulation) -> None:
     """All copies are equal; everybody has heard all, once, in one order; what was said
     with an id is there once, and what was acknowledged at its number; whoever is gone is
@@ -227,16 +240,3 @@ def check_promises(world: Simulation) -> None:
     wanted = sorted(p.session.username for p in world.people if p.session)
     if here != wanted:
         raise BrokenPromise(f"{wanted} are here, and the state has {here}")
-
-
-def _check_person(person: SimulatedPerson, messages: list[Message]) -> None:
-    contents = [message.content for message in messages]
-    if any(contents.count(content) > 1 for content in person.said):
-        raise BrokenPromise(f"something that {person.name} said is there twice")
-    if not person.plain and [c for c in person.said if c not in contents]:
-        raise BrokenPromise(f"something that {person.name} said is lost")
-    if any(contents[seq - 1] != what for seq, what in person.acked.items()):
-        raise BrokenPromise(f"what {person.name} has an `ok` for is not there")
-    first = person.heard[0].seq - 1 if person.heard else 0
-    if person.heard != messages[first : first + len(person.heard)]:
-        raise BrokenPromise(f"{person.name} has heard something else than was said")
