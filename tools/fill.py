@@ -111,9 +111,13 @@ def counted(row: re.Match) -> str:
     return f"{row[1]}{row[2]}| {sum(count(NBS / name).minutes for name in names)} "
 
 
+HOMES = {"IP": "000_core.ipynb", "thread": "971_notebooks.ipynb"}
+
+
 def new_link(old: re.Match) -> str:
     entry = old[0].removesuffix(old["link"] or "")
-    path = taught_in([old["term"], *(old["others"] or "").split(", ")])
+    forms = [old["term"], *(old["others"] or "").split(", ")]
+    path = NBS / HOMES[forms[0]] if forms[0] in HOMES else taught_in(forms)
     return f"{entry} → [{head(path)[0]}]({path.name})" if path else entry
 
 
