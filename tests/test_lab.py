@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from jsonschema import Draft202012Validator
 from sockets import nothing_left_over, read_all, tcp_pair  # noqa: F401
 from waiting import wait_until
 
@@ -377,6 +378,57 @@ def test_reports_for_programs() -> None:
     graded = json.loads(gradescope_report(results, {"small": 5}))
     assert graded["score"] == 2.5 and len(graded["tests"]) == 2
     assert [test["max_score"] for test in graded["tests"]] == [2.5, 2.5]
+
+
+# https://gradescope-autograders.readthedocs.io/en/latest/specs/, "Output format": what a results.json may have.
+TEXT, NUMBER = {"type": "string"}, {"type": "number"}
+SHOWN = {"enum": ["hidden", "after_due_date", "after_published", "visible"]}
+FORMAT = {"enum": ["text", "html", "simple_format", "md", "ansi"]}
+GRADESCOPE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["score", "tests"],
+    "properties": {
+        "score": {"type": "number", "minimum": 0},
+        **dict.fromkeys(["output"], TEXT),
+        **dict.fromkeys(["execution_time"], NUMBER),
+        **dict.fromkeys(["visibility", "stdout_visibility"], SHOWN),
+        **dict.fromkeys(
+            ["output_format", "test_output_format", "test_name_format"], FORMAT
+        ),
+        "extra_data": {"type": "object"},
+        "tests": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["score", "max_score"],
+                "properties": {
+                    **dict.fromkeys(["score", "max_score"], NUMBER),
+                    "status": {"enum": ["passed", "failed"]},
+                    **dict.fromkeys(["name", "number", "output"], TEXT),
+                    **dict.fromkeys(["name_format", "output_format"], FORMAT),
+                    "tags": {"type": "array", "items": TEXT},
+                    "visibility": SHOWN,
+                    "extra_data": {"type": "object"},
+                },
+            },
+        },
+    },
+}
+
+
+def test_gradescope_reads_our_report() -> None:
+    """Also where nothing could be tried, and where every kind of result is there."""
+    check = Draft202012Validator(GRADESCOPE)
+    skipped = Result(WORD, LabOutcome.SKIPPED, "why")
+    for results in ([Result(WORD, LabOutcome.PASSED), FAILED, skipped], [skipped], []):
+        report = json.loads(gradescope_report(results))
+        check.validate(report)
+        assert report["score"] == sum(test["score"] for test in report["tests"])
+    assert not check.is_valid(
+        {"score": 1, "tests": [{"score": 1, "status": "skipped"}]}
+    )
 
 
 @pytest.mark.parametrize(
