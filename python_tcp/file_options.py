@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['add_file_arguments', 'files_given', 'Files', 'NoFiles', 'open_files']
 
-# %% ../nbs/127_file_options.ipynb #c17638cc
+# %% ../nbs/127_file_options.ipynb #f1270005
 import argparse
 from collections.abc import Callable
 from typing import Protocol
@@ -16,7 +16,7 @@ from .chat_server import ChatServer
 from .file_rules import FileSettings
 from .output import Layer
 
-# %% ../nbs/127_file_options.ipynb #711c30b0
+# %% ../nbs/127_file_options.ipynb #f1270008
 def add_file_arguments(add: Callable[..., object]) -> None:
     """The arguments of `chat_server` that are about files."""
     folder = "take files for the rooms, and keep them in this folder"
@@ -33,7 +33,7 @@ def files_given(given: argparse.Namespace, settings: FileSettings) -> FileSettin
     said = {field: getattr(given, name) for name, field in names.items()}
     return replace(settings, **{k: v for k, v in said.items() if v is not None})
 
-# %% ../nbs/127_file_options.ipynb #b872a023
+# %% ../nbs/127_file_options.ipynb #f127000b
 class Files(Protocol):
     """Who takes files for a chat server."""
 
@@ -56,7 +56,7 @@ class NoFiles:
     def stop(self) -> None:
         """Nor here."""
 
-# %% ../nbs/127_file_options.ipynb #d008d458
+# %% ../nbs/127_file_options.ipynb #f127000d
 def open_files(settings: FileSettings, host: str) -> Files:
     """Who takes the files that these settings ask for. Raises `ValueError`."""
     where = settings.address(host)

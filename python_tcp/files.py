@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['log', 'shared_file', 'owner_of', 'FileRules', 'FileSharing']
 
-# %% ../nbs/126_files.ipynb #a820ad9c
+# %% ../nbs/126_files.ipynb #f1260005
 import logging
 import socket
 import time
@@ -32,10 +32,10 @@ from .messages import StoreError
 from .output import Layer
 from .protocol import Error, Event, Message, Ok, SendMessage
 
-# %% ../nbs/126_files.ipynb #eaaee79c
+# %% ../nbs/126_files.ipynb #f126000e
 log = logging.getLogger("python_tcp.files")
 
-# %% ../nbs/126_files.ipynb #82152f7c
+# %% ../nbs/126_files.ipynb #f126000f
 def shared_file(stored: StoredFile, url: str) -> SharedFile:
     """What a room hears of it; `url` is that of the file server."""
     offer = stored.offer
@@ -48,7 +48,7 @@ def owner_of(user: User) -> str:
     account = user.account
     return user.session.key if account is None else f"account:{account.name.lower()}"
 
-# %% ../nbs/126_files.ipynb #c0e85667
+# %% ../nbs/126_files.ipynb #f1260011
 class FileRules:
     """What a chat does with files. On the chat's thread; `post(call)` has the file server's
     thread call something, and is False when that has ended.
@@ -127,7 +127,7 @@ class FileRules:
             self._forget(file.number)
         return answer
 
-# %% ../nbs/126_files.ipynb #76aad1e2
+# %% ../nbs/126_files.ipynb #f1260013
 class FileSharing:
     """Files for the rooms of a chat server: kept in `folder`, and served by HTTP at this
     address, on a thread of its own. `url` is how clients reach it, if that is not plain.

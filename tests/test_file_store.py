@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from python_tcp.file_http import Exchange, read_range, read_request
+from python_tcp.file_http import HTTPExchange, read_range, read_request
 from python_tcp.file_rules import FileError, FileState, Offer, StoredFile
 from python_tcp.file_rules import check_quota, clean_file_name, size_text
 from python_tcp.file_store import FileStore
@@ -470,7 +470,7 @@ BAD = {
 
 @pytest.mark.parametrize("data", BAD.values(), ids=BAD)
 def test_what_is_no_request_is_one_answer_and_the_end(data: bytes) -> None:
-    exchange = Exchange()
+    exchange = HTTPExchange()
     exchange.receive(data)
     with pytest.raises(FileError) as caught:
         exchange.next_event()
