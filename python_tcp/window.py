@@ -36,7 +36,8 @@ def _colour(root: tk.Tk, theme: Theme) -> None:
     )  # fmt: skip
     chosen = [("selected", theme.field), ("active", theme.chosen)]
     style.map("TNotebook.Tab", background=chosen, foreground=[("selected", theme.text)])
-    style.map("TButton", background=[("active", theme.chosen)])
+    style.configure("TButton", background=theme.chosen)
+    style.map("TButton", background=[("active", theme.field)])
     style.map("TEntry", selectbackground=[("!disabled", theme.chosen)])
     style.map("TEntry", selectforeground=[("!disabled", theme.text)])
     root.configure(background=theme.back)
