@@ -173,6 +173,8 @@ def _server_parser() -> argparse.ArgumentParser:
     _add_tls(add)
     header = "an address or network: believe the PROXY headers that come from there"
     add("--proxy-protocol", metavar="ADDRESS", action="append", help=header)
+    way = "a proxy to which clients speak TLS, on a private way: passwords may come"
+    add("--tls-proxy", dest="tls_proxies", metavar="ADDRESS", action="append", help=way)
     _add_ports(add)
     add_file_arguments(add)
     _add_accounts(add)
@@ -243,6 +245,7 @@ def start_server(argv: list[str] | None = None) -> int:
             config.host, config.port, data=config.data, tls=operator.tls,
             durability=config.durability, limits=config.limits,
             trusted_networks=config.trusted_networks, proxies=config.proxy_protocol,
+            tls_proxies=config.tls_proxies,
             dialect=operator.dialect, listeners=operator.listeners,
             operators=operators, rules=node.open if node else None,
             shared_port=worker is not None,

@@ -21,7 +21,7 @@ from .acceptor import Address
 from .admission import AddressGate, AdmissionControl
 from .admission import end_reason
 from .chat_fanout import DeliveryQueue
-from .chat_rules import ChatRules, open_logins, open_rules
+from .chat_rules import EVERYWHERE, ChatRules, open_logins, open_rules
 from .chat_rules import RulesOpener, ServerSide, rules_in_memory
 from .core import LOCALHOST, format_address
 from .datafile import Durability
@@ -192,8 +192,9 @@ class ChatServer:
     one, the last messages are kept in memory. `dialect()` makes a connection's language;
     `listeners` are further ports, with dialects of their own.
     `tls` is a `ServerTLS`, where nobody may listen in. `trusted_networks` have no limits by
-    address; `proxies` begin each connection with a PROXY header, which is believed. Both
-    are addresses or networks, such as "192.0.2.0/24"; `ValueError` if one is not.
+    address; `proxies` begin each connection with a PROXY header, which is believed; to
+    `tls_proxies`, clients speak TLS. All are addresses or networks, such as "192.0.2.0/24";
+    `ValueError` if one is not.
     `rules(limits, loop)` opens rules that are kept elsewhere, in the place of `data`. With
     a `shared_port`, several processes of this machine listen there.
     """
@@ -206,6 +207,7 @@ class ChatServer:
         proxies: Iterable[str] = (), listeners: Iterable[Listener] = (),
         operators: Iterable[Account] = (), costs: HashParameters = HashParameters(),
         rules: RulesOpener | None = None, shared_port: bool = False,
+        tls_proxies: Iterable[str] = (),
     ) -> None:  # fmt: skip
         self.limits = limits = copy(limits)  # all parts share it
         self.durability, self._doors = durability, Doors(dialect, listeners)
@@ -214,13 +216,12 @@ class ChatServer:
         self.on_event: Callable[[Event], object] | None = None  # hears of each
         self.hooks = Hooks()
         self._trusted = trusted = NetworkList(trusted_networks)
-        self._is_encrypted, self._costs = tls is not None, costs
+        self._encrypted = EVERYWHERE if tls is not None else NetworkList(tls_proxies)
+        self._costs = costs
         self._gate = gate = AddressGate(limits, trusted)
         layers = connection_layers(tls, gate, NetworkList(proxies))
-        doors = self._doors.addresses
-        self.engine = server = chat_engine(
-            host, port, limits, layers, doors, shared_port
-        )
+        parts = limits, layers, self._doors.addresses, shared_port
+        self.engine = server = chat_engine(host, port, *parts)
         self._server = server
         server.on_start, server.on_stop = self._started, self._stopped
         server.farewell = self._last_words
@@ -307,8 +308,8 @@ class ChatServer:
             self._rules = self._open_rules(limits, loop)
         elif self.data is not None:
             self._rules = open_rules(self.data, self.durability, limits, loop)
-        rules, tls = self._rules, self._is_encrypted
-        logins = open_logins(rules, self._server, tls, self._trusted, self._costs)
+        rules, way = self._rules, self._encrypted
+        logins = open_logins(rules, self._server, way, self._trusted, self._costs)
         self._house = House(rules.rooms.by_name, rules.rooms.rooms)
         self._doors.opened(self._server.bound)
         parts = self._server, self._sender, self._admission, rules, logins

@@ -107,11 +107,8 @@ def changed_settings(
 ) -> dict[str, tuple[Any, Any]]:
     """What was and what is, by the name of what differs: {"limits.flood_rate": (5, 2)}."""
     before, after = _flat(old), _flat(new)
-    return {
-        name: (value, after[name])
-        for name, value in before.items()
-        if value != after[name]
-    }
+    changed = [name for name in before if before[name] != after[name]]
+    return {name: (before[name], after[name]) for name in changed}
 
 # %% ../nbs/075_operations.ipynb #c9336cba
 Settings = TypeVar("Settings", bound=msgspec.Struct)
@@ -198,6 +195,7 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     tls_self: bool = False  # with a certificate that we make
     trusted_networks: list[str] = []  # without limits by address: "192.0.2.0/24"
     proxy_protocol: list[str] = []  # proxies whose header is believed
+    tls_proxies: list[str] = []  # to which clients speak TLS: passwords may come
     listen: list[str] = []  # further ports: "irc=6667", "lines=0.0.0.0:2323"
     web: _Port | str | None = None  # for browsers: 8001, or "[::1]:8001"
     web_origins: list[str] = []  # of a proxy before it: "https://chat.example.org"
@@ -210,7 +208,7 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for what is no network."""
-        for name in ("trusted_networks", "proxy_protocol"):
+        for name in ("trusted_networks", "proxy_protocol", "tls_proxies"):
             try:
                 NetworkList(getattr(self, name))
             except ValueError as error:

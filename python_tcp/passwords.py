@@ -139,7 +139,7 @@ def _give_way() -> None:
         if os.sched_getscheduler(me) in real_time:
             os.sched_setscheduler(me, os.SCHED_OTHER, os.sched_param(0))
         nice = os.getpriority(os.PRIO_PROCESS, me)
-        os.setpriority(os.PRIO_PROCESS, me, min(19, nice + 10))
+        os.setpriority(os.PRIO_PROCESS, me, min(19, nice + 5))
 
 # %% ../nbs/068_passwords.ipynb #eee79ab0
 class HashPool:

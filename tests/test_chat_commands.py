@@ -577,6 +577,7 @@ def test_a_server_that_can_not_print_does_not_say_that_it_can_not_listen() -> No
 ALL = {
     "host": "127.0.0.2", "port": 4321, "data": "some.db", "durability": "process",
     "trusted_networks": ["10.0.0.0/8", "::1"], "proxy_protocol": ["192.0.2.7"],
+    "tls_proxies": ["192.0.2.7"],
 }  # fmt: skip
 ALL_LIMITS = {
     "connections": 7, "rooms_per_client": 3, "flood_burst": 9, "flood_rate": 2.5, "flood_excess": 11, "bad_lines": 4, "join_timeout": 3.5, "ping_after": 6.5,
@@ -621,7 +622,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
 
 NOTHING_SAID = {
     "host": "127.0.0.1", "port": 8000, "data": None, "durability": "power",
-    "limits": Limits(), "trusted_networks": [], "proxy_protocol": [],
+    "limits": Limits(), "trusted_networks": [], "proxy_protocol": [], "tls_proxies": [],
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from python_tcp.account_file import read_accounts
 from python_tcp.chat_server import ChatServer
 from python_tcp.commands import ChangePassword, DeleteAccount, Join, Lock, Login
 from python_tcp.commands import Register
+from python_tcp.networks import NetworkList
 from python_tcp.passwords import HashParameters, PasswordHasher
 from python_tcp.protocol import Limits
 from python_tcp.secret import Secret
@@ -195,6 +196,37 @@ def test_a_password_in_clear_text_comes_from_this_machine_only(
             guest.say("join", username="zoe", password=RIGHT)
             assert guest.read()["code"] == code
         guest.join("zoe")
+
+
+@pytest.mark.parametrize(
+    "tls_proxies, code",
+    [(["127.0.0.1"], "bad_login"), (["127.0.0.0/8"], "bad_login"), ([], "insecure"), (["192.0.2.1"], "insecure")],
+)  # fmt: skip
+def test_a_proxy_may_be_said_to_take_tls(tls_proxies: list[str], code: str) -> None:
+    """Then a password through it has come through TLS; and a client's word is not enough."""
+    options = {"proxies": ["127.0.0.1"], "tls_proxies": tls_proxies}
+    with serving(**options) as server, LineClient(server.port) as guest:
+        guest.send(b"PROXY TCP4 203.0.113.5 192.0.2.1 5 6\r\n")
+        guest.say("login", username="zoe", password=RIGHT)
+        assert guest.read()["code"] == code
+
+
+@pytest.mark.parametrize(
+    "host, peer, private",
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("::1", "::ffff:127.0.0.1", True),
+        ("192.0.2.7", "127.0.0.1", False),
+        ("127.0.0.9", "198.51.100.9", False),  # on the machine of a proxy elsewhere
+        ("127.0.0.1", "", False),  # it has gone
+        ("192.0.2.7", "203.0.113.1", True),
+    ],
+)
+def test_both_halves_of_the_way_must_be_private(
+    host: str, peer: str, private: bool
+) -> None:
+    vouched = NetworkList(["203.0.113.1"])
+    assert chat_rules._is_private(host, peer, vouched) is private
 
 
 def test_a_locked_room_is_entered_with_its_password(
