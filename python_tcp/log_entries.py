@@ -87,10 +87,10 @@ class CommandGiven(Struct, array_like=True, tag="c"):
     token: str = ""
     seen: int = 0
 
-# %% ../nbs/116_log_entries.ipynb #rp021
+# %% ../nbs/116_log_entries.ipynb #rp021a
 LimitValues = dict[str, int | float | bool]  # by name
 
-
+# %% ../nbs/116_log_entries.ipynb #rp021
 class ChatBegun(Struct, array_like=True, tag="b"):
     """The first entry of a log has it; each later one is nothing. `rules`: their version."""
 
@@ -111,7 +111,7 @@ class EpochBegun(Struct, array_like=True, tag="e"):
     was: str  # of several nodes that notice it, the first one is heard
     epoch: str
 
-
+# %% ../nbs/116_log_entries.ipynb #rp021b
 class NodeGone(Struct, array_like=True, tag="g"):
     """A node has left, or nothing is heard from it any more."""
 
@@ -200,7 +200,7 @@ class KnownNode(Struct):
     base: int
     counter: int = 0  # of its last entry that was applied
 
-
+# %% ../nbs/116_log_entries.ipynb #rp040b
 class NodeTable:
     """Which nodes take part, and which of their entries count: of each node the first, then
     the next, each once.

@@ -27,10 +27,10 @@ from .members import Account, Delivery, User, session_key
 from .moderation import Moderation
 from .rooms import Rooms
 
-# %% ../nbs/117_replication.ipynb #rq052
+# %% ../nbs/117_replication.ipynb #rq052a
 log = logging.getLogger("python_tcp.replication")
 
-
+# %% ../nbs/117_replication.ipynb #rq052
 class SharedRules:
     """The rules of a chat that is on several nodes, and what each item of the log does.
 
