@@ -1,5 +1,6 @@
 """`python_tcp.chat_controller`: what events and typed lines do. No screen, no server, no clock."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,11 +11,13 @@ from python_tcp.chat_controller import (
 from python_tcp.chat_session import ClientEvent, Disconnected, Reconnected
 from python_tcp.chat_view import Line
 from python_tcp.commands import Ban, DeleteMessage, Kick, Logout, MarkRead
-from python_tcp.events import MessageDeleted, Moderated, ReadMark, TopicChanged
+from python_tcp.events import MessageDeleted, Moderated, ReadMark, SharedFile
+from python_tcp.events import TopicChanged
 from python_tcp.protocol import (
     Error, History, Message, RoomList, RoomSize, StatusChanged, UserJoined, UserLeft, UserList, Welcome, WhisperReceived,
 )  # fmt: skip
 
+from python_tcp.transfers import Direction, Transfer, TransferState
 from python_tcp.typed_lines import COMMANDS, PRIVATE, Typed, parse
 
 DAY, NOW = 9.0, 100.0  # Unix time
@@ -485,3 +488,36 @@ def test_a_message_that_was_deleted_while_we_were_away_is_not_unread(
     assert told(chat, Message("dev", 1, "eve", "", DAY)) == []
     assert chat.view.unread.counts() == {}
     assert told(chat, Message("lobby", 2, "eve", "", DAY)) == ["eve: (deleted)"]
+
+
+# --- files -------------------------------------------------------------------------------
+
+
+def test_a_shared_file_is_a_line_with_what_gets_it(
+    chat: ChatController, client: Client
+) -> None:
+    evil = "a\nb\x1b[31m.jpg"
+    file = SharedFile(7, evil, 2_100_000, "0" * 64, "http://localhost/")
+    said = Message("lobby", 1, "bob", "a.jpg (2.1 MB) http://localhost/", DAY, file)
+    [line] = told(chat, said)
+    assert line.startswith("bob shares a b") and line.endswith(" (2.1 MB): /get 7")
+    assert "\x1b" not in line and "\n" not in line
+    assert typed(chat, "/get 7 ~/my cats") == typed(chat, "/send my cat.jpg") == []
+    assert client.calls[-2:] == [
+        ("fetch_typed", file, "~/my cats"),
+        ("send_typed", "my cat.jpg", "lobby"),
+    ]
+
+
+def test_a_transfer_is_in_the_bar_and_without_a_bar_a_line_now_and_then(
+    chat: ChatController, plain: ChatController
+) -> None:
+    half = Transfer(1, Direction.UP, "cat.jpg", 100, 50, TransferState.RUNNING)
+    often = replace(half, milestone=True)
+    assert told(chat, half) == told(chat, often) == told(plain, half) == []
+    assert told(plain, often) == ["sending cat.jpg: 50 % of 100 B"]
+    assert "sending cat.jpg 50 %" in parts_of_bar(chat, NOW)
+    lost = half.turn("lost", note="cut")
+    assert told(chat, lost) == ["sending cat.jpg, 50 %: cut; trying again"]
+    assert told(chat, half.turn("finish", 100)) == ["cat.jpg (100 B) is sent."]
+    assert not [part for part in parts_of_bar(chat, NOW) if "cat.jpg" in part]

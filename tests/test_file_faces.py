@@ -82,6 +82,18 @@ def test_a_file_in_a_pipe(files: FileChat, home: Path) -> None:
         ann.expect("! Usage: /send FILE [NAME]")
 
 
+def test_the_end_of_the_input_waits_for_a_file(files: FileChat, home: Path) -> None:
+    (home / "cat.jpg").write_bytes(some_bytes(MB))
+    bob = files.person("bob")
+    place = ("127.0.0.1", files.server.port, "--username", "ann")
+    with Program("start_client", *place) as ann:
+        ann.type("/send ~/cat.jpg")
+        ann.process.stdin.close()
+        assert ann.end() == (0, [])
+        assert "* cat.jpg (1.0 MB) is sent." in ann.lines
+    assert heard_file(bob).name == "cat.jpg"
+
+
 def test_ctrl_c_stops_a_file_and_says_so(files: FileChat, home: Path) -> None:
     (home / "film.mkv").write_bytes(some_bytes(3 * MB))
     ann = files.person("ann")
