@@ -22,7 +22,7 @@ from .lab_peer import LabFailure, LabPeer, LabSkip
 from .protocol import Ping, Pong, decode_event, encode
 
 # %% ../nbs/102_lab_protocol.ipynb #7cd85062
-_FREE = ("token", "epoch", "timestamp", "until", "retry_after")
+_FREE = ("token", "epoch", "timestamp", "until", "retry_after", "url")
 _FREE_IN = {
     "welcome": ("content", "limits", "features"),
     "error": ("content",),

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import get_args
 
@@ -14,6 +15,7 @@ from helpers import LineClient
 from jsonschema import Draft202012Validator
 
 from python_tcp.chat_server import ChatServer
+from python_tcp.files import FileSharing
 from python_tcp.passwords import HashParameters
 from python_tcp.protocol import Command, Error, Event, decode, decode_event, schema
 
@@ -41,6 +43,8 @@ OPERATIONAL = {
     "registration_closed",
     "login_needed",
     "too_many_sessions",
+    "no_files",
+    "disk_full",
     "wrong_protocol",  # to a proxy that is not believed
 }  # what a server says in distress
 
@@ -239,7 +243,7 @@ class Replay:
                 assert client.read_all() == []
 
     def masked(self, event: dict) -> dict:
-        masks = {"token": None, "epoch": None, "timestamp": None}
+        masks = {"token": None, "epoch": None, "timestamp": None, "url": None}
         if (
             event.get("code") == "rate_limited" and event["type"] == "error"
         ):  # it depends on the time
@@ -266,10 +270,16 @@ class Replay:
 
 
 @each_transcript
-def test_the_server_says_what_the_transcript_says(path: Path) -> None:
+def test_the_server_says_what_the_transcript_says(path: Path, tmp_path: Path) -> None:
     script = contract.SCRIPTS[path.stem.replace("_", " ")]
     cheap = HashParameters(1, 32, 1)  # to be fast
-    with ChatServer(limits=script.limits, costs=cheap) as server:
+    server = ChatServer(limits=script.limits, costs=cheap)
+    with ExitStack() as stack:
+        if "# needs files" in script.lines:
+            sharing = FileSharing(tmp_path)
+            stack.callback(sharing.stop)
+            sharing.attach(server)
+        stack.enter_context(server)
         replay = Replay(server.port)
         for name, sign, text in lines(path):
             match sign:

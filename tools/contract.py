@@ -13,9 +13,13 @@ import python_tcp
 from python_tcp.accounts import Accounts
 from python_tcp.commands import ChangePassword, Command, DeleteAccount, Join, Leave
 from python_tcp.commands import Lock, Login, Ping, Pong, Register
+from python_tcp.commands import OfferFile
 from python_tcp.delivery import TokenBucket
-from python_tcp.events import Error, Goodbye, Welcome, goodbye
+from python_tcp.events import Error, FileUpload, Goodbye, Welcome, goodbye
+from python_tcp.file_rules import FileError, FileState, Offer, StoredFile
+from python_tcp.file_rules import check_quota, clean_file_name
 from python_tcp.logins import weakness
+from python_tcp.members import User
 from python_tcp.messages import MemoryStore
 from python_tcp.moderation import Moderation
 from python_tcp.protocol import JSONLines, Limits, encode, schema
@@ -135,6 +139,20 @@ bob > {"type": "ping", "id": "still there?"}
 bob x
 ann > {"type": "leave"}
 """),
+    "files": Script("""
+# needs files
+ann > {"type": "join", "username": "ann"}
+# Ann offers a file, and is told where to bring its bytes by HTTP. Its name is text, and is cleaned. When all of them have come, it is said in the room, and she gets an `ok`.
+ann > {"type": "offer_file", "id": "f1", "name": "../photo.jpg", "size": 900, "sha256": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
+# The same offer once more goes on where it stopped; nothing has come yet.
+ann > {"type": "offer_file", "id": "f1", "name": "../photo.jpg", "size": 900, "sha256": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
+# What can't be taken is refused at once.
+ann > {"type": "offer_file", "id": "f2", "name": "film.mp4", "size": 1001, "sha256": "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"}
+ann > {"type": "offer_file", "id": "f3", "name": "second.jpg", "size": 9, "sha256": "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"}
+ann > {"type": "offer_file", "id": "f4", "name": "", "size": 9, "sha256": "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"}
+ann > {"type": "offer_file", "id": "f5", "name": "a.jpg", "size": 9, "sha256": "1f4d"}
+ann > {"type": "offer_file", "id": "f6", "name": "a.jpg", "size": 9, "sha256": "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210", "room": "dev"}
+""", Limits(file_bytes=1000, uploads_per_person=1)),
     "rooms": Script("""
 # The names of rooms are lower-cased, those of people stay as they are, and neither is compared with its case.
 ann > {"type": "join", "username": "Ann", "room": "Dev"}
@@ -336,6 +354,10 @@ class Stage:
         self.rooms = Rooms(script.limits, store)
         self.accounts = Accounts(self.rooms)
         self.moderation = Moderation(self.rooms, self.accounts)
+        self.files: list[StoredFile] = []
+        if "# needs files" in script.lines:
+            self.rooms.add_rules({OfferFile: self.offer_file})
+            self.rooms.add_feature("files")
         self.clients: dict[str, int] = {}  # by the name of the connection
         self.buckets: dict[str, TokenBucket] = {}
         self.bad_lines: dict[str, int] = {}
@@ -422,6 +444,26 @@ class Stage:
         if isinstance(command, ChangePassword):
             return replace(command, old=hashed(password), new=hashed(command.new))
         return replace(command, password=hashed(password))
+
+    def offer_file(self, user: User, command: OfferFile, now: float) -> list[Delivery]:
+        """As a file server answers, where no bytes come."""
+        room, name = user.room_named(command.room).name, clean_file_name(command.name)
+        who, what = (user.name, user.name, "", command.id), (command.size, command.sha256)
+        offer = Offer(*who, room, name, *what)
+        found = [each for each in self.files if each.is_for(offer)]
+        try:
+            if not found:
+                check_quota(offer, self.files, self.limits)
+                number = len(self.files) + 1
+                parts = number, offer, "key", "secret", FileState.PARTIAL, now
+                found = [StoredFile(*parts)]
+                self.files += found
+        except FileError as error:
+            answer = Error(error.code, str(error), command.id)
+            return [Delivery((user.client,), answer)]
+        url = f"http://localhost:8002/uploads/{found[0].number}/the-secret-of-the-file"
+        upload = FileUpload(command.id, found[0].number, name, url, received=0)
+        return [Delivery((user.client,), upload)]
 
     def bad_line(self, name: str, client: int, error: Error) -> list[Delivery]:
         self.bad_lines[name] = self.bad_lines.get(name, 0) + 1
