@@ -24,7 +24,15 @@ from pathlib import Path
 import msgspec
 
 from python_tcp.limits import Limits
-from python_tcp.log_entries import ChatBegun, CommandGiven, ConnectionOpened, LogEntry, LogItem, encode_entry
+from python_tcp.log_entries import (
+    ChatBegun,
+    CommandGiven,
+    ConnectionOpened,
+    LogEntry,
+    LogItem,
+    NodeGone,
+    encode_entry,
+)
 from python_tcp.protocol import Command, Join, SendMessage
 from python_tcp.replication import RULES, LogNode, Replica
 from python_tcp.snapshot import load_snapshot, take_snapshot
@@ -36,7 +44,10 @@ LIMITS = msgspec.to_builtins(Limits(flood_burst=0))
 def resident() -> float:
     """MiB of memory of this process."""
     gc.collect()
-    return int(re.search(r"VmRSS:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+    return (
+        int(re.search(r"VmRSS:\s*(\d+)", Path("/proc/self/status").read_text())[1])
+        / 1024
+    )
 
 
 class Crowd:
@@ -47,19 +58,33 @@ class Crowd:
         self._counters = dict.fromkeys(NODES, 0)
         self._position = 0
 
-    def entries(self, items: Callable[[int], list[LogItem]], numbers: range) -> Iterator[tuple[str, bytes]]:
+    def entries(
+        self, items: Callable[[int], list[LogItem]], numbers: range
+    ) -> Iterator[tuple[str, bytes]]:
         """What comes from these people, some at a time, from one node after the other."""
         for start in range(numbers.start, numbers.stop, BATCH * len(NODES)):
             for at, name in enumerate(NODES):
-                part = range(start + at, min(start + BATCH * len(NODES), numbers.stop), len(NODES))
+                part = range(
+                    start + at,
+                    min(start + BATCH * len(NODES), numbers.stop),
+                    len(NODES),
+                )
                 found = [item for number in part for item in items(number)]
-                self._counters[name] += 1
                 self._position += 1
-                entry = LogEntry(name, self._counters[name], 1_700_000_000.0 + self._position / 100, found)
+                entry = LogEntry(
+                    name,
+                    self.next_counter(name),
+                    1_700_000_000.0 + self._position / 100,
+                    found,
+                )
                 yield f"{self._position}-0", encode_entry(entry)
 
+    def next_counter(self, node: str) -> int:
+        self._counters[node] += 1
+        return self._counters[node]
+
     def room(self, number: int) -> str:
-        return f"room{number % self._rooms}"
+        return f"room{number // len(NODES) % self._rooms}"  # of each node somebody
 
     def begin(self, number: int) -> list[LogItem]:
         return [ChatBegun(RULES, "bench", LIMITS)]
@@ -67,11 +92,18 @@ class Crowd:
     def join(self, number: int) -> list[LogItem]:
         command = Join(f"person{number}", self.room(number))
         opened = ConnectionOpened(number + 1, f"192.0.2.{number % 250}")
-        return [opened, CommandGiven(number + 1, command, f"token-of-person-{number:016}")]
+        return [
+            opened,
+            CommandGiven(number + 1, command, f"token-of-person-{number:016}"),
+        ]
 
     def say(self, number: int) -> list[LogItem]:
-        person = number * 7921 % (self._people // 3 * 3)  # from here and there, on the same node
-        command: Command = SendMessage("a sentence as people write them, about so long", id=number)
+        person = (
+            number * 7921 % (self._people // 3 * 3)
+        )  # from here and there, on the same node
+        command: Command = SendMessage(
+            "a sentence as people write them, about so long", id=number
+        )
         return [CommandGiven(person + 1, command)]
 
 
@@ -92,14 +124,19 @@ def measure(people: int, each: int, messages: int) -> dict[str, float]:
 
     read(list(crowd.entries(crowd.begin, range(1))))
     # The people of a node have numbers with the same rest: so joins and messages fit.
-    joined = seconds(lambda: [read([entry]) for entry in crowd.entries(crowd.join, range(people))])
+    joined = seconds(
+        lambda: [read([entry]) for entry in crowd.entries(crowd.join, range(people))]
+    )
     grown = resident() - before
     data: list[bytes] = []
     took = seconds(lambda: data.append(take_snapshot(node.replica)))
     with tempfile.TemporaryDirectory() as folder:
         (path := Path(folder) / "snapshot").write_bytes(data[0])
         done = subprocess.run(
-            [sys.executable, "-m", "bench.replicas", "--load", path], capture_output=True, text=True, check=True
+            [sys.executable, "-m", "bench.replicas", "--load", path],
+            capture_output=True,
+            text=True,
+            check=True,
         )
     said = list(crowd.entries(crowd.say, range(messages)))
     told = 0
@@ -110,12 +147,22 @@ def measure(people: int, each: int, messages: int) -> dict[str, float]:
 
     applied = seconds(apply)
     assert told >= messages, "nobody has heard anything"
+    gone = LogEntry(
+        NODES[0], crowd.next_counter(NODES[0]), 1_800_000_000.0, [NodeGone(NODES[1])]
+    )
+    gave_up = seconds(lambda: node.replica.apply("gone", gone))
+    assert node.replica.rules is not None
+    waited = len(node.replica.rules.rooms.roster.held)
+    assert waited == len(range(1, people, len(NODES))), (
+        f"{waited} people are waited for"
+    )
     return {
         "people": people,
         "people in a room": each,
         "KiB for each person and node": grown * 1024 / people,
         "joins a second": people / joined,
         "messages a second": messages / applied,
+        "seconds to give up a node": gave_up,
         "MiB of the snapshot": len(data[0]) / 2**20,
         "seconds to take it": took,
         **json.loads(done.stdout),
@@ -127,7 +174,10 @@ def load(path: str) -> dict[str, float]:
     took = seconds(lambda: found.append(load_snapshot(data)))
     assert found[0].rules is not None
     people = len(found[0].rules.rooms.by_name)
-    return {"seconds to load it": took, "KiB for each person after that": (resident() - before) * 1024 / people}
+    return {
+        "seconds to load it": took,
+        "KiB for each person after that": (resident() - before) * 1024 / people,
+    }
 
 
 def main() -> None:
@@ -140,7 +190,9 @@ def main() -> None:
     if arguments.load:
         print(json.dumps(load(arguments.load)))
         return
-    for name, value in measure(arguments.people, arguments.each, arguments.messages).items():
+    for name, value in measure(
+        arguments.people, arguments.each, arguments.messages
+    ).items():
         print(f"{name:32} {value:12,.2f}")
 
 

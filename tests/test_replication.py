@@ -5,7 +5,10 @@ Each mistake that was put in on purpose is found, by the seed that is named with
 
 import itertools
 import random
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 from collections.abc import Callable
 
 import msgspec
@@ -50,6 +53,7 @@ from python_tcp.simulation import Simulation
 from python_tcp.snapshot import StateWriter, take_snapshot
 
 LIMITS = msgspec.to_builtins(Limits(flood_burst=0))
+ROOT = Path(__file__).resolve().parent.parent
 SCHEDULES = 2000
 
 
@@ -526,3 +530,14 @@ def test_who_leaves_is_gone_everywhere(pair: Pair) -> None:
     assert [each.event.username for each in told["b"]] == ["ann"]
     assert list(rules(pair.b).rooms.by_name) == ["bob"]
     assert not rules(pair.a).late_joins.joined.keys() - rules(pair.a).rooms.users.keys()
+
+
+def test_the_bench_measures_it() -> None:
+    """All people join and are heard, on three nodes; else it ends with an error."""
+    few = "--people", "300", "--each", "10", "--messages", "600"
+    command = [sys.executable, "-m", "bench.replicas", *few]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = {line[:32].strip(): line[32:].strip() for line in done.stdout.splitlines()}
+    assert found["people"] == "300.00" and float(found["MiB of the snapshot"]) > 0
+    assert {"seconds to load it", "seconds to give up a node"} <= found.keys()
