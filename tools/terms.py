@@ -48,7 +48,7 @@ ONLY_IN = {
 NOT_IN = {
     "kernel": ("check",),
     "listener": ("console",),
-    "race": ("speed",),
+    "race": ("speed", "race"),
     "token": ("delivery", "turns", "websocket", "admission"),
 }
 # Forms in which a term is found, and which mean something else as often.
