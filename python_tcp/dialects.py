@@ -8,10 +8,11 @@ __all__ = ['Aside', 'Said', 'AnyDialect', 'Asked', 'Raw', 'Switch', 'Speaker', '
 
 # %% ../nbs/078_dialects.ipynb #f011b451
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .protocol import OTHERS, Command, Dialect, Error, Event
 from .protocol import JSONLines, Ping, decode, encode, goodbye
+from .secret import forget
 
 # %% ../nbs/078_dialects.ipynb #2b05c382
 class Asked(NamedTuple):
@@ -91,7 +92,10 @@ AnyDialect = Dialect | Speaker
 # %% ../nbs/078_dialects.ipynb #6e10ecd2
 def checked(command: Command) -> Command | Error:
     """The command, or what is wrong with it: by the rules that a line of JSON has to keep."""
-    return decode(encode(command))
+    line = encode(command)
+    good = decode(line)
+    forget(line)  # it may have a password in it
+    return good
 
 # %% ../nbs/078_dialects.ipynb #c4da13f6
 class _Named(Protocol):
@@ -99,9 +103,18 @@ class _Named(Protocol):
     def name(self) -> str: ...
 
 
+class _Person(_Named, Protocol):
+    @property
+    def status(self) -> str: ...
+    @property
+    def account(self) -> _Named | None: ...
+
+
 class _Room(Protocol):
     @property
     def topic(self) -> str: ...
+    @property
+    def topic_set(self) -> tuple[str, float]: ...
 
 
 class House:
@@ -110,20 +123,43 @@ class House:
     """
 
     def __init__(
-        self, people: Mapping[str, _Named] = {}, rooms: Mapping[str, _Room] = {},
+        self, people: Mapping[str, _Person] = {}, rooms: Mapping[str, _Room] = {},
         name: str = "chat",
     ) -> None:  # fmt: skip
         self.name, self._people, self._rooms = name, people, rooms
+        self._kept: dict[object, Any] = {}
 
     def find(self, name: str) -> str | None:
         """The name as its owner writes it; None if nobody has it."""
         person = self._people.get(name.lower())
         return None if person is None else person.name
 
+    def status(self, name: str) -> str:
+        """What somebody has said of themselves; "online" also if nobody has this name."""
+        person = self._people.get(name.lower())
+        return "online" if person is None else person.status
+
+    def account(self, name: str) -> str:
+        """The account of somebody who is here; empty if they have none."""
+        person = self._people.get(name.lower())
+        account = None if person is None else person.account
+        return "" if account is None else account.name
+
     def topic(self, room: str) -> str:
         """What a room is about; empty if nobody has said it."""
         found = self._rooms.get(room.lower())
         return "" if found is None else found.topic
+
+    def topic_set(self, room: str) -> tuple[str, float]:
+        """Who has said that, and when; no name if it is not known."""
+        found = self._rooms.get(room.lower())
+        return ("", 0.0) if found is None else found.topic_set
+
+    def kept(self, key: object, make: Callable[[], Any]) -> Any:
+        """The same object for all who ask with this key, such as an encoder."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
     @property
     def sizes(self) -> tuple[int, int]:

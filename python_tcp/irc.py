@@ -13,20 +13,25 @@ from enum import StrEnum
 from .chat_view import same_name
 from .commands import GetHistory, Join, Leave, Login
 from .dialects import Aside, Asked, House, Raw, Said, Speaker, Switch
-from .events import AccountChanged, Error, Event, History, Message, Ok
-from .events import RoomList
-from .events import StatusChanged, UserLeft, UserList, Welcome
-from .events import WhisperReceived
+from .events import AccountChanged, BanList, Error, Event, History, Message
+from .events import Moderated, Ok, RoomList, StatusChanged, UserLeft
+from .events import UserList, Welcome, WhisperReceived
 from .framing import FrameTooLong, LineFramer
-from .irc_text import SERVER, IRCLine, channel, encoder_for, irc_line
+from .irc_numbers import IRCUser, greeting, irc_bans, irc_names, irc_rooms
+from .irc_numbers import irc_who, refusal, topic_lines
+from .irc_text import IRCEncoder, IRCLine, channel, encoder_for, irc_line
 from .irc_text import parse_irc, split_text, time_tag, user_source
-from .irc_words import HISTORY, IRCUser, irc_command, refusal
+from .irc_words import HISTORY, irc_command
+from .secret import overwrite
 
 # %% ../nbs/083_irc.ipynb #adaa8269
 EXTENSIONS = {
+    "account-notify",  # who gets an account is told with ACCOUNT
     "away-notify",  # who goes away is told with AWAY
     "batch",  # the history comes as a whole
+    "cap-notify",  # the list of extensions may change; ours does not
     "echo-message",  # what I say comes back
+    "extended-join",  # who comes is told with their account
     "message-tags",  # tags may stand before a line
     "sasl",  # a password, and an answer whether it was right
     "server-time",  # each line says when it happened
@@ -40,6 +45,57 @@ class IRCState(StrEnum):
     ASKING = "ASKING"  # the rules have been asked for the name
     HERE = "HERE"  # it is registered
 
+# %% ../nbs/083_irc.ipynb #39afcf73
+class _SASL:
+    """A login with SASL PLAIN (RFC 4616), as IRCv3 has it."""
+
+    MOST = 400  # characters of a line
+
+    def __init__(self, me: IRCUser) -> None:
+        self._me, self._text = me, ""
+
+    def handle(self, word: str) -> Said:
+        """What `AUTHENTICATE` means with this word."""
+        if "sasl" not in self._me.extensions:
+            return self._failed("ask for it with CAP")
+        if self._me.account:
+            return self._me.reply("907", "You have already authenticated using SASL")
+        if word == "*":
+            return self._me.reply("906", "SASL authentication aborted")
+        if word.isalpha() and word.isupper() and len(word) <= 20:  # a mechanism
+            return self._begin(word)
+        if len(word) > self.MOST or len(self._text) > 2 * self.MOST:
+            self._text = ""
+            return self._me.reply("905", "SASL message too long")
+        more = self._text + ("" if word == "+" else word)
+        self._text = more if len(word) == self.MOST else ""
+        return Raw(b"") if self._text else self._log_in(more)
+
+    def _begin(self, mechanism: str) -> Raw:
+        self._text = ""
+        if mechanism == "PLAIN":
+            return Raw(b"AUTHENTICATE +\r\n")
+        known = self._me.reply("908", "PLAIN", "are available SASL mechanisms")
+        return Raw(known.data + self._failed("there is no such mechanism").data)
+
+    def _log_in(self, encoded: str) -> Said:
+        data, text = b"", ""
+        try:
+            data = b64decode(encoded, validate=True)
+            text = data.decode()
+            for_whom, name, password = text.split("\0")
+        except ValueError:
+            return self._failed("this is not PLAIN")
+        finally:
+            overwrite(data)
+        said = self._me.ask(Login(name, password), "SASL", name)
+        for each in (password, text, encoded):
+            overwrite(each)
+        return said if for_whom in ("", name) else self._failed("for somebody else")
+
+    def _failed(self, why: str) -> Raw:
+        return self._me.reply("904", f"SASL authentication failed: {why}")
+
 # %% ../nbs/083_irc.ipynb #e9fc84d7
 class Registration:
     """How a client comes in: `NICK`, `USER`, and `CAP` for extensions."""
@@ -48,7 +104,7 @@ class Registration:
         self._me = me
         self.state = IRCState.NEW
         self._nick, self._has_user, self._negotiates = "", False, False
-        self._password = ""
+        self._password, self._sasl = "", _SASL(me)
 
     def handle(self, line: IRCLine) -> Iterable[Said]:
         """What a line means that comes before the client is in."""
@@ -61,10 +117,12 @@ class Registration:
             yield self._me.reply("461", "USER", "Not enough parameters")
         elif line.command in ("PING", "PONG", "QUIT"):
             yield from irc_command(self._me, line)
+        elif line.command in ("PASS", "AUTHENTICATE") and not first:
+            yield self._me.reply("461", line.command, "Not enough parameters")
         elif line.command == "PASS":
             self._password = first
         elif line.command == "AUTHENTICATE":
-            yield self._authenticate(first)
+            yield self._sasl.handle(first)
         else:
             yield self._me.reply("451", "You have not registered")
         yield from self.go_on()
@@ -78,6 +136,7 @@ class Registration:
         password, self._password = self._password, ""
         if password and not self._me.account:
             yield self._me.ask(Login(nick, password), "PASS", nick)
+        overwrite(password)
         yield self._me.ask(Join(nick), "NICK", nick)
         if self._me.rooms:
             self.state = IRCState.HERE
@@ -91,25 +150,14 @@ class Registration:
         else:
             yield self._me.reply("431", "No nickname given")
 
-    def _authenticate(self, word: str) -> Said:
-        """SASL PLAIN (RFC 4616): a name and a password, in base64."""
-        if word.upper() == "PLAIN":
-            return Raw(b"AUTHENTICATE +\r\n")
-        if word == "*":
-            return self._me.reply("906", "SASL authentication aborted")
-        try:
-            _, name, password = b64decode(word, validate=True).decode().split("\0")
-        except ValueError:
-            return self._me.reply("904", "SASL authentication failed")
-        return self._me.ask(Login(name, password), "SASL", name)
-
     def extend(self, params: list[str]) -> Iterable[Said]:
         """`CAP`: at any time. The caller looks afterwards whether something has changed."""
         word = params[0].upper() if params else ""
         if word == "LS":
             self._negotiates = self.state is IRCState.NEW
             names = " ".join(sorted(EXTENSIONS))
-            is_new = params[1:2] >= ["302"]  # may be told what kinds of SASL there are
+            version = "".join(params[1:2])[:9]
+            is_new = version.isdecimal() and int(version) >= 302  # may hear of values
             yield self._cap(
                 "LS", names.replace("sasl", "sasl=PLAIN") if is_new else names
             )
@@ -137,80 +185,36 @@ class Registration:
 def _welcome(me: IRCUser, event: Welcome) -> bytes:
     """In a room; for the first one, also that it is registered."""
     is_first = me.enter(event.username, event.room)
-    lines = [_burst(me)] if is_first else []
-    lines.append(irc_line("JOIN", channel(event.room), source=user_source(me.nick)))
-    if event.topic:
-        lines.append(me.reply("332", channel(event.room), event.topic).data)
+    name, encode = channel(event.room), encoder_for(me.extensions, me.house)
+    more = (event.account or "*", me.nick) if "extended-join" in me.extensions else ()
+    joined = irc_line("JOIN", name, *more, source=user_source(me.nick))
+    about = topic_lines(me, name, event.room) if event.topic else ()
+    lines = [greeting(me) if is_first else b"", joined, *(each.data for each in about)]
+    if is_first and event.account:
+        lines.insert(1, encode.account(me.nick, event.account))
     return b"".join(lines)
 
 
-def _logged_in(me: IRCUser, name: str) -> bytes:
+def _account(me: IRCUser, event: AccountChanged, word: str) -> bytes:
+    """Its own account is not as it was."""
+    name = event.username
+    own = user_source(name if me.nick == "*" else me.nick)
+    encode = encoder_for(me.extensions, me.house)
+    if event.change in ("logged_out", "deleted"):
+        me.log_in("")
+        out = me.reply("901", own, "You are now logged out").data
+        return out + encode.account(me.nick, "")
+    if event.change not in ("logged_in", "registered"):
+        return encode(event)
     me.log_in(name)
-    said = me.reply("900", user_source(name), name, f"You are now logged in as {name}")
-    return said.data + me.reply("903", "SASL authentication successful").data
-
-
-_SUPPORT = [
-    "CASEMAPPING=ascii", "CHANMODES=b,k,,n", "CHANNELLEN=65", "CHANTYPES=#",
-    "LINELEN=512", "MODES=1", "NETWORK=python_tcp", "NICKLEN=32", "PREFIX=",
-    "STATUSMSG=", "TOPICLEN=200", "UTF8ONLY",
-]  # fmt: skip
-
-
-def _burst(me: IRCUser) -> bytes:
-    """What a client hears when it is registered."""
-    lines = [
-        me.reply("001", f"Welcome to the chat, {me.nick}"),
-        me.reply("002", f"Your host is {SERVER}, running python_tcp"),
-        me.reply("003", "This server was created for everybody"),
-        me.reply("004", SERVER, "python_tcp", "i", "bkn"),
-        me.reply("005", *_SUPPORT, "are supported by this server"),
-    ]
-    for word in ("LUSERS", "MOTD"):
-        lines += [
-            each for each in irc_command(me, IRCLine(word, [])) if isinstance(each, Raw)
-        ]
-    return b"".join(line.data for line in lines)
-
-# %% ../nbs/083_irc.ipynb #d893c753
-_MOST = 400  # bytes of names in a line
-
-
-def _names(me: IRCUser, event: UserList) -> bytes:
-    rows, name = [""], channel(event.room)
-    for user in event.users:
-        if len(rows[-1]) + len(user) >= _MOST:
-            rows.append("")
-        rows[-1] += f" {user}"
-    lines = [me.reply("353", "=", name, row.strip()) for row in rows]
-    if not event.more:
-        lines.append(me.reply("366", name, "End of /NAMES list"))
-    return b"".join(line.data for line in lines)
-
-
-def _who(me: IRCUser, event: UserList) -> bytes:
-    name, away = channel(event.room), event.statuses
-    lines = [
-        me.reply(
-            "352", name, user, SERVER, SERVER, user, "HG"[user in away], f"0 {user}"
-        )
-        for user in event.users
-    ]
-    if not event.more:
-        lines.append(me.reply("315", name, "End of WHO list"))
-    return b"".join(line.data for line in lines)
-
-
-def _rooms(me: IRCUser, event: RoomList) -> bytes:
-    lines = [
-        me.reply("322", channel(each.room), f"{each.users}", me.house.topic(each.room))
-        for each in event.rooms
-    ]
-    return b"".join(line.data for line in lines)
+    said = me.reply("900", own, name, f"You are now logged in as {name}").data
+    if word == "SASL":
+        return said + me.reply("903", "SASL authentication successful").data
+    return said + (encode.account(me.nick, name) if me.rooms else b"")
 
 # %% ../nbs/083_irc.ipynb #fe04c219
 def _history(me: IRCUser, event: History) -> bytes:
-    encode, name = encoder_for(me.extensions), channel(event.room)
+    encode, name = encoder_for(me.extensions, me.house), channel(event.room)
     messages = [each for each in event.messages if each.content]
     if not messages:
         return b""
@@ -219,40 +223,34 @@ def _history(me: IRCUser, event: History) -> bytes:
         lines = [encode.message(each, "batch=history") for each in messages]
         return b"".join([begin, *lines, irc_line("BATCH", "-history")])
     if "server-time" in me.extensions:
-        return b"".join(map(encode, messages))
+        return b"".join(map(encode.message, messages))
     notice = irc_line("NOTICE", name, "This was said before you came:")
-    rows = [
-        irc_line(
-            "NOTICE", name, f"{time_tag(each.timestamp)[16:21]} <{each.username}> {row}"
-        )
-        for each in messages
-        for row in split_text(
-            each.content, 340
-        )  # a name, a channel, and what is around
-    ]
+    rows = []
+    for each in messages:
+        stamp = f"{time_tag(each.timestamp)[16:21]} <{each.username}>"
+        for row in split_text(each.content, 340):  # the rest is around it
+            rows.append(irc_line("NOTICE", name, f"{stamp} {row}"))
     return notice + b"".join(rows)
 
 # %% ../nbs/083_irc.ipynb #bbdf24c6
-def _apart(extensions: frozenset[str]) -> frozenset[type]:
-    """Which of its own events such a client is told in words of its own."""
-    is_echoed = "echo-message" in extensions
-    return frozenset(
-        {StatusChanged, WhisperReceived} | (set() if is_echoed else {Message})
-    )
+_SECRET = {"PASS", "AUTHENTICATE", "JOIN", "MODE"}  # may have a password in them
+_BACK = "You are no longer marked as being away"
+_AWAY = "You have been marked as being away"
 
 
 class IRC(Speaker):
     """The dialect of IRC clients: RFC 1459 and 2812, as they are spoken today."""
 
     resumes = False  # nobody here has a token
+    apart = frozenset({StatusChanged, WhisperReceived, Moderated})
     MOST_BYTES = 8191 + 512  # of a line: tags, and the rest
 
     def __init__(self) -> None:
         self._framer = LineFramer(self.MOST_BYTES)
         self._word = self._about = ""  # of what is answered now
         self._is_own = False
-        self.encode = encoder_for(frozenset())
-        self.apart = _apart(frozenset())
+        self.encode: IRCEncoder = encoder_for(frozenset())
+        self.unheard = frozenset({Message})  # its client has shown them
         self._me = IRCUser(House())
         self._registration = Registration(self._me)
 
@@ -261,21 +259,31 @@ class IRC(Speaker):
         return b""
 
     def receive(self, data: bytes) -> Iterable[Said]:
+        may_hold_secret = False
         for frame in self._framer.feed(data):
             if isinstance(frame, FrameTooLong):
                 yield self._me.reply("417", "Input line was too long")
-            elif line := parse_irc(frame.decode(errors="replace")):
+            elif line := parse_irc(text := frame.decode(errors="replace")):
                 yield from self._handle(line)
+                if line.command in _SECRET:
+                    may_hold_secret = True
+                    overwrite(frame)
+                    overwrite(text)
+        if may_hold_secret:
+            overwrite(data)
 
     def _handle(self, line: IRCLine) -> Iterable[Said]:
+        me = self._me
         if line.command == "CAP":
             yield from self._registration.extend(line.params)
-            encode = encoder_for(self._me.extensions)
-            if encode is not self.encode:
-                self.encode, self.apart = encode, _apart(self._me.extensions)
-                yield Switch(self)
-        elif self._registration.state is IRCState.HERE:
-            yield from irc_command(self._me, line)
+        if (encode := encoder_for(me.extensions, me.house)) is not self.encode:
+            self.encode, is_echoed = encode, "echo-message" in me.extensions
+            self.unheard = frozenset() if is_echoed else frozenset({Message})
+            yield Switch(self)
+        if line.command == "CAP":
+            return
+        if self._registration.state is IRCState.HERE:
+            yield from irc_command(me, line)
         else:
             yield from self._registration.handle(line)
 
@@ -292,27 +300,26 @@ class IRC(Speaker):
                 return b""
             case Raw():
                 return event.data
-            case Message() | WhisperReceived() if self._is_own:
+            case WhisperReceived() if self._is_own:
                 return self._own_words(event)
             case Welcome():
                 return _welcome(self._me, event)
-            case AccountChanged(change="logged_in", username=name):
-                return _logged_in(self._me, name)
-            case StatusChanged(status=status) if self._is_own:
-                back = "You are no longer marked as being away"
-                away = (
-                    ("305", back)
-                    if status == "online"
-                    else ("306", "You have been marked as being away")
-                )
-                return self._me.reply(*away).data
+            case AccountChanged():
+                return _account(self._me, event, self._word)
+            case StatusChanged(status="online") if self._is_own:
+                return self._me.reply("305", _BACK).data
+            case StatusChanged() if self._is_own:
+                return self._me.reply("306", _AWAY).data
+            case Moderated(action="invite", target=to, room=room) if self._is_own:
+                return self._me.reply("341", to, channel(room or "")).data
             case UserLeft(username=who, room=room) if same_name(who, self._me.nick):
                 self._me.leave(room)
+                return self.encode.left(event, stays=True)
         return self._answer(event)
 
-    def _own_words(self, event: Message | WhisperReceived) -> bytes:
+    def _own_words(self, event: WhisperReceived) -> bytes:
         """Its client has shown them, unless it wants an echo. It may whisper to itself."""
-        to_itself = isinstance(event, WhisperReceived) and event.to == event.username
+        to_itself = event.to == event.username
         if "echo-message" in self._me.extensions or to_itself:
             return self.encode(event)
         return b""
@@ -324,10 +331,13 @@ class IRC(Speaker):
                 return refusal(me, event, self._word, self._about)
             case UserList(users=users, more=more):
                 me.turn_page(users[-1] if more and users else None)
-                return _who(me, event) if self._word == "WHO" else _names(me, event)
+                return (irc_who if self._word == "WHO" else irc_names)(me, event)
             case RoomList(rooms=rooms, more=more):
                 me.turn_page(rooms[-1].room if more and rooms else None)
-                return _rooms(me, event)
+                return irc_rooms(me, event, self._about)
+            case BanList(bans=bans, more=more):
+                me.turn_page(bans[-1].target if more and bans else None)
+                return irc_bans(me, event)
             case History():
                 return _history(me, event)
             case Ok():

@@ -106,6 +106,12 @@ def _line_bytes(text: str) -> bytes:
     return text.replace("\n", "\r\n").encode(errors="replace") + b"\r\n"
 
 
+def _read(telnet: TelnetLines, data: bytes, too_long: bytes) -> Iterator[str | Raw]:
+    """The lines that `data` completes, with the answers to telnet and to a long line."""
+    for each in telnet.feed(data):
+        yield Raw(too_long) if isinstance(each, FrameTooLong) else each
+
+
 def event_line(event: Event, me: str = "") -> bytes:
     """An event as a line of text; empty if there is nothing to see."""
     line = line_of(event, me)
@@ -149,14 +155,14 @@ class Lines(Speaker):
     encode = staticmethod(event_line)
     resumes = False  # nobody here has a token
     HISTORY = 10  # messages that a newcomer sees
-    apart = frozenset({Message})  # they stand on the screen already
+    unheard = frozenset({Message})  # they stand on the screen already
+    TOO_LONG = _line_bytes(f"! a line may have {MAX_LINE} bytes")
 
     def __init__(self) -> None:
         self._telnet = TelnetLines()
         self._me = ""  # until there is a welcome
         self._rooms: list[str] = []  # where we talk comes last
         self._whisperer = ""
-        self._asked: Command | None = None
 
     def opening(self, house: House) -> bytes:
         return _line_bytes(f"This is {house.name}. What is your name?")
@@ -165,11 +171,9 @@ class Lines(Speaker):
         return b""
 
     def receive(self, data: bytes) -> Iterable[Said]:
-        for each in self._telnet.feed(data):
+        for each in _read(self._telnet, data, self.TOO_LONG):
             if isinstance(each, Raw):
                 yield each
-            elif isinstance(each, FrameTooLong):
-                yield Raw(_line_bytes(f"! a line may have {each.limit} bytes"))
             elif self._me:
                 yield from self._typed(each)
             else:
@@ -221,14 +225,11 @@ class Lines(Speaker):
     def tell(self, event: Event | Aside) -> bytes:
         match event:
             case Asked():
-                self._asked = event.command
                 return b""
             case Raw():
                 return event.data
             case Welcome():
                 return self._welcome(event)
-            case Message() if self._asked is not None:
-                return b""  # it stands on the screen already
             case WhisperReceived(username=who) if not same_name(who, self._me):
                 self._whisperer = who
             case UserLeft(username=who, room=room) if same_name(who, self._me):
@@ -278,12 +279,11 @@ class BudgetChat(Speaker):
 
     encode = staticmethod(budget_line)
     resumes = False
-    apart = frozenset({Message})
+    unheard = frozenset({Message})
 
     def __init__(self) -> None:
         self._lines = TelnetLines()
         self._me = ""
-        self._asked: Command | None = None
 
     def opening(self, house: House) -> bytes:
         return b"Welcome to budgetchat! What shall I call you?\n"
@@ -292,11 +292,9 @@ class BudgetChat(Speaker):
         return b""
 
     def receive(self, data: bytes) -> Iterable[Said]:
-        for each in self._lines.feed(data):
+        for each in _read(self._lines, data, b"* too long\n"):
             if isinstance(each, Raw):
                 yield each
-            elif isinstance(each, FrameTooLong):
-                yield Raw(b"* too long\n")
             elif self._me and each:
                 yield checked(SendMessage(each))
             elif not self._me:
@@ -318,12 +316,9 @@ class BudgetChat(Speaker):
     def tell(self, event: Event | Aside) -> bytes:
         match event:
             case Asked():
-                self._asked = event.command
                 return b""
             case Raw():
                 return event.data
             case Welcome():
                 self._me = event.username
-            case Message() if self._asked is not None:
-                return b""
         return budget_line(event, self._me)

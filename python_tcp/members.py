@@ -116,6 +116,7 @@ class Room:
     clients: tuple[int, ...] = ()  # of the members: a new tuple when they change
     listed: UserList | None = None  # the first page of the list, until it changes
     topic: str = ""
+    topic_set: tuple[str, float] = ("", 0.0)  # by whom, and when
     muted: dict[str, float] = field(default_factory=dict)  # names, and until when
 
     @property
@@ -152,8 +153,8 @@ class Room:
         """Somebody in it is not as before."""
         self.listed = None
 
-    def set_topic(self, topic: str) -> None:
-        self.topic = topic
+    def set_topic(self, topic: str, by: str = "", now: float = 0.0) -> None:
+        self.topic, self.topic_set = topic, (by, now)
 
     def page(self, after: str | None) -> UserList:
         """A page of who is here; the first one is the same object until it changes."""

@@ -172,7 +172,7 @@ def with_ok(rule: UserRule) -> UserRule:
 # %% ../nbs/065_roles.ipynb #r2rol021
 def furnish(room: Room, settings: RoomSettings) -> None:
     """What is set in the room, where the rules look for it."""
-    room.set_topic(settings.topic)
+    room.set_topic(settings.topic, *settings.topic_set)
     room.muted.clear()
     for key, mute in settings.mutes.items():
         room.muted[key] = math.inf if mute.until is None else mute.until
@@ -188,10 +188,10 @@ class RoomRules:
         name = named_room(user, command.room)
         self._desk.check(user, name)
         settings = self._desk.settings.of(name)
-        settings.set_topic(command.topic)
+        settings.set_topic(command.topic, user.name, now)
         self._desk.settings.save(settings)
         if (room := self._desk.rooms.rooms.get(name)) is not None:
-            room.set_topic(command.topic)
+            room.set_topic(command.topic, *settings.topic_set)
         done = Moderated("topic", user.name, now, room=name, reason=command.topic)
         self._desk.note(done)
         event = TopicChanged(name, command.topic, user.name, now)

@@ -35,6 +35,7 @@ class SavedRoom(NamedTuple):
     password: str = ""  # its hash; empty: by invitation only
     invited: list[str] = []
     mutes: list[SavedMute] = []
+    topic_set: tuple[str, float] = ("", 0.0)  # by whom, and when
 
 
 class AuditRecord(NamedTuple):
@@ -87,13 +88,14 @@ class RoomSettings:
     password: str = ""
     invited: dict[str, None] = field(default_factory=dict)  # keys
     mutes: dict[str, SavedMute] = field(default_factory=dict)  # by key
+    topic_set: tuple[str, float] = ("", 0.0)  # by whom, and when
 
     @classmethod
     def restored(cls, saved: SavedRoom) -> Self:
         """As it was written down."""
         moderators = {name.lower(): name for name in saved.moderators}
         basics = saved.name, saved.topic, moderators, saved.locked, saved.password
-        settings = cls(*basics)
+        settings = cls(*basics, topic_set=saved.topic_set)
         settings.invited.update(dict.fromkeys(saved.invited))
         for mute in saved.mutes:
             settings.mute(mute)
@@ -104,10 +106,10 @@ class RoomSettings:
         mutes = list(dict.fromkeys(self.mutes.values()))
         names = list(self.moderators.values())
         basics = self.name, self.topic, names, self.locked, self.password
-        return SavedRoom(*basics, list(self.invited), mutes)
+        return SavedRoom(*basics, list(self.invited), mutes, self.topic_set)
 
-    def set_topic(self, topic: str) -> None:
-        self.topic = topic
+    def set_topic(self, topic: str, by: str = "", now: float = 0.0) -> None:
+        self.topic, self.topic_set = topic, (by, now) if topic else ("", 0.0)
 
     def lock(self, password: str) -> None:
         self.locked, self.password = True, password

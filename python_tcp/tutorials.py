@@ -39,14 +39,13 @@ class TutorialChat(Speaker):
 
     resumes = False
     pause = 0.05
-    apart = frozenset({Message})
+    unheard = frozenset({Message})  # its client has shown them
 
     def __init__(
         self, encode: Callable[[Event], bytes], read: "Reader", opening: bytes = b""
     ) -> None:
         self.encode, self._read, self._opening = encode, read, opening
         self.me = ""  # until there is a welcome
-        self._is_own = False
 
     def opening(self, house: House) -> bytes:
         return self._opening
@@ -62,15 +61,12 @@ class TutorialChat(Speaker):
 
     def tell(self, event: Event | Aside) -> bytes:
         match event:
-            case Asked(command=command):
-                self._is_own = command is not None
+            case Asked():
                 return b""
             case Raw():
                 return event.data
             case Welcome():
                 self.me = event.username
-            case Message() if self._is_own:
-                return b""
         return self.encode(event)
 
 

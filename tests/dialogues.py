@@ -73,7 +73,7 @@ class Dialogue(Chat):
     def receive(self, client: int, data: bytes) -> None:
         """Bytes came from it, and the tick ends."""
         if client in self.sender.connections:
-            super().receive(client, data)
+            super().receive(client, bytes(bytearray(data)))
             self.settle()
 
     def finish(self, client: int) -> None:
@@ -100,6 +100,7 @@ class Dialogue(Chat):
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
-    """`data` cut at these places, whichever they are."""
+    """`data` cut at these places, whichever they are. Each piece is a copy, as a socket gives it: a dialect may overwrite
+    a password in it."""
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:end] for start, end in zip(places, places[1:])]
+    return [bytes(bytearray(data[start:end])) for start, end in zip(places, places[1:])]

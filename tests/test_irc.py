@@ -19,15 +19,19 @@ from screen import Terminal
 from sockets import reset
 from waiting import LIMIT, wait_until
 
+from python_tcp.accounts import Accounts
 from python_tcp.chat_server import ChatServer
 from python_tcp.dialects import Listener, Recognizer
+from python_tcp.events import AccountChanged
 from python_tcp.irc import EXTENSIONS, IRC
 from python_tcp.irc_text import IRCLine, encoder_for, irc_line, parse_irc, said_by
 from python_tcp.irc_text import said_to, split_text
 from python_tcp.lines import Lines
+from python_tcp.members import Account
+from python_tcp.moderation import Moderation
 from python_tcp.protocol import JSONLines, Limits, Message, decode_event
 
-ANN, BOB, CY, DAN = 1, 2, 3, 4
+ANN, BOB, CY, DAN, OP = 1, 2, 3, 4, 5
 
 
 # --- the text ------------------------------------------------------------------------------------------------------
@@ -114,6 +118,29 @@ def talk() -> Dialogue:
     come(talk, ANN, "ann")
     talk.come(BOB, JSONLines())
     talk.receive(BOB, b'{"type":"join","username":"bob"}\n')
+    come(talk, CY, "cy", "CAP REQ :" + " ".join(EXTENSIONS), "CAP END")
+    talk.forget()
+    return talk
+
+
+class Moderated(Dialogue):
+    """With accounts and moderation. Nobody hashes a password, so each is its own hash."""
+
+    def __init__(self, **limits: float) -> None:
+        super().__init__(**limits)
+        accounts = Accounts(self.rooms)
+        accounts.load(
+            [Account("ann", "correct-horse"), Account("op", "boss-of-all", "operator")]
+        )
+        Moderation(self.rooms, accounts)
+
+
+@pytest.fixture
+def moderated() -> Moderated:
+    """An operator, Bob and Cy, all with IRC; Cy has all extensions."""
+    talk = Moderated()
+    come(talk, OP, "op", "PASS boss-of-all")
+    come(talk, BOB, "bob")
     come(talk, CY, "cy", "CAP REQ :" + " ".join(EXTENSIONS), "CAP END")
     talk.forget()
     return talk
@@ -232,7 +259,7 @@ def test_coming_and_going(talk: Dialogue) -> None:
 def test_history_comes_as_the_client_can_show_it(talk: Dialogue) -> None:
     ask(talk, "JOIN #kitchen", "PRIVMSG #kitchen :one", "PRIVMSG #kitchen :two")
     batch = untimed(ask(talk, "JOIN #kitchen", client=CY))
-    assert batch[0] == ":cy!cy@chat JOIN #kitchen"
+    assert batch[0] == ":cy!cy@chat JOIN #kitchen * :cy"
     assert batch[-4:] == [
         ":chat BATCH +history chathistory :#kitchen",
         "@batch=history;time :ann!ann@chat PRIVMSG #kitchen :one",
@@ -264,18 +291,27 @@ ANSWERS: dict[str, list[str]] = {
     "WHO bob": ["352 ann * bob chat chat bob H :0 bob", "315 ann bob :End of WHO list"],
     "WHO nobody": ["315 ann nobody :End of WHO list"],
     "WHOIS BOB": ["311 ann bob bob chat * :bob", "312 ann bob chat :a chat", "318 ann BOB :End of /WHOIS list"],
+    "WHOIS": ["431 ann :No nickname given"],
+    "WHOIS bob,nobody": ["311 ann bob bob chat * :bob", "312 ann bob chat :a chat", "401 ann nobody :No such nick/channel", "318 ann bob,nobody :End of /WHOIS list"],
     "WHOIS chat nobody": ["401 ann nobody :No such nick/channel", "318 ann nobody :End of /WHOIS list"],
     "LIST": ["321 ann Channel :Users  Name", "322 ann #lobby 3 :", "323 ann :End of /LIST"],
+    "LIST #attic,#Lobby": ["321 ann Channel :Users  Name", "322 ann #lobby 3 :", "323 ann :End of /LIST"],
+    "LIST #attic": ["321 ann Channel :Users  Name", "323 ann :End of /LIST"],
+    "LIST >3": ["321 ann Channel :Users  Name", "322 ann #lobby 3 :", "323 ann :End of /LIST"],
     "ISON bob nobody :Cy x": ["303 ann :bob cy"],
     "USERHOST bob nobody": ["302 ann :bob=+bob@chat"],
     "TOPIC #lobby": ["331 ann #lobby :No topic is set"],
     "TOPIC #attic": ["442 ann #attic :You're not on that channel"],
     "MODE #lobby": ["324 ann #lobby :+n"],
-    "MODE #lobby +b": ["368 ann #lobby :End of channel ban list"],
-    "MODE #lobby +o bob": ["482 ann #lobby :You're not channel operator"],
-    "MODE ann": ["221 ann :+"],
-    "MODE ann +i": ["221 ann :+"],
-    "MODE bob +i": ["502 ann :Cant change mode for other users"],
+    "MODE #lobby +k": ["696 ann #lobby k * :This can't be set so"],
+    "MODE #lobby +n": ["696 ann #lobby n * :This can't be set so"],
+    "MODE #lobby +m": ["472 ann m :is unknown mode char to me"],
+    "MODE ann": ["221 ann :+i"],
+    "MODE ann +i": ["221 ann :+i"],
+    "MODE ann -i": ["501 ann :Unknown MODE flag"],
+    "MODE ann +x": ["501 ann :Unknown MODE flag"],
+    "MODE bob +i": ["502 ann :Can't change mode for other users"],
+    "MODE nobody +i": ["401 ann nobody :No such nick/channel"],
     "PART #attic": ["442 ann #attic :You're not on that channel"],
     "PRIVMSG #attic :x": ["404 ann #attic :Cannot send to channel"],
     "NOTICE #attic :x": [],
@@ -290,7 +326,10 @@ ANSWERS: dict[str, list[str]] = {
     "JOIN #": ["403 ann # :No such channel"],
     "DANCE with me": ["421 ann DANCE :Unknown command"],
     "NICK ann": [],
-    "NICK other": ["484 ann :Your name stays as it is while you are here"],
+    "NICK other": ["484 ann :A name can't be changed here: disconnect, and come with the other one"],
+    "NICK": ["431 ann :No nickname given"],
+    "AUTHENTICATE PLAIN": ["904 ann :SASL authentication failed: log in before you come in"],
+    "@+typing=active TAGMSG #lobby": [],
     "USER x 0 * :x": ["462 ann :You may not reregister"],
     "PING": ["409 ann :No origin specified"],
     "PONG :x": [],
@@ -304,6 +343,118 @@ ANSWERS: dict[str, list[str]] = {
 @pytest.mark.parametrize(("line", "answer"), ANSWERS.items())
 def test_the_answer_to_a_command(talk: Dialogue, line: str, answer: list[str]) -> None:
     assert ask(talk, line) == [f":chat {each}" for each in answer]
+
+
+def test_who_leaves_the_chat_quits_and_who_leaves_a_room_parts(
+    moderated: Moderated,
+) -> None:
+    ask(moderated, "JOIN #x", client=CY)
+    ask(moderated, "JOIN #x", client=BOB)
+    assert ask(moderated, "PART #x", client=BOB) == [":bob!bob@chat PART #x"]
+    assert untimed(heard(moderated, CY)) == ["@time :bob!bob@chat PART #x"]
+    assert ask(moderated, "PART #lobby", client=BOB) == [":bob!bob@chat PART #lobby"]
+    assert heard(moderated, OP) == [":bob!bob@chat PART #lobby"], "he is still here"
+    ask(moderated, "JOIN #lobby", client=BOB)
+    moderated.forget()
+    moderated.server.close(BOB, "connection lost")
+    moderated.settle()
+    assert heard(moderated, OP) == [":bob!bob@chat QUIT :has left the chat"]
+
+
+def test_a_kick_is_told_once_and_a_ban_is_a_mode(moderated: Moderated) -> None:
+    kick = ":op!op@chat KICK #lobby bob :enough"
+    assert ask(moderated, "KICK #lobby bob :enough", client=OP) == [kick]
+    assert heard(moderated, BOB) == [kick], "and no PART behind it"
+    ban = ":op!op@chat MODE #lobby +b :eve!*@*"
+    assert ask(moderated, "MODE #lobby +b *!eve@chat", client=OP) == [ban]
+    assert untimed(heard(moderated, CY)) == [f"@time {ban}"]
+    bans = ask(moderated, "MODE #lobby +b", client=OP)
+    assert re.fullmatch(r":chat 367 op #lobby eve op :\d+", bans[0]) and " 368 " in bans[1]  # fmt: skip
+    assert ask(moderated, "MODE #lobby -b eve", client=OP) == [":op!op@chat MODE #lobby -b :eve!*@*"]  # fmt: skip
+
+
+def test_who_has_set_the_topic_and_when(moderated: Moderated) -> None:
+    ask(moderated, "TOPIC #lobby :all about tea", client=OP)
+    topic, who = ask(moderated, "TOPIC #lobby", client=BOB)
+    assert topic == ":chat 332 bob #lobby :all about tea"
+    assert re.fullmatch(r":chat 333 bob #lobby op :\d{9,}", who)
+    come(moderated, DAN, "dan")
+    joined = heard(moderated, DAN)
+    assert any(line.startswith(":chat 333 dan #lobby op ") for line in joined)
+    ask(moderated, "TOPIC #lobby :", client=OP)
+    assert " 331 " in ask(moderated, "TOPIC #lobby", client=BOB)[0]
+
+
+def test_who_is_away_says_so_to_whoever_writes(talk: Dialogue) -> None:
+    ask(talk, "AWAY :at lunch", client=CY)
+    assert ask(talk, "PRIVMSG cy :hi") == [":chat 301 ann cy :at lunch"]
+    assert ask(talk, "NOTICE cy :hi") == []
+    assert ":chat 301 ann cy :at lunch" in ask(talk, "WHOIS cy")
+    assert ask(talk, "USERHOST cy bob") == [":chat 302 ann :cy=-cy@chat bob=+bob@chat"]
+    assert ask(talk, "WHO cy")[0].split()[8] == "G"
+
+
+def test_accounts_are_told_to_who_wants_to_know(moderated: Moderated) -> None:
+    come(moderated, ANN, "ann", "PASS correct-horse")
+    assert (
+        untimed(heard(moderated, CY))[-1] == "@time :ann!ann@chat JOIN #lobby ann :ann"
+    )
+    assert heard(moderated, BOB)[-1] == ":ann!ann@chat JOIN #lobby"
+    assert ":chat 330 bob ann ann :is logged in as" in ask(moderated, "WHOIS ann", client=BOB)  # fmt: skip
+    moderated.come(DAN, JSONLines())
+    moderated.receive(DAN, b'{"type":"join","username":"dan"}\n')
+    moderated.receive(DAN, b'{"type":"message","content":"one"}\n')
+    moderated.receive(DAN, b'{"type":"register","username":"dan","password":"correct-horse"}\n')  # fmt: skip
+    moderated.forget()
+    moderated.receive(DAN, b'{"type":"message","content":"two"}\n')
+    assert untimed(heard(moderated, CY)) == [
+        "@time :dan!dan@chat ACCOUNT dan",
+        "@time :dan!dan@chat PRIVMSG #lobby :two",
+    ]
+    assert heard(moderated, BOB) == [":dan!dan@chat PRIVMSG #lobby :two"]
+
+
+def test_a_long_password_comes_in_two_lines(moderated: Moderated) -> None:
+    password = "x" * 250
+    moderated.receive(BOB, b"QUIT\r\n")
+    moderated.come(DAN, JSONLines())
+    register = {"type": "register", "username": "long", "password": password}
+    moderated.receive(DAN, json.dumps(register).encode() + b"\n")
+    moderated.come(BOB, IRC())
+    name = "long".ljust(4)
+    text = base64.b64encode(f"{name}\0{name}\0{password}".encode()).decode()
+    text = base64.b64encode(f"\0{name}\0{password}".encode()).decode()
+    padded = [text[:400], text[400:] or "+"]
+    lines = [f"AUTHENTICATE {each}" for each in padded]
+    if len(text) < 400:
+        lines = lines[:1]
+    said = ask(moderated, "CAP REQ sasl", "AUTHENTICATE PLAIN", *lines, client=BOB)
+    assert [line.split()[1] for line in said[2:]] == ["900", "903"]
+
+
+def in_memory(secret: bytes, data: bytes, texts: list[str]) -> bool:
+    """Is it still in what came, or in one of these?"""
+    return secret in data or any(secret in text.encode() for text in texts)
+
+
+@pytest.mark.parametrize("sasl", [False, True])
+def test_a_password_is_overwritten_when_it_has_been_used(
+    moderated: Moderated, sasl: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "correct-horse"
+    word = base64.b64encode(f"\0ann\0{secret}".encode()).decode() if sasl else secret
+    begin = "CAP REQ sasl\r\nAUTHENTICATE PLAIN\r\nAUTHENTICATE " if sasl else "PASS "
+    data = f"{begin}{word}\r\nNICK ann\r\nUSER a 0 * :a\r\nCAP END\r\n".encode()
+    kept: list[object] = []
+    true_parse = parse_irc
+    monkeypatch.setattr("python_tcp.irc.parse_irc", lambda text: kept.append(text) or kept.append(true_parse(text)) or kept[-1])  # fmt: skip
+    connection = moderated.come(ANN, IRC())
+    moderated.handler.receive(connection, data)
+    moderated.settle()
+    assert any(" 900 " in line for line in heard(moderated, ANN))
+    assert b"NICK" not in data and word.encode() not in data, "all of it is zeros"
+    found = str(kept)
+    assert word not in found and secret not in found
 
 
 def test_too_many_rooms_and_too_much_at_once() -> None:
@@ -500,31 +651,182 @@ def test_a_client_made_with_the_package_irc(server: ChatServer) -> None:
         assert bob.read_until("leave")["username"] == "ann"
 
 
-def test_every_number_has_the_name_that_the_package_irc_knows() -> None:
-    numeric = pytest.importorskip("irc.events").numeric
-    names = {
-        "001": "welcome", "002": "yourhost", "003": "created", "004": "myinfo", "005": "featurelist",
-        "221": "umodeis", "251": "luserclient", "254": "luserchannels", "255": "luserme", "263": "tryagain",
-        "302": "userhost", "303": "ison", "305": "unaway", "306": "nowaway", "311": "whoisuser", "312": "whoisserver",
-        "315": "endofwho", "318": "endofwhois", "321": "liststart", "322": "list", "323": "listend",
-        "324": "channelmodeis", "331": "notopic", "332": "currenttopic", "351": "version", "352": "whoreply",
-        "353": "namreply", "366": "endofnames", "368": "endofbanlist", "372": "motd", "375": "motdstart",
-        "376": "endofmotd", "401": "nosuchnick", "403": "nosuchchannel", "404": "cannotsendtochan",
-        "405": "toomanychannels", "409": "noorigin", "411": "norecipient", "412": "notexttosend", "421": "unknowncommand",
-        "431": "nonicknamegiven", "432": "erroneusnickname", "433": "nicknameinuse", "442": "notonchannel",
-        "451": "notregistered", "461": "needmoreparams", "462": "alreadyregistered", "474": "bannedfromchan",
-        "475": "badchannelkey", "464": "passwdmismatch", "482": "chanoprivsneeded", "484": "restricted", "502": "usersdontmatch",
-    }  # fmt: skip
-    root = Path(__file__).resolve().parent.parent / "python_tcp"
+NAME, CHANNEL, TEXT, COUNT = r"[\w.-]+", r"#[\w.-]+", r".+", r"\d+"
+# After the number and the nick of the reader: the name and the parameters that modern.ircdocs.horse has.
+NUMERICS: dict[str, tuple[str, list[str]]] = {
+    "001": ("RPL_WELCOME", [r"Welcome to .+"]),
+    "002": ("RPL_YOURHOST", [r"Your host is \S+, running .+"]),
+    "003": ("RPL_CREATED", [r"This server was created .+"]),
+    "004": ("RPL_MYINFO", [NAME, r"\S+", r"[a-zA-Z]+", r"[a-zA-Z]+", r"[a-zA-Z]+"]),
+    "005": ("RPL_ISUPPORT", [r"[A-Z0-9]{1,20}(=[!-<>-~]*)?"] * 13 + ["are supported by this server"]),
+    "221": ("RPL_UMODEIS", [r"\+[a-z]*"]),
+    "251": ("RPL_LUSERCLIENT", [r"There are \d+ users and \d+ invisible on \d+ servers"]),
+    "254": ("RPL_LUSERCHANNELS", [r"[1-9]\d*", "channels formed"]),
+    "255": ("RPL_LUSERME", [r"I have \d+ clients and \d+ servers"]),
+    "263": ("RPL_TRYAGAIN", ["[A-Z]+", TEXT]),
+    "301": ("RPL_AWAY", [NAME, TEXT]),
+    "302": ("RPL_USERHOST", [rf"({NAME}=[+-]\S+( |$))*"]),
+    "303": ("RPL_ISON", [rf"({NAME}( |$))*"]),
+    "305": ("RPL_UNAWAY", ["You are no longer marked as being away"]),
+    "306": ("RPL_NOWAWAY", ["You have been marked as being away"]),
+    "311": ("RPL_WHOISUSER", [NAME, NAME, NAME, r"\*", TEXT]),
+    "312": ("RPL_WHOISSERVER", [NAME, NAME, TEXT]),
+    "315": ("RPL_ENDOFWHO", [r"\S+", "End of WHO list"]),
+    "318": ("RPL_ENDOFWHOIS", [r"\S+", "End of /WHOIS list"]),
+    "321": ("RPL_LISTSTART", ["Channel", "Users  Name"]),
+    "322": ("RPL_LIST", [CHANNEL, COUNT, ".*"]),
+    "323": ("RPL_LISTEND", ["End of /LIST"]),
+    "324": ("RPL_CHANNELMODEIS", [CHANNEL, r"\+[a-z]*"]),
+    "330": ("RPL_WHOISACCOUNT", [NAME, NAME, "is logged in as"]),
+    "331": ("RPL_NOTOPIC", [CHANNEL, "No topic is set"]),
+    "332": ("RPL_TOPIC", [CHANNEL, TEXT]),
+    "333": ("RPL_TOPICWHOTIME", [CHANNEL, NAME, COUNT]),
+    "341": ("RPL_INVITING", [NAME, CHANNEL]),
+    "351": ("RPL_VERSION", [r"\S+", NAME, TEXT]),
+    "352": ("RPL_WHOREPLY", [rf"{CHANNEL}|\*", NAME, NAME, NAME, NAME, "[HG]", r"\d+ .+"]),
+    "353": ("RPL_NAMREPLY", ["[=@*]", CHANNEL, rf"{NAME}( {NAME})*"]),
+    "366": ("RPL_ENDOFNAMES", [CHANNEL, "End of /NAMES list"]),
+    "367": ("RPL_BANLIST", [CHANNEL, r"\S+", NAME, COUNT]),
+    "368": ("RPL_ENDOFBANLIST", [CHANNEL, "End of channel ban list"]),
+    "372": ("RPL_MOTD", [TEXT]),
+    "375": ("RPL_MOTDSTART", [r"- \S+ Message of the day - "]),
+    "376": ("RPL_ENDOFMOTD", [r"End of /MOTD command\."]),
+    "400": ("ERR_UNKNOWNERROR", ["[A-Z]+", TEXT]),
+    "401": ("ERR_NOSUCHNICK", [r"\S+", "No such nick/channel"]),
+    "403": ("ERR_NOSUCHCHANNEL", [r"\S+", "No such channel"]),
+    "404": ("ERR_CANNOTSENDTOCHAN", [CHANNEL, "Cannot send to channel"]),
+    "405": ("ERR_TOOMANYCHANNELS", [CHANNEL, "You have joined too many channels"]),
+    "409": ("ERR_NOORIGIN", ["No origin specified"]),
+    "410": ("ERR_INVALIDCAPCMD", [r"\S+", "Invalid CAP command"]),
+    "411": ("ERR_NORECIPIENT", [r"No recipient given \([A-Z]+\)"]),
+    "412": ("ERR_NOTEXTTOSEND", ["No text to send"]),
+    "417": ("ERR_INPUTTOOLONG", ["Input line was too long"]),
+    "421": ("ERR_UNKNOWNCOMMAND", [r"\S+", "Unknown command"]),
+    "431": ("ERR_NONICKNAMEGIVEN", ["No nickname given"]),
+    "432": ("ERR_ERRONEUSNICKNAME", [r"\S+", TEXT]),
+    "433": ("ERR_NICKNAMEINUSE", [NAME, TEXT]),
+    "441": ("ERR_USERNOTINCHANNEL", [NAME, CHANNEL, "They aren't on that channel"]),
+    "442": ("ERR_NOTONCHANNEL", [CHANNEL, "You're not on that channel"]),
+    "451": ("ERR_NOTREGISTERED", ["You have not registered"]),
+    "461": ("ERR_NEEDMOREPARAMS", ["[A-Z]+", "Not enough parameters"]),
+    "462": ("ERR_ALREADYREGISTERED", ["You may not reregister"]),
+    "464": ("ERR_PASSWDMISMATCH", [TEXT]),
+    "465": ("ERR_YOUREBANNEDCREEP", [TEXT]),
+    "472": ("ERR_UNKNOWNMODE", [".", "is unknown mode char to me"]),
+    "473": ("ERR_INVITEONLYCHAN", [CHANNEL, r"Cannot join channel \(\+i\)"]),
+    "474": ("ERR_BANNEDFROMCHAN", [CHANNEL, r"Cannot join channel \(\+b\)"]),
+    "475": ("ERR_BADCHANNELKEY", [CHANNEL, r"Cannot join channel \(\+k\)"]),
+    "482": ("ERR_CHANOPRIVSNEEDED", [CHANNEL, "You're not channel operator"]),
+    "484": ("ERR_RESTRICTED (RFC 2812)", [TEXT]),
+    "501": ("ERR_UMODEUNKNOWNFLAG", ["Unknown MODE flag"]),
+    "502": ("ERR_USERSDONTMATCH", ["Can't change mode for other users"]),
+    "696": ("ERR_INVALIDMODEPARAM", [CHANNEL, ".", r"\S+", TEXT]),
+    "900": ("RPL_LOGGEDIN", [r"\S+!\S+@\S+", NAME, "You are now logged in as .+"]),
+    "901": ("RPL_LOGGEDOUT", [r"\S+!\S+@\S+", "You are now logged out"]),
+    "903": ("RPL_SASLSUCCESS", ["SASL authentication successful"]),
+    "904": ("ERR_SASLFAIL", ["SASL authentication failed.*"]),
+    "905": ("ERR_SASLTOOLONG", ["SASL message too long"]),
+    "906": ("ERR_SASLABORTED", ["SASL authentication aborted"]),
+    "907": ("ERR_SASLALREADY", ["You have already authenticated using SASL"]),
+    "908": ("RPL_SASLMECHS", [r"[A-Z,]+", "are available SASL mechanisms"]),
+}  # fmt: skip
+
+
+def plain(name: str, password: str) -> str:
+    return base64.b64encode(f"\0{name}\0{password}".encode()).decode()
+
+
+def conversations() -> Iterator[str]:
+    """Lines of the server, with every number that it has."""
+    talk = Moderated(rooms_per_client=3)
+    come(talk, CY, "cy")
+    come(talk, OP, "op", "PASS boss-of-all")
+    ops = (
+        "TOPIC #lobby :tea", "JOIN #x", "MODE #x +i", "INVITE cy #x", "MODE #x +b eve!*@*", "MODE #lobby +b eve!*@*",
+        "MODE #lobby b", "KICK #lobby nobody", "WHOIS op", "JOIN #y", "MODE #y +k secret", "MODE #lobby +m",
+        "MODE #lobby +k", "AWAY :at lunch", "MODE #y -k", "MODE #x -i", "MODE #y +i", "MODE #y +b eve",
+    )  # fmt: skip
+    mine = (
+        *ANSWERS, "JOIN #y", "PRIVMSG op :x", "WHOIS op", "USERHOST op", "WHO op", "AWAY x", "AWAY", "JOIN #x", "JOIN #p", "JOIN #q",
+        "TOPIC #lobby :x", "TOPIC #lobby", "CAP NO", "PRIVMSG bob :" + "x" * 4001, "@" + "t" * 9000, "INVITE nobody #lobby",
+        "MODE cy", "MODE cy -i", "MODE op +i", "PART #x", "PART #p", "JOIN #t", "TOPIC #t",
+    )  # fmt: skip
+    for client, lines in ((OP, ops), (CY, mine), (OP, ("MODE #lobby +b cy", "JOIN #y"))):  # fmt: skip
+        for line in lines:
+            yield from ask(talk, line, client=client)
+    yield from ask(talk, "JOIN #lobby", client=CY)
+    talk.receive(OP, b"MODE #x +k long-password\r\n")
+    come(talk, DAN, "dan")
+    yield from ask(talk, "JOIN #x", "JOIN #y", "JOIN #x wrong", client=DAN)
+    yield from before_coming_in()
+
+
+def before_coming_in() -> Iterator[str]:
+    talk = Moderated()
+    talk.come(ANN, IRC())
+    login = plain("ann", "correct-horse")
+    for lines in (
+        ("JOIN #x", "USER", "PASS", "NICK", "AUTHENTICATE PLAIN", "CAP REQ :sasl"),
+        ("AUTHENTICATE *", "AUTHENTICATE OTHER", "AUTHENTICATE " + "x" * 401),
+        ("AUTHENTICATE " + plain("ann", "wrong-horse"), "AUTHENTICATE !", f"AUTHENTICATE {login}"),
+        (f"AUTHENTICATE {login}", "NICK a!b", "USER a 0 * :A", "NICK ann", "CAP END"),
+    ):  # fmt: skip
+        yield from ask(talk, *lines)
+    come(talk, BOB, "b[b", "PASS wrong")
+    yield from ask(
+        talk, "NICK b[b", "NICK ann", "PASS nope-nope-nope", "NICK ann", client=BOB
+    )
+    come(talk, OP, "op", "PASS boss-of-all")
+    moderate = ['{"type":"ban","target":"eve"}', '{"type":"ban","target":"@ann"}']
+    talk.come(DAN, JSONLines())
+    for command in ('{"type":"login","username":"op","password":"boss-of-all"}', '{"type":"join","username":"op"}', *moderate[:1]):  # fmt: skip
+        talk.receive(DAN, command.encode() + b"\n")
+    talk.come(CY, IRC())
+    yield from ask(talk, "NICK eve", "USER e 0 * :e", client=CY)
+    talk.receive(ANN, b"QUIT\r\n")
+    talk.come(ANN, JSONLines())
+    flood = Dialogue(flood_burst=8)
+    come(flood, ANN, "ann")
+    yield from ask(flood, *["PRIVMSG #lobby :x"] * 10)
+    gone = Moderated()
+    come(gone, ANN, "ann", "PASS correct-horse")
+    event = AccountChanged("ann", "logged_out")
+    yield gone.sender.connections[ANN].speaker.tell(event).decode().split("\r\n")[0]
+
+
+def test_every_number_has_the_name_and_the_parameters_that_modern_irc_has() -> None:
+    root, seen = Path(__file__).resolve().parent.parent / "python_tcp", set()
     used = {
         number
-        for name in ("irc", "irc_words")
-        for number in re.findall(r'"(\d{3})"', (root / f"{name}.py").read_text())
+        for path in root.glob("irc*.py")
+        for number in re.findall(r'"(\d{3})"', path.read_text())
     }
-    extra = {"400", "410", "417", "900", "903", "904", "906"}  # younger than its list
-    assert used <= names.keys() | extra
-    known = {number: numeric.get(number) for number in names}
-    assert {each for each in names if known[each] not in (None, names[each])} == set()
+    assert used == NUMERICS.keys()
+    numeric = pytest.importorskip("irc.events").numeric
+    for line in conversations():
+        start, colon, text = line.partition(" :")
+        source, number, *params = start.removeprefix(":").split(" ") + ["", ""]
+        if not number.isdecimal():
+            continue
+        params = params[:-2]
+        seen.add(number)
+        assert source == "chat" and re.fullmatch(rf"{NAME}|\*", params[0]), line
+        params = [*params[1:], *([text] if colon else [])]
+        patterns = NUMERICS[number][1]
+        assert len(params) == len(patterns), line
+        for param, pattern in zip(params, patterns):
+            assert re.fullmatch(pattern, param), (line, pattern)
+        assert len(line.encode()) <= 510, line
+    assert seen == NUMERICS.keys(), "each is sent in some conversation"
+    for number, (name, _) in NUMERICS.items():  # where the package knows the number
+        short = re.sub(r"^(RPL|ERR)_|\W.*|_", "", name).lower()
+        theirs = numeric.get(number)
+        assert theirs in (None, short, OTHER_NAMES.get(short)), number
+
+
+OTHER_NAMES = {  # what the package irc calls them
+    "isupport": "featurelist", "topic": "currenttopic", "topicwhotime": "topicinfo",
+}  # fmt: skip
 
 
 def connect_port(server: ChatServer) -> str:
@@ -536,7 +838,7 @@ def connect_port(server: ChatServer) -> str:
 def test_a_person_with_irssi(server: ChatServer, tmp_path: Path) -> None:
     command = ["irssi", "--home", str(tmp_path), "-c", "127.0.0.1", "-p", connect_port(server), "-n", "ann"]  # fmt: skip
     with LineClient(server.port).join("bob") as bob:
-        with Terminal(*command, columns=100, HOME=str(tmp_path)) as terminal:
+        with Terminal(*command, columns=100, rows=40, HOME=str(tmp_path)) as terminal:
             assert bob.read_until("join")["username"] == "ann"
             terminal.until("channels formed")
             terminal.type("\x1b2")  # its second window
@@ -616,11 +918,12 @@ def test_a_registered_name_needs_its_password(registered: ChatServer) -> None:
     wrong = irc_lines(registered, "NICK ann", "PASS wrong-horse", come_in[1], end="433")
     assert wrong[0] == ":chat 464 * :Password incorrect"
     right = irc_lines(registered, "NICK ann", "PASS :correct horse", come_in[1], end=" 366 ")  # fmt: skip
-    assert right[:3] == [
+    assert right[:2] == [
         ":chat 900 * ann!ann@chat ann :You are now logged in as ann",
-        ":chat 903 * :SASL authentication successful",
         ":chat 001 ann :Welcome to the chat, ann",
     ]
+    free = irc_lines(registered, "NICK dan", "PASS some", come_in[1], end=" 001 ")
+    assert len(free) == 1, "a name that is nobody's needs no password"
 
 
 def test_sasl_plain(registered: ChatServer) -> None:
