@@ -3,18 +3,23 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
-from helpers import LineClient, Program, wait_until
+from helpers import LineClient, Program, cpu_time, wait_until
 from redis_servers import RedisServer, needs_redis
+from test_cluster_kills import check
+from test_resume import FULL, Crowd, Talkers
 
-from python_tcp import cluster, redis_log
+from python_tcp import delivery, reconnector, redis_log
 from python_tcp.chat_server import ChatServer
 from python_tcp.cluster import ClusterNode, ClusterSettings, LostLog
-from python_tcp.protocol import Limits
+from python_tcp.languages import listeners_for
+from python_tcp.protocol import Limits, UserJoined
 from python_tcp.redis_stream import RedisError, RedisStream, parse_redis_url
 
 FREE = Limits(flood_burst=0, connections_per_address=0)
@@ -130,7 +135,9 @@ def test_the_command_says_it_in_one_line(redis: RedisServer) -> None:
         wait_until(lambda: program.errors)
         assert program.process.returncode == 1
         [line] = program.errors
-        assert line.startswith("chat_server: ") and "wrong" not in line.split("(")[0][:40]
+        assert (
+            line.startswith("chat_server: ") and "wrong" not in line.split("(")[0][:40]
+        )
         assert "password" in line and ":wrong@" not in line
 
 
@@ -412,3 +419,124 @@ def said(program: Program) -> list[str]:
 
 def sorted_names(count: int) -> list[str]:
     return sorted(f"p{number}" for number in range(count))
+
+
+# --- accounts, limits, other languages -----------------------------------------------------------
+
+
+@needs_redis
+def test_an_account_is_one_on_all_servers(two: list[ChatServer]) -> None:
+    ann, _ = come(two[0], "ann")
+    with ann:
+        ann.say("register", username="ann", password="correct horse battery", id=1)
+        assert ann.read_until("account")["username"] == "ann"
+        with LineClient(two[1].port) as other:
+            other.say("join", username="ann", room="lobby")
+            assert other.read_until("error")["code"] == "name_registered"
+            other.say("login", username="ann", password="wrong horse battery", id=2)
+            assert other.read_until("error")["code"] == "bad_login"
+            other.say("login", username="ann", password="correct horse battery", id=3)
+            other.read_until("account")
+            other.say("join", username="ann", room="lobby")
+            other.read_until("welcome")
+            other.say("message", content="both of me", id=4)
+            assert ann.read_until("message")["content"] == "both of me"
+
+
+@needs_redis
+def test_limits_that_are_read_again_hold_for_all_servers(two: list[ChatServer]) -> None:
+    (ann, _), (bob, _) = come(two[0], "ann"), come(two[1], "bob")
+    with ann, bob:
+        two[0].set_limits(msgspec.structs.replace(FREE, rooms_per_client=1))
+
+        def refused() -> bool:
+            bob.say("join", username="bob", room="tea", id=1)
+            answer = bob.read()
+            if answer["type"] == "error":
+                return answer["code"] == "bad_room"
+            bob.read_until("users")
+            bob.say("leave", room="tea")
+            bob.read_until("leave")
+            return False
+
+        wait_until(refused)
+
+
+@needs_redis
+def test_a_client_of_another_language_is_in_the_same_room(redis: RedisServer) -> None:
+    listeners = listeners_for(["irc=0"], "127.0.0.1")
+    with (
+        server_on(redis, listeners=listeners) as first,
+        server_on(redis) as second,
+    ):
+        ann, _ = come(second, "ann")
+        where = first.listening("irc")[0].rpartition(":")
+        with ann, LineClient(int(where[2])) as bob:
+            bob.send(b"NICK bob\r\nUSER bob 0 * :Bob\r\nJOIN #lobby\r\n")
+            assert ann.read_until("join")["username"] == "bob"
+            bob.send(b"PRIVMSG #lobby :hello\r\n")
+            assert ann.read_until("message")["content"] == "hello"
+            ann.say("message", content="hi")
+            while b"PRIVMSG #lobby :hi" not in (line := bob.line()):
+                assert line
+
+
+# --- what goes on for long -----------------------------------------------------------------------
+
+
+@needs_redis
+@pytest.mark.slow(seconds=5)
+def test_a_rolling_restart_loses_nobody_and_nothing(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three servers on one port, each ended and started again, while people talk."""
+    monkeypatch.setattr(
+        reconnector, "backoff_delays", lambda: delivery.backoff_delays(0.05, 0.5)
+    )
+    first = server_on(redis, shared_port=True)
+    first.start()
+    others = [
+        ChatServer(
+            port=first.port, rules=node_of(redis).open, limits=FREE, shared_port=True
+        )
+        for _ in range(2)
+    ]
+    with Crowd("asyncio") as crowd, ExitStack() as stack:
+        for server in others:
+            server.start()
+        for server in (first, *others):
+            stack.callback(server.stop)
+        people = [
+            crowd.meet(f"p{number}", first.port, timeout=30.0)
+            for number in range(300 if FULL else 30)
+        ]
+        talkers = Talkers(people[:8], 0.01)
+        try:
+            for server in (*others, first):
+                server.stop()
+                wait_until(lambda: all(person.connected for person in people), 30)
+                server = ChatServer(
+                    port=first.port,
+                    rules=node_of(redis).open,
+                    limits=FREE,
+                    shared_port=True,
+                )
+                server.start()
+                stack.callback(server.stop)
+        finally:
+            talkers.stop()
+        check(people, talkers)
+        came = {name.username for name in people[0].told(UserJoined)}
+        assert len(people[0].told(UserJoined)) == len(came), "each has come once"
+
+
+@needs_redis
+def test_an_idle_node_uses_next_to_no_cpu(redis: RedisServer) -> None:
+    options = "--port", 0, "--redis", redis.url
+    with Program("start_server", *options) as program:
+        wait_until(lambda: any("chat server on" in each for each in said(program)))
+        pid = program.process.pid
+        began, used = time.monotonic(), cpu_time(pid)
+        time.sleep(2)
+        share = (cpu_time(pid) - used) / (time.monotonic() - began)
+        assert share < 0.03  # 0.3 % where nothing else runs

@@ -83,10 +83,10 @@ def nodes(count: int, port: int, folder: Path) -> Iterator[Nodes]:
     words = "--port", 0, "--workers", count, "--redis", url, "--config", settings
     with Program("start_server", *words) as program:
         wait_until(
-            lambda: sum(
-                "chat server on" in each for each in program.lines + program.errors
-            )
-            >= count,
+            lambda: (
+                sum("chat server on" in each for each in program.lines + program.errors)
+                >= count
+            ),
             30,
         )
         yield Nodes(program, count)
@@ -97,9 +97,11 @@ def check(people: list, talkers: Talkers) -> None:
     wait_until(lambda: not any(person.unsent for person in people), 60)
     last = sum(talkers.said.values())
     wait_until(
-        lambda: all(person.told_in()[-1:] for person in people)
-        and len({person.told_in()[-1] for person in people}) == 1
-        and len(people[0].told_in()) >= last,
+        lambda: (
+            all(person.told_in()[-1:] for person in people)
+            and len({person.told_in()[-1] for person in people}) == 1
+            and len(people[0].told_in()) >= last
+        ),
         60,
     )
     expected = people[0].told_in()
