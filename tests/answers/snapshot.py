@@ -104,3 +104,35 @@ class WithADictionary:
         for key, friends in saved["friends"].items():
             made[key].friends = [made[each] for each in friends]
         return [made[key] for key in saved["roots"]]
+
+
+@wrong("check_may_forget", "a snapshot at 100, nodes at [95, 105]: expected 95")
+def up_to_the_snapshot(snapshot: int, nodes: list[int], patience: int) -> int:
+    return snapshot
+
+
+@wrong("check_may_forget", "a snapshot at 0, nodes at [5, 7]: expected 0")
+def up_to_the_slowest_node(snapshot: int, nodes: list[int], patience: int) -> int:
+    return min(nodes, default=snapshot)
+
+
+@wrong("check_may_forget", "a snapshot at 100, nodes at [90, 105]: expected 90")
+def a_little_impatient(snapshot: int, nodes: list[int], patience: int) -> int:
+    return min([snapshot, *(each for each in nodes if each > snapshot - patience)])
+
+
+@right("check_may_forget")
+def node_by_node(snapshot: int, nodes: list[int], patience: int) -> int:
+    last = snapshot
+    for node in nodes:
+        if 0 <= snapshot - node <= patience:
+            last = min(last, node)
+    return last
+
+
+@right("check_may_forget")
+def from_the_slowest_up(snapshot: int, nodes: list[int], patience: int) -> int:
+    for node in sorted(nodes):
+        if node + patience >= snapshot:
+            return min(node, snapshot)
+    return snapshot
