@@ -226,12 +226,13 @@ def start_server(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         config, worker = _server_config(given), this_worker()
+        alone = config.cluster.redis is None
+        files = open_files(config.files, config.host, alone)
         if config.cluster.workers > 1 and worker is None:
             with LogWriter(LOG_FORMATS[config.log_format]()):
                 return run_workers(config, given.operator)
         config = config if worker is None else worker.settings(config)
         operators = _operators(given.operator, config.data)
-        files = open_files(config.files, config.host)
         read = partial(_server_config, given)
         operator = ServerOperator(config, read, lambda: files.origin)
         node = cluster_node(config, operators)

@@ -57,13 +57,17 @@ class NoFiles:
         """Nor here."""
 
 # %% ../nbs/127_file_options.ipynb #f127000d
-def open_files(settings: FileSettings, host: str) -> Files:
-    """Who takes the files that these settings ask for. Raises `ValueError`."""
+def open_files(settings: FileSettings, host: str, alone: bool = True) -> Files:
+    """Who takes the files that these settings ask for, where a server serves a chat
+    `alone`. Raises `ValueError`.
+    """
     where = settings.address(host)
     if settings.folder is None:
         if settings != FileSettings():
             raise ValueError("files: without a folder, no files are taken")
         return NoFiles()
+    if not alone:
+        raise ValueError("files: with --redis, no files are taken")
     try:
         from python_tcp.files import FileSharing
     except ImportError as error:

@@ -685,6 +685,7 @@ WRONG = {
     "a port that is none": (["--files", "x", "--files-listen", "eighty"], "files: a port is a number from 0 to 65535, not 'eighty'"),
     "an address that is none": (["--files", "x", "--files-url", "example.org"], "files: 'example.org' is not like https://files.example.org"),
     "no folder": (["--files-url", "https://example.org"], "files: without a folder, no files are taken"),
+    "more than one server": (["--redis", "redis://127.0.0.1:1", "--workers", "2", "--files", "x"], "files: with --redis, no files are taken"),
     "a file for a folder": (["--port", "0", "--files-listen", "0", "--files", "/dev/null"], "can't keep files in /dev/null: File exists"),
 }  # fmt: skip
 
