@@ -187,7 +187,7 @@ def language_of(first: bytes) -> str | None:
 # %% ../nbs/078_dialects.ipynb #c620889d
 class Recognizer(Speaker):
     """The dialect of a connection whose language is not known yet. `others` are by the name
-    that `language_of` gives them; who speaks none of them is taken for JSON lines.
+    that `language_of` gives them; a client that speaks none of them is taken for JSON lines.
     """
 
     __slots__ = ("_others", "_first")

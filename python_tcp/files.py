@@ -66,7 +66,7 @@ class FileRules:
         self._rooms.add_feature("files")
 
     def _offer(self, user: User, command: OfferFile, now: float) -> list[Delivery]:
-        """Who may speak may send a file. The answer comes from the file server."""
+        """Whoever may speak may send a file. The answer comes from the file server."""
         id, ids = command.id, user.session.ids
         if id in ids:  # it was said
             self._rooms.archive.say_again(user, ok := Ok(id, ids[id]))

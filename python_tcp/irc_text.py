@@ -96,7 +96,7 @@ _LOOKS = re.compile(_COLOURS + r"|[\x02\x0f\x11\x16\x1d-\x1f]")
 
 
 def said_by(text: str) -> str | None:
-    """A text from an IRC client as a content of ours; None for CTCP that we have not."""
+    """A text from an IRC client as a content of ours; None for CTCP that we don't know."""
     if (action := _ACTION.fullmatch(text)) is not None:
         text = f"/me {action[1]}"
     elif text.startswith("\x01"):

@@ -27,7 +27,7 @@ IRCHandler = Callable[[IRCUser, list[str]], Iterable[Said]]
 
 
 def _room(name: str) -> str:
-    """The room behind a channel's name; what is no channel gives what is no room."""
+    """The room behind a channel's name; what is no channel gives a name that no room has."""
     return name[1:] if name[:1] == "#" else ""
 
 
