@@ -43,7 +43,9 @@ def rule_by_rule(said: list[str], acked: list[str], heard: Heard) -> set[str]:
     pairs = {pair for each in heard for pair in each}
     texts = {text for _, text in pairs}
     rules = {
-        "gap": any([n for n, _ in each] != [*range(1, len(each) + 1)] for each in heard),
+        "gap": any(
+            [n for n, _ in each] != [*range(1, len(each) + 1)] for each in heard
+        ),
         "order": len(pairs) > len({number for number, _ in pairs}),
         "lost": not texts.issuperset(acked),
         "twice": any(len({t for _, t in each}) < len(each) for each in heard),
