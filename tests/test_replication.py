@@ -34,10 +34,12 @@ from python_tcp.log_entries import (
     decode_entry,
     encode_entry,
 )
+from python_tcp.chat_session import ClientSession
 from python_tcp.members import Delivery, Session
 from python_tcp.messages import MemoryStore
 from python_tcp.protocol import (
     GetHistory,
+    Goodbye,
     Join,
     Leave,
     ListUsers,
@@ -47,10 +49,11 @@ from python_tcp.protocol import (
     Welcome,
     Whisper,
 )
+from python_tcp.room_views import HistoryGap
 from python_tcp.replication import RULES, LogNode, Replica, SharedRules
 from python_tcp.simulated_nodes import BrokenPromise, SimulatedNode
 from python_tcp.simulation import Simulation
-from python_tcp.snapshot import StateWriter, take_snapshot
+from python_tcp.snapshot import StateWriter, load_snapshot, take_snapshot
 
 LIMITS = msgspec.to_builtins(Limits(flood_burst=0))
 ROOT = Path(__file__).resolve().parent.parent
@@ -541,3 +544,42 @@ def test_the_bench_measures_it() -> None:
     found = {line[:32].strip(): line[32:].strip() for line in done.stdout.splitlines()}
     assert found["people"] == "300.00" and float(found["MiB of the snapshot"]) > 0
     assert {"seconds to load it", "seconds to give up a node"} <= found.keys()
+
+
+def test_of_what_the_log_has_lost_people_are_told(pair: Pair) -> None:
+    """Its last entries were applied, and are gone: all go back, and numbers begin anew."""
+    session = ClientSession("cy")
+    session.join("lobby")
+
+    def come_in(node: LogNode, client: int) -> list[object]:
+        node.opened(client, "192.0.2.1")
+        for command in session.send_queue.due(0.0):
+            node.ask(client, command, "token-of-cy-00001")
+        told = pair.pass_on()[node.name]
+        mine = [each.event for each in told if client in each.to]
+        return [found for event in mine for found in session.receive(event, 0.0)]
+
+    come_in(pair.a, 2)
+    pair.a.ask(1, SendMessage("kept"))
+    pair.pass_on()
+    kept, position = list(pair.log.read()), pair.log.last
+    data = take_snapshot(pair.b.replica)
+    pair.a.ask(1, SendMessage("lost"))
+    for each in pair.pass_on()["a"]:
+        session.receive(each.event, 0.0)
+
+    pair.log = MemoryLog()
+    for _, payload in kept:
+        pair.log.append(payload)
+    assert int(pair.a.replica.position[:-2]) > int(position[:-2])  # so it is noticed
+    pair.a, pair.b = (LogNode(name, load_snapshot(data)) for name in ("a2", "b2"))
+    for node, old in ((pair.a, "a"), (pair.b, "b")):
+        node.put(EpochBegun("epoch a", f"found by {node.name}"))
+        node.put(NodeGone(old))
+    pair.pass_on()
+    assert {rules(each).store.epoch for each in (pair.a, pair.b)} == {"found by a2"}
+    assert take_snapshot(pair.a.replica) == take_snapshot(pair.b.replica)
+    session.disconnected(Goodbye("lost", "the connection is lost", True))
+    session.resume()
+    told = come_in(pair.b, 1)
+    assert HistoryGap("lobby", None) in told and session.token == "token-of-cy-00001"
