@@ -135,14 +135,24 @@ def hang_ups_are_heard() -> Iterator[None]:
 def build(request: pytest.FixtureRequest) -> tuple[Path, str]:
     """The folder of a site built where there is no Quarto, and what the build complained of.
 
-    All workers look at the same one.
+    All workers look at the same one. SITE=FOLDER takes one that is there, by either renderer.
     """
+    if given := os.environ.get("SITE"):
+        return Path(given).resolve(), ""
     shared = request.config.stash[SHARED]
     folder, complaints = shared / "site", shared / "complaints"
     with only_one(shared):
         if not complaints.exists():
             complaints.write_text(built_into(folder), encoding="utf-8")
     return folder, complaints.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def prepared(build: tuple[Path, str]) -> Path:
+    """What Quarto would get to render."""
+    if "SITE" in os.environ:
+        pytest.skip("SITE is a site that somebody else has built")
+    return build[0].with_name("prepared")
 
 
 def built_into(folder: Path) -> str:
@@ -152,6 +162,7 @@ def built_into(folder: Path) -> str:
         if not Path(part, "quarto").exists()
     )
     command = [sys.executable, ROOT / "tools" / "site.py", "--output", folder]
+    command += ["--prepared", folder.with_name("prepared")]
     done = subprocess.run(
         command,
         env={**os.environ, "PATH": path},

@@ -1,4 +1,7 @@
-"""The site as Sphinx builds it: every chapter is there and whole, every link leads somewhere, nothing comes from another host."""
+"""The site: every chapter is there and whole, every link leads somewhere, nothing comes from another host.
+
+It is the one that Sphinx builds. `SITE=FOLDER` takes another one, such as Quarto's.
+"""
 
 import ast
 import importlib
@@ -43,7 +46,7 @@ class Page(HTMLParser):
         self.ids: set[str] = set()
         self.words: list[str] = []  # outside code
         self.all_words: list[str] = []
-        self.silent = 0
+        self.silent, self.turn = 0, ""
         self.feed(path.read_text(encoding="utf-8"))
         self.text = " ".join("".join(self.all_words).split())
 
@@ -52,9 +55,15 @@ class Page(HTMLParser):
         self.ids |= {
             attributes[name] for name in ("id", "name") if attributes.get(name)
         }
+        names = (attributes.get("class") or "").split()
+        if tag == "div" and {"nav-page-next", "nav-page-previous"} & {*names}:  # Quarto
+            self.turn = "next-page" if "nav-page-next" in names else "prev-page"
         if tag == "a" and attributes.get("href"):
-            self.links.append(attributes["href"])
-            self.turns[attributes.get("class")] = attributes["href"]
+            address = attributes["href"].removeprefix("./")
+            self.links.append(address)
+            self.turns[attributes.get("class")] = address
+            if "pagination-link" in names:  # Quarto
+                self.turns[self.turn] = address
         elif tag in ("script", "img") and attributes.get("src"):
             self.files.append(attributes["src"])
             self.pictures += [attributes.get("alt")] if tag == "img" else []
@@ -302,7 +311,7 @@ def test_a_reference_entry(tmp_path: Path, tools: ModuleType) -> None:
         == "## LIMIT\n\n```python\nLIMIT = 3\n```\n\n[source, line 4](REPO/python_tcp/core.py#L4)"
     )
     assert (
-        "```python\nclass Box(dict):\n    def __init__(self, size: int = LIMIT) -> None\n```\n\nHolds things.\n\n[in the chapter](000_core.ipynb#box)"
+        "```python\nclass Box(dict):\n    def __init__(self, size: int = LIMIT) -> None\n```\n\nHolds things.\n\n[in the chapter](000_core.ipynb#api.Box)"
         in box
     )
     assert (
@@ -404,7 +413,13 @@ def test_the_sidebar_has_sections_for_both_renderers(
 
 
 def test_the_search_index_knows_the_chapters(site: dict[Path, Page]) -> None:
-    index = (folder_of(site) / "searchindex.js").read_text(encoding="utf-8")
+    folder = folder_of(site)
+    names = ("searchindex.js", "search.json")  # Sphinx, Quarto
+    index = "".join(
+        (folder / name).read_text(encoding="utf-8")
+        for name in names
+        if (folder / name).exists()
+    )
     for notebook in NOTEBOOKS:
         title = (
             nbformat.read(notebook, as_version=4)
@@ -413,7 +428,7 @@ def test_the_search_index_knows_the_chapters(site: dict[Path, Page]) -> None:
             .lstrip("# ")
         )
         assert title in index or title.replace("'", "\\u2019") in index
-    assert '"socket"' in index or "socket:" in index
+    assert re.search(r'"socket"|socket:|\bsockets?\b', index)
 
 
 def test_a_name_that_is_a_link_already_stays_that_link(tools: ModuleType) -> None:
@@ -433,3 +448,26 @@ def test_a_plain_word_is_no_link_where_it_is_another(tools: ModuleType) -> None:
     assert another("Room", "members.html", "broadcast", "class Room:\n    pass")
     assert not another("Room", "members.html", "rooms", "chat.rooms")
     assert not another("start_client", "chat_app.html", "core", "")
+
+
+def test_a_page_of_quarto_is_understood(tmp_path: Path) -> None:
+    """As its templates have it: links begin with ./, and the turns are in boxes."""
+    path = tmp_path / "echo.html"
+    path.write_text(
+        '<a href="./framing.html" class="sidebar-item-text sidebar-link">2. Framing</a>'
+        '<nav class="page-navigation"><div class="nav-page nav-page-previous">'
+        '<a href="./core.html" class="pagination-link" aria-label="Sockets">Sockets</a>'
+        '</div><div class="nav-page nav-page-next">'
+        '<a href="./framing.html" class="pagination-link">Framing</a></div></nav>'
+    )
+    page = Page(path)
+    assert page.links == ["framing.html", "core.html", "framing.html"]
+    assert page.turns["prev-page"] == "core.html"
+    assert page.turns["next-page"] == "framing.html"
+
+
+def test_no_anchor_is_given_twice(site: dict[Path, Page]) -> None:
+    for path in site:
+        ids = re.findall(r'<[^>]* id="([^"]+)"', path.read_text(encoding="utf-8"))
+        twice = {each for each in ids if ids.count(each) > 1}
+        assert not twice, f"{path.name}: {sorted(twice)[:5]}"

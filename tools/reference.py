@@ -74,7 +74,7 @@ def entries(source: str, chapter: str, address: str) -> Iterator[str]:
             yield from offered_again(node, public)
         for name in set(names_of(node)) & set(public):
             where = (
-                f"[in the chapter]({chapter}#{name.lower()}) · "
+                f"[in the chapter]({chapter}#api.{name}) · "
                 if not isinstance(node, ast.Assign | ast.AnnAssign)
                 else ""
             )

@@ -9,23 +9,28 @@ All of it happens in a temporary copy, because nbdev writes into the tree that i
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from html import unescape
 from itertools import groupby
+from multiprocessing import get_context
 from pathlib import Path
 from urllib.parse import quote
 
+import nbdev.serve
 import nbformat
 import yaml
 from docutils.nodes import make_id
 from fill import PARTS, part
+from IPython.core.interactiveshell import InteractiveShell
 from nbdev.config import get_config
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
@@ -53,7 +58,19 @@ def main() -> int:
         default=ROOT / "_docs",
         help="the folder to build, replaced as a whole (default: _docs)",
     )
-    output = parser.parse_args().output.resolve()
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit with status 1 if Quarto warns of anything",
+    )
+    parser.add_argument(
+        "--prepared",
+        type=Path,
+        metavar="FOLDER",
+        help="also keep there what Quarto gets to render",
+    )
+    arguments = parser.parse_args()
+    output, warnings = arguments.output.resolve(), []
     if (
         output.exists()
         and any(output.iterdir())
@@ -64,11 +81,18 @@ def main() -> int:
         tree = Path(folder, "tree").resolve()
         copy_inputs(tree)
         book = prepare(tree)
-        built = with_quarto(tree) if shutil.which("quarto") else with_sphinx(tree, book)
+        # Quarto warns of a link to a file that is not there before it renders.
+        add_plain_files(tree, book, tree / "_proc")
+        if arguments.prepared:
+            shutil.copytree(tree / "_proc", arguments.prepared.resolve())
+        if shutil.which("quarto"):
+            built, warnings = with_quarto(tree)
+        else:
+            built = with_sphinx(tree, book)
         add_plain_files(tree, book, built)
         shutil.rmtree(output, ignore_errors=True)
         shutil.copytree(built, output)
-    return 0
+    return 1 if arguments.strict and warnings else 0
 
 
 def copy_inputs(tree: Path) -> None:
@@ -170,9 +194,24 @@ def prepare(tree: Path) -> list[Page]:
             {"website": {"sidebar": {"contents": sidebar(book)}}}, sort_keys=False
         )
     )
+    nbdev.serve.parallel = in_parallel
     proc_nbs()
     mend_symbol_links(tree, book)
+    show_definitions(tree, book)
     return book
+
+
+def in_parallel(
+    function: Callable, items: Iterable, n_workers: int, **_: object
+) -> None:
+    """What nbdev does with its own `parallel`. But that one ends slowly: each of its processes has a shell of IPython for each notebook, and each shell collects garbage when the process ends."""
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(n_workers, spawn, without_farewell) as pool:
+        list(pool.map(function, items))
+
+
+def without_farewell() -> None:
+    InteractiveShell.atexit_operations = lambda shell: None
 
 
 def mend_symbol_links(tree: Path, book: list[Page]) -> None:
@@ -182,7 +221,7 @@ def mend_symbol_links(tree: Path, book: list[Page]) -> None:
         page: nbformat.read(tree / "_proc" / page.file, as_version=4) for page in book
     }
     shown = {
-        f"{page.name}.html#{name.lower()}"
+        f"{page.name}.html#{anchor(name)}"
         for page, notebook in notebooks.items()
         for name in documented(notebook)
     }
@@ -193,10 +232,10 @@ def mend_symbol_links(tree: Path, book: list[Page]) -> None:
             link["page"],
             link["name"].partition(".")[0],
         )  # of a method: its class
-        anchor = f"{target}#{name.lower()}"
-        if anchor not in shown or is_another(name, target, page.name, code):
+        address = f"{target}#{anchor(name)}"
+        if address not in shown or is_another(name, target, page.name, code):
             return link["text"][1:-1]
-        return f"{link['text']}({link['base']}{anchor})"
+        return f"{link['text']}({address})"
 
     for page, notebook in notebooks.items():
         code = code_of(notebook)
@@ -209,6 +248,60 @@ def mend_symbol_links(tree: Path, book: list[Page]) -> None:
                 )
                 cell.source = without_links_in_links(cell.source)
         nbformat.write(notebook, tree / "_proc" / page.file)
+
+
+def anchor(name: str) -> str:
+    """Where a page defines a name of ours. No heading has a dot in its anchor, and `goodbye` is not `Goodbye`."""
+    return f"api.{name}"
+
+
+def show_definitions(tree: Path, book: list[Page]) -> None:
+    """Both renderers get one line where nbdev calls `show_doc`, links between the pages, and a text for each picture."""
+    for page in book:
+        path = tree / "_proc" / page.file
+        notebook = nbformat.read(path, as_version=4)
+        cells = []
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = without_host(cell.source)
+            elif cell.cell_type == "code" and is_show_doc(cell):
+                text = without_host(definition(cell, notebook))
+                cell = new_markdown_cell(text)
+            elif cell.cell_type == "code":
+                # nbdev's label, which would stand over every exported cell
+                label = r'^#\| code-fold: show\n#\| code-summary: "Exported source"\n'
+                cell.source = re.sub(label, "", cell.source, flags=re.M)
+                if has_picture(cell):
+                    cell.source = with_alternative(cell)
+            cells.append(cell)
+        notebook.cells = cells
+        nbformat.write(notebook, path)
+
+
+def without_host(text: str) -> str:
+    """Links to our own pages as nbdev writes them, but local."""
+    config = get_config()
+    return text.replace(f"]({config.doc_host}{config.doc_baseurl}/", "](")
+
+
+def is_show_doc(cell: nbformat.NotebookNode) -> bool:
+    source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M)
+    return source.startswith("show_doc(")
+
+
+def has_picture(cell: nbformat.NotebookNode) -> bool:
+    return any(
+        kind.startswith("image/")
+        for output in cell.outputs
+        for kind in output.get("data", {})
+    )
+
+
+def with_alternative(cell: nbformat.NotebookNode) -> str:
+    """The source with the option that Quarto reads out in place of the picture, unless it is there already."""
+    if re.search(r"^#\| *fig-alt:", cell.source, re.M):
+        return cell.source
+    return f"#| fig-alt: {json.dumps(alternative(cell), ensure_ascii=False)}\n{cell.source}"
 
 
 def code_of(notebook: nbformat.NotebookNode) -> str:
@@ -233,9 +326,7 @@ def without_links_in_links(text: str) -> str:
 def documented(notebook: nbformat.NotebookNode) -> Iterator[str]:
     """The names that a page has an anchor for: nbdev has put a call of `show_doc` before or in place of each."""
     for cell in notebook.cells:
-        if cell.cell_type == "code" and re.sub(
-            r"^#\|.*\n?", "", cell.source, flags=re.M
-        ).startswith("show_doc("):
+        if cell.cell_type == "code" and is_show_doc(cell):
             yield definition_parts(cell)[1]
 
 
@@ -278,7 +369,7 @@ def other_forms(page: Page, notebook: nbformat.NotebookNode) -> str:
 def add_plain_files(tree: Path, book: list[Page], site: Path) -> None:
     """Beside the pages: each as plain Markdown, `llms.txt` that lists them, and the notebooks."""
     addresses = {page.file: f"{page.name}.md" for page in book}
-    (site / "notebooks").mkdir()
+    (site / "notebooks").mkdir(exist_ok=True)
     for page in book:
         text, pictures = to_markdown(
             nbformat.read(tree / "plain" / page.file, as_version=4), page.name
@@ -315,10 +406,20 @@ def llms(book: list[Page]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_quarto(tree: Path) -> Path:
-    """What `nbdev_docs` does after its preparations."""
-    subprocess.run(["quarto", "render", "--no-cache"], cwd=tree / "_proc", check=True)
-    return tree / "_proc" / get_config().doc_path.name
+def with_quarto(tree: Path) -> tuple[Path, list[str]]:
+    """What `nbdev_docs` does after its preparations; the site, and the warnings."""
+    command = ["quarto", "render", "--no-cache"]
+    warnings = []
+    with subprocess.Popen(
+        command, cwd=tree / "_proc", stderr=subprocess.PIPE, text=True
+    ) as quarto:
+        for line in quarto.stderr:
+            sys.stderr.write(line)
+            if re.search(r"\bWARN", line):
+                warnings.append(line)
+    if quarto.returncode:
+        raise subprocess.CalledProcessError(quarto.returncode, command)
+    return tree / "_proc" / get_config().doc_path.name, warnings
 
 
 def with_sphinx(tree: Path, book: list[Page]) -> Path:
@@ -338,7 +439,7 @@ def with_sphinx(tree: Path, book: list[Page]) -> Path:
         cells = [
             new_markdown_cell(f"# {front['title']}\n\n{front.get('description', '')}")
         ]
-        cells += [for_sphinx(cell, notebook, addresses) for cell in notebook.cells[1:]]
+        cells += [for_sphinx(cell, addresses) for cell in notebook.cells[1:]]
         if page.section == HOME:
             cells += [new_markdown_cell(table) for table in contents_tables(book)]
         metadata = {"language_info": {"name": "python", "pygments_lexer": "ipython3"}}
@@ -395,15 +496,13 @@ def contents_tables(book: list[Page]) -> Iterator[str]:
 
 
 def for_sphinx(
-    cell: nbformat.NotebookNode, page: nbformat.NotebookNode, addresses: dict[str, str]
+    cell: nbformat.NotebookNode, addresses: dict[str, str]
 ) -> nbformat.NotebookNode:
     """A cell that Quarto understands as one that myst-nb understands."""
     if cell.cell_type != "code":
         return new_markdown_cell(local_links(cell.source, addresses))
     options = dict(re.findall(r"^#\| *([\w-]+): *(.*)$", cell.source, re.M))
     source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M)
-    if source.startswith("show_doc("):
-        return new_markdown_cell(definition(cell, page))
     tags = {
         "remove-input": options.get("echo") == "false",
         "remove-output": options.get("output") == "false",
@@ -421,7 +520,9 @@ def for_sphinx(
 
 
 def alternative(cell: nbformat.NotebookNode) -> str:
-    """What is read out in place of a drawing that a cell shows: the title and the description in it."""
+    """What is read out in place of a drawing that a cell shows: `#| fig-alt`, or the title and the description in it."""
+    if told := re.search(r"^#\| *fig-alt: *(.+)$", cell.source, re.M):
+        return str(yaml.safe_load(told[1]))
     drawings = [
         output.data.get("image/svg+xml", "")
         for output in cell.outputs
@@ -439,9 +540,7 @@ def alternative(cell: nbformat.NotebookNode) -> str:
 
 
 def local_links(text: str, addresses: dict[str, str]) -> str:
-    """Links to notebooks, and nbdev's to our own names, lead to the pages beside this one."""
-    config = get_config()
-    text = text.replace(f"]({config.doc_host}{config.doc_baseurl}/", "](")
+    """Links to notebooks lead to the pages beside this one."""
     text = re.sub(
         r"(?<=\]\()([\w.]*#)([^)\s]+-[^)\s]+)",
         lambda link: link[1] + make_id(link[2]),
@@ -465,7 +564,7 @@ def definition_parts(cell: nbformat.NotebookNode) -> tuple[str | None, str, str]
 def definition(cell: nbformat.NotebookNode, page: nbformat.NotebookNode) -> str:
     """What nbdev shows of an exported name: a line to link to, and the signature only where the page doesn't show the code."""
     source, name, signature = definition_parts(cell)
-    line = f'<div class="api" id="{name.lower()}"><code>{name}</code>'
+    line = f'<div class="api" id="{anchor(name)}"><code>{name}</code>'
     if source:  # not there before the first export
         file, _, number = (
             source.partition("/blob/")[2].partition("/")[2].partition("#L")
