@@ -40,6 +40,7 @@ from python_tcp.messages import MemoryStore
 from python_tcp.protocol import (
     GetHistory,
     Goodbye,
+    History,
     Join,
     Leave,
     ListUsers,
@@ -430,15 +431,19 @@ def test_a_lost_entry_holds_back_what_came_after_it(pair: Pair) -> None:
 def test_only_the_node_that_is_asked_looks_it_up(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked = []
-    page = rules(pair.b).rooms.roster.places.index.page
-    monkeypatch.setattr(
-        rules(pair.b).rooms.roster.places.index, "page", lambda *a: looked.append(1)
-    )
+    looked: list[str] = []
+    for node in (pair.a, pair.b):
+        archive = rules(node).rooms.archive
+
+        def page(*about: object, name: str = node.name, page=archive.page) -> History:
+            looked.append(name)
+            return page(*about)
+
+        monkeypatch.setattr(archive, "page", page)
     pair.a.ask(1, GetHistory("lobby"))
     pair.a.ask(1, ListUsers("lobby"))
     told = pair.pass_on()
-    assert len(told["a"]) == 2 and told["b"] == [] and not looked and page
+    assert (len(told["a"]), told["b"], looked) == (2, [], ["a"])
 
 
 def test_whoever_was_on_a_node_that_is_gone_may_come_back_elsewhere(pair: Pair) -> None:
