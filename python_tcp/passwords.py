@@ -135,9 +135,10 @@ def _give_way() -> None:
     """On Linux: the other threads of this program go before this one."""
     if sys.platform == "linux":
         me = threading.get_native_id()
-        real_time = os.SCHED_FIFO, os.SCHED_RR  # it would never be nice
-        if os.sched_getscheduler(me) in real_time:
-            os.sched_setscheduler(me, os.SCHED_OTHER, os.sched_param(0))
+        policy = os.sched_getscheduler(me)
+        if policy in (os.SCHED_FIFO, os.SCHED_RR):  # real time, which is never nice
+            lowest = os.sched_param(os.sched_get_priority_min(policy))
+            os.sched_setscheduler(me, policy, lowest)
         nice = os.getpriority(os.PRIO_PROCESS, me)
         os.setpriority(os.PRIO_PROCESS, me, min(19, nice + 5))
 

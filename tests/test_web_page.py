@@ -343,19 +343,120 @@ def test_the_page_has_the_commands_of_the_other_clients() -> None:
     start = page.index("const CHAT = {")
     table = page[start : page.index("const COMMANDS", start)]
     usages = dict(re.findall(r'^  "?([\w-]+)"?: \["(.+?)",', table, re.M))
-    assert len(usages) == 30
+    assert len(usages) == 36
     # A page knows no paths: it asks for the file, and the browser chooses the folder.
     assert [usages.pop(name) for name in ("send", "get")] == ["/send", "/get N"]
     assert {name: COMMANDS[name][0] for name in usages} == usages
-    # Where a password is asked for, and what is for the whole server, is not for the page.
-    missing = {"register", "login", "password", "logout", "delete-account"}
-    assert COMMANDS.keys() - usages.keys() == missing | {
-        "lock",
-        "numbers",
-        "server",
-        "send",
-        "get",
-    }
+    # What is for the whole server is not for the page.
+    missing = {"numbers", "server", "send", "get"}
+    assert COMMANDS.keys() - usages.keys() == missing
+
+
+def answer(page: PageOf, *passwords: str) -> None:
+    """Type them into the box that asks for passwords."""
+    page.wait(lambda: page.find("#ask").is_displayed())
+    fields = page.all("#ask input")
+    assert len(fields) == len(passwords)
+    assert {field.get_attribute("type") for field in fields} == {"password"}
+    for field, password in zip(fields, passwords, strict=True):
+        field.clear()
+        field.send_keys(password)
+    fields[-1].send_keys(Keys.ENTER)
+
+
+def answered(page: PageOf, *passwords: str) -> None:
+    """The same; and they were taken."""
+    answer(page, *passwords)
+    page.wait(lambda: not page.find("#ask").is_displayed())
+    page.wait(lambda: page.all("#ask input") == [])  # nothing of them stays in the page
+
+
+OLD, NEW = "correct horse", "battery staple"
+
+
+def test_a_guest_makes_an_account_and_changes_the_password(web: Web) -> None:
+    ann, phone = web.page().join("ann"), web.page()
+    ann.say("/register")
+    answer(ann, "short", "short")
+    ann.wait(lambda: "8 to 256 characters" in ann.text("#ask-why"))
+    answer(ann, OLD, "another one")
+    ann.wait(lambda: "not the same" in ann.text("#ask-why"))
+    answered(ann, OLD, OLD)
+    ann.sees("You have registered ann: the name is yours.")
+    phone.find("#password").send_keys(OLD)
+    phone.find("#name").send_keys("ann", Keys.ENTER)
+    phone.wait(lambda: phone.all("#people li"))
+    ann.say("/password")
+    answered(ann, "wrong horse", NEW, NEW)
+    ann.wait(lambda: "the password is wrong" in ann.text("#mistake"))
+    ann.say("/password")
+    answered(ann, OLD, NEW, NEW)
+    ann.sees("Your password is changed.")
+    phone.wait(lambda: "was changed" in phone.text("#why"))
+    kept = ann.run("return JSON.stringify([sessionStorage, localStorage])")
+    assert OLD not in str(kept) and NEW not in str(kept)
+    ann.say("/logout")
+    ann.wait(lambda: ann.find("#door").is_displayed())
+    assert ann.text("#why") == "You have logged out."
+    assert ann.errors() == [] == phone.errors()
+
+
+def test_somebody_logs_in_from_the_chat_and_gives_the_account_up(web: Web) -> None:
+    ann = come(web, OLD, new=True)
+    ann.wait(lambda: ann.all("#people li"))
+    ann.say("/logout")
+    ann.wait(lambda: ann.find("#door").is_displayed())
+    bob = web.page().join("bob")
+    bob.say("/login ann")
+    answered(bob, OLD)
+    bob.wait(lambda: bob.text("#people-title") == "1 person")
+    bob.wait(lambda: "ann" in bob.text("#people"))
+    bob.say("/delete-account")
+    answered(bob, OLD)
+    bob.wait(lambda: bob.text("#why") == "Your account is deleted.")
+    web.page().join("ann")
+    assert bob.errors() == []
+
+
+def test_a_room_is_locked_with_a_password_and_entered_with_it(web: Web) -> None:
+    ann = come(web, OLD, new=True)
+    ann.wait(lambda: ann.all("#people li"))
+    ann.say("/join den")
+    ann.wait(lambda: ann.text("#title").startswith("den"))
+    ann.say("/register-room")
+    ann.sees("you registered den")
+    ann.say("/lock")
+    answered(ann, NEW, NEW)
+    ann.sees("you locked den")
+    bob = web.page().join("bob")
+    bob.say("/join den")
+    answer(bob, "wrong horse")
+    answered(bob, NEW)  # it is asked for again
+    bob.wait(lambda: bob.text("#title").startswith("den"))
+    ann.say("/lock")
+    answered(ann, "", "")
+    cat = web.page().join("cat")
+    cat.say("/join den")
+    cat.wait(lambda: cat.find("#ask").is_displayed())
+    cat.find("#ask-cancel").click()
+    cat.wait(lambda: not cat.find("#ask").is_displayed())
+    assert cat.text("#title").startswith("lobby")
+    assert ann.errors() == [] == bob.errors() == cat.errors()
+
+
+def test_a_page_that_came_in_clear_text_sends_no_password(web: Web) -> None:
+    """The browser says whether it came over https, or from this computer."""
+    ann = web.page()
+    ann.run("Object.defineProperty(window, 'isSecureContext', {value: false})")
+    ann.find("#password").send_keys(OLD)
+    ann.find("#name").send_keys("ann", Keys.ENTER)
+    ann.wait(lambda: "https only" in ann.text("#why"))
+    ann.find("#password").clear()
+    ann.find("#name").clear()
+    ann.join("ann")
+    ann.say("/register")
+    ann.wait(lambda: "https only" in ann.text("#mistake"))
+    assert not ann.find("#ask").is_displayed()
 
 
 def test_a_wrong_name_is_said(web: Web) -> None:
