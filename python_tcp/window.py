@@ -12,7 +12,7 @@ import time
 import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
-from typing import Any
+from typing import Any, ClassVar
 
 from .chat_view import Line, notice
 from .commands import Login, Register
@@ -52,6 +52,9 @@ class ChatWindow:
     """A chat client in a window. `run` returns the exit status. All of it runs on the main
     thread, but for `post`, which any thread may call. F2 changes between light and dark.
     """
+
+    # A closed one is kept: Tk ends the program if another thread frees what is Tk's.
+    _closed: ClassVar[list["ChatWindow"]] = []
 
     def __init__(
         self, host: str, port: int, username: str | None, room: str, *, tls: bool = False,
@@ -160,6 +163,7 @@ class ChatWindow:
             for timer in self.root.tk.splitlist(self.root.tk.call("after", "info")):
                 self.root.after_cancel(timer)
             self.root.destroy()
+            self._closed.append(self)
 
     def change_colours(self, event: object = None) -> None:
         """From light to dark, and back."""

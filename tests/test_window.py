@@ -1,6 +1,8 @@
 """`python_tcp.window` against real servers; its main loop is turned by hand. With real keys: test_window_desktop."""
 
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -211,3 +213,25 @@ def test_commands_work_and_mistakes_are_said(people: Come) -> None:
         ann.window.change_colours()
         ann.type("/quit")
         ann.until(lambda: ann.window._queue.closed)
+
+
+FREED_ELSEWHERE = """
+import gc, threading
+from python_tcp.window import ChatWindow
+for _ in range(3):
+    window = ChatWindow("127.0.0.1", 1, None, "lobby")
+    window.root.update()
+    window.close()
+    del window
+    thread = threading.Thread(target=gc.collect)
+    thread.start()
+    thread.join()
+print("still here")
+"""
+
+
+def test_another_thread_may_collect_what_is_left_of_a_window() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FREED_ELSEWHERE], capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"still here\n", b"")
