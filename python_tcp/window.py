@@ -11,6 +11,7 @@ import sys
 import time
 import tkinter as tk
 from collections.abc import Callable
+from functools import partial
 from tkinter import ttk
 from typing import Any, ClassVar
 
@@ -43,8 +44,9 @@ def _colour(root: tk.Tk, theme: Theme) -> None:
     root.configure(background=theme.back)
 
 # %% ../nbs/090_window.ipynb #4d6650f5
-def _select_all(event: Any) -> str:
-    event.widget.selection_range(0, "end")
+def _select_all(root: tk.Tk, event: Any) -> str:
+    # By its name: tkinter does not know the widgets of Tk's own dialogs.
+    root.tk.call(str(event.widget), "selection", "range", 0, "end")
     return "break"  # or Tk goes to the beginning of the line
 
 # %% ../nbs/090_window.ipynb #c5ce30bb
@@ -81,7 +83,8 @@ class ChatWindow:
         self._dark = not dark
         self.change_colours()
         root.bind("<F2>", self.change_colours)
-        root.bind_class("TEntry", "<Control-a>", _select_all)  # as everywhere else
+        select_all = partial(_select_all, root)
+        root.bind_class("TEntry", "<Control-a>", select_all)  # as everywhere else
 
     def run(self) -> int:
         """Chat until the window is closed."""

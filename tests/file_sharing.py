@@ -59,6 +59,16 @@ class FileChat:
         self.proxy.close()
 
 
+def only_paused(files: FileChat) -> None:
+    """From now on, a file gets half a megabyte far, and no further."""
+
+    def plan() -> Cut:
+        files.proxy.refusing = True
+        return Cut(500_000, upward=False, reset=False)
+
+    files.proxy.plan = plan
+
+
 def heard_file(person: Listener, name: str = "") -> SharedFile:
     """The file with this name that somebody has shared; waits for it."""
 

@@ -8,9 +8,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from file_sharing import FileChat, heard_file, some_bytes
+from file_sharing import FileChat, heard_file, only_paused, some_bytes
 from helpers import Program
-from proxy import Cut
 from screen import chat as terminal
 from waiting import wait_until
 
@@ -33,16 +32,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def files(tmp_path: Path) -> Iterator[FileChat]:
     with FileChat(tmp_path / "store") as chat:
         yield chat
-
-
-def only_paused(files: FileChat) -> None:
-    """From now on, a file gets half a megabyte far, and no further."""
-
-    def plan() -> Cut:
-        files.proxy.refusing = True
-        return Cut(MB // 2, upward=False, reset=False)
-
-    files.proxy.plan = plan
 
 
 # --- lines ----------------------------------------------------------------------------------------

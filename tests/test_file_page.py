@@ -1,15 +1,17 @@
 """Files in the browser's page, and from one window to another and to a browser."""
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("selenium", reason="no selenium here: pip install -e '.[dev]'")
 
-from desktop import Desktop, needs_desktop, virtual_screen
-from file_sharing import FileChat, heard_file, some_bytes
+from desktop import Desktop, Window, needs_desktop, virtual_screen
+from file_sharing import FileChat, heard_file, only_paused, some_bytes
 from proxy import Cut
 from test_browser import CHROMIUM, DRIVER, chrome
 from test_web_page import PageOf, selenium  # noqa: F401
@@ -161,6 +163,29 @@ def test_the_hash_of_the_page_is_sha_256(files: FileChat, page: PageOf) -> None:
     assert found == [hashlib.sha256(each).hexdigest() for each in data]
 
 
+def answer_dialog(desktop: Desktop, window: Window, path: Path) -> None:
+    """Type a path into Tk's dialog for files, which may not listen yet."""
+    dialog = ("xdotool", "search", "--onlyvisible", "--name", "Send a file")
+    wait_until(lambda: desktop.run(*dialog), LONG)
+    for _ in range(5):
+        window.press("ctrl+a")
+        window.type(str(path))
+        window.press("Return")
+        with suppress(AssertionError):
+            wait_until(lambda: not desktop.run(*dialog), 5)
+            return
+    raise AssertionError("the dialog does not close")
+
+
+def click_a_link(window: Window, done: Callable[[], object]) -> None:
+    """Click everywhere in the first rows, until it has worked."""
+    for y in (61, 80, 99, 42):
+        for x in range(500, 60, -15):
+            window.click(x, y)
+            if done():
+                return
+
+
 @needs_desktop
 def test_a_file_from_one_window_to_another_and_to_a_browser(
     files: FileChat,
@@ -191,18 +216,15 @@ def test_a_file_from_one_window_to_another_and_to_a_browser(
             bob.focus()
             bob.type("/clear")
             bob.press("Return")
+            bob.type("my window is empty")
+            bob.press("Return")
+            page.sees("my window is empty")
             ann.focus()
             ann.click(640, 357)  # the button "Send a file"
-            dialog = ("xdotool", "search", "--onlyvisible", "--name", "Send a file")
-            wait_until(lambda: desktop.run(*dialog), LONG)
-            ann.type(str(tmp_path / "our cat.jpg"))
-            ann.press("Return")
-            page.sees("our cat.jpg")
+            answer_dialog(desktop, ann, tmp_path / "our cat.jpg")
+            page.wait(lambda: page.all(".log .file button"))
             got = tmp_path / "Downloads" / "our cat.jpg"
-            for x in range(500, 60, -15):  # the link is in the first row
-                bob.click(x, 42)
-                if list(got.parent.iterdir()):
-                    break
+            click_a_link(bob, lambda: list(got.parent.iterdir()))
             wait_until(lambda: whole(got, data), LONG)
             page.find(".log .file button").click()
             page.sees("our cat.jpg (2.0 MB) is fetched, and unchanged.")
@@ -212,3 +234,33 @@ def test_a_file_from_one_window_to_another_and_to_a_browser(
                 window.type("/quit")
                 window.press("Return")
                 assert window.end() == (0, "")
+
+
+@needs_desktop
+def test_a_window_that_is_closed_names_the_file_that_it_stops(
+    files: FileChat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tkinter", reason="this Python has no Tk")
+    (folder := tmp_path / "Downloads").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "film.mkv").write_bytes(some_bytes(2 * MB))
+    bob = files.person("bob")
+    port = files.server.port
+    with (
+        virtual_screen() as display,
+        Desktop(display).start("127.0.0.1", port, "--username", "ann") as ann,
+    ):
+        wait_until(lambda: ann.title == "lobby", LONG)
+        assert bob.send_file(tmp_path / "film.mkv")
+        only_paused(files)
+        ann.type("/get 1")
+        ann.press("Return")
+        wait_until(lambda: files.proxy.refusing and list(folder.iterdir()), LONG)
+        wait_until(lambda: not files.proxy.links, LONG)
+        ann.type("/quit")
+        ann.press("Return")
+        status, said = ann.end()
+        assert status == 0
+        assert re.fullmatch("film.mkv is not fetched: stopped at \\d+ %.\n", said)
+    [part] = folder.iterdir()
+    assert part.name.endswith(".part")

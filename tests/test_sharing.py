@@ -16,7 +16,8 @@ from waiting import LIMIT, wait_until
 from python_tcp.aio import AsyncChatClient
 from python_tcp.chat_client import ChatError
 from python_tcp.chat_server import ChatServer
-from python_tcp.events import Error, Message
+from python_tcp.commands import OfferFile
+from python_tcp.events import Error, FileUpload, Message, Ok
 from python_tcp.file_client import FileRoute, FileSource, FileTarget, TransferError
 from python_tcp.file_client import pull
 from python_tcp.files import FileSharing
@@ -470,6 +471,36 @@ def test_typed_paths_with_blanks_quotes_and_a_tilde(
         assert carrier.transfer.note == "Minka the cat.jpg is refused", typed
     missing = files.send_typed("~/my dog.jpg")
     assert missing.ended.wait(LIMIT) and "there is no file" in missing.transfer.note
+
+
+def test_an_upload_that_is_not_known_any_more_is_offered_again_with_the_same_id(
+    tmp_path: Path,
+) -> None:
+    """The server was restarted; or the last answer was lost, and the file is said already."""
+    path, heard, offers = written(tmp_path / "cat.jpg", CAT), [], []
+    known = reply("204 Good", b"", "Upload-Offset: 5000")
+    whole = reply("204 Good", b"", "Upload-Offset: 5000", "Upload-Complete: ?1")
+    with answering(reply("404 No"), known, reply("409 No"), known, whole) as (
+        url,
+        seen,
+    ):
+
+        def offer(command: OfferFile) -> FileUpload | Error:
+            offers.append(command)
+            if len(offers) == 2:
+                return Error("rate_limited", "too fast", command.id, 0.1)
+            return FileUpload(command.id, 1, command.name, url, 0)
+
+        files = FileTransfers(offer, lambda: 42, heard.append)
+        assert files.send(path, room="lobby").ended.wait(LIMIT)
+    assert [head.split()[0] for head in seen] == "HEAD HEAD PATCH HEAD PATCH".split()
+    assert {(each.id, each.name, each.room) for each in offers} == {
+        (42, "cat.jpg", "lobby")
+    }
+    assert len(offers) == 4 and heard[-1].state is TransferState.DONE
+    said = FileTransfers(lambda each: Ok(each.id, 7), lambda: 1, heard.append)
+    assert said.send(path).ended.wait(LIMIT)
+    assert heard[-1].state is TransferState.DONE
 
 
 # --- many at once ---------------------------------------------------------------------------------
