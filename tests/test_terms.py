@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORDS = (
     "A record of [TLS](055_security.ipynb) and a kernel",
     "A `RST`. The peer sends a RST, and *linger*s; a RST more.",
-    "# A FIN\n\n> A FIN\n\n| FIN |\n\n```\nFIN\n```\n\nA FIN, *a handshake of TCP with ACK*.",
+    "# A FIN\n\n> A FIN\n\n| FIN |\n\n```\nFIN\n```\n\n    FIN = 1\n\nA FIN, *a handshake of TCP with ACK*.",
     "## What we learned\n\n- A SYN.\n\n## Exercises\n\nA packet, and the NAT-box.",
 )
 

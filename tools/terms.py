@@ -90,6 +90,10 @@ def terms() -> list[Term]:
     return [Term(match) for cell in cells for match in TERM.finditer(cell.source)]
 
 
+# How a line begins that is a table, a quotation, a picture or code.
+NOT_RUNNING = ("|", ">", "![", "    ")
+
+
 def lines(notebook: nbformat.NotebookNode) -> Iterator[tuple[int, int, str]]:
     """The running text of a chapter: the cell's index, where a line begins in it, and the line."""
     is_text = True
@@ -104,7 +108,7 @@ def lines(notebook: nbformat.NotebookNode) -> Iterator[tuple[int, int, str]]:
                 in_code = not in_code
             elif line.startswith("#"):
                 is_text = not line.startswith(ENDS)
-            elif is_text and not in_code and not line.startswith(("|", ">", "![")):
+            elif is_text and not in_code and not line.startswith(NOT_RUNNING):
                 yield index, start, line
             start += len(line)
 
