@@ -19,7 +19,7 @@ def by_name(addresses: list[Pair]) -> list[Pair]:
 
 @wrong("check_take_turns", "afterwards: expected [('6', '6-0')], but got []")
 def takes_them_away(addresses: list[Pair]) -> list[Pair]:
-    found = []
+    found: list[Pair] = []
     while addresses:
         last = found[-1][0] if found else ""
         other = (pair for pair in addresses if pair[0] != last)
