@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import msgspec
 
-from .account_file import read_accounts, read_audit
+from .account_file import end_sessions, read_accounts, read_audit
 from .account_file import save_account, strike_account
 from .commands import Name
 from .datafile import StoreFileError, end_well, file_version
@@ -133,6 +133,7 @@ def _set_password(path: str, name: str) -> str:
             raise ValueError(f"{name} has no account")
         account.set_hash(hash_password(account.name))
         save_account(db, account)
+        end_sessions(db, account.name)
     return f"{account.name} has a new password"
 
 # %% ../nbs/071_account_tool.ipynb #4f104137

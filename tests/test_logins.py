@@ -637,6 +637,29 @@ def test_accounts_are_made_and_looked_after_by_hand(tmp_path: Path) -> None:
         assert said(busy)[0] == 1 and "another server is using it" in busy.stderr
 
 
+@pytest.mark.slow(seconds=4)
+def test_a_password_set_by_hand_ends_the_sessions_that_the_file_keeps(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "chat.db"
+    tokens = {}
+    with serving(data=file) as server:
+        for name in ("ann", "bob"):
+            with Guest(server.port) as guest:
+                guest.register(name).say("join", username=name)
+                tokens[name] = guest.read_until("welcome")["token"]
+        wait_until(lambda: not server.users or server.connections == 0)
+    assert accounts("password", "Ann", "--data", file, text="green-Kettle-9\n").stdout
+    heard = {}
+    with serving(data=file) as server:
+        for name in ("ann", "bob"):
+            with Guest(server.port) as guest:
+                guest.say("join", username=name, token=tokens[name])
+                answer = guest.read()
+                heard[name] = answer.get("code", answer["type"])
+    assert heard == {"ann": "name_registered", "bob": "welcome"}
+
+
 @pytest.mark.parametrize(
     "arguments, text, wrong",
     [
