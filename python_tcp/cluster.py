@@ -26,7 +26,7 @@ from .redis_log import RedisLog
 from .redis_stream import START, RedisError, RedisPlace, StreamEntry
 from .redis_stream import as_numbers, parse_redis_url
 from .replication import RULES, LogNode, Replica
-from .shared_rooms import NodeOutbox, Question, SharedAccounts
+from .shared_rooms import NodeOutbox, LogQuestion, SharedAccounts
 from .shared_rooms import SharedModeration, SharedRooms
 from .snapshot import SnapshotError, load_snapshot, position_of
 from .snapshot import take_snapshot
@@ -158,7 +158,7 @@ class ClusterNode:
             self._log.offer_snapshot(self._snapshot)
         self._look_after()
 
-    def _tell(self, question: Question | None, deliveries: list[Delivery]) -> None:
+    def _tell(self, question: LogQuestion | None, deliveries: list[Delivery]) -> None:
         if question is None:
             self._server.tell(deliveries)
         elif not self._rooms.answer(question, deliveries):

@@ -17,7 +17,6 @@ from .dialects import AnyDialect, Aside, Asked, House, Listener, Raw
 from .dialects import Speaker, Switch
 from .loop import Timer
 from .output import Layer
-from .output import Layer
 from .protocol import Event, Goodbye, Limits, Ping, WhisperReceived
 from .server import EventDrivenTCPServer
 from .turns import commands_in
