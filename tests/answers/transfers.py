@@ -2,6 +2,8 @@
 
 from exercises import right, wrong
 
+from python_tcp.transfers import numbered_name
+
 Samples = list[tuple[float, int]]
 
 
@@ -81,3 +83,54 @@ def from_the_end(samples: Samples, size: int) -> int | None:
     if seconds <= 0 or gained <= 0:
         return None
     return round(left * seconds / gained)
+
+
+@wrong("check_names_on_disk", "another case")
+def by_counting(names: list[str]) -> list[str]:
+    return [
+        numbered_name(name, names[:place].count(name))
+        for place, name in enumerate(names)
+    ]
+
+
+@wrong("check_names_on_disk", "a number is taken")
+def counts_in_any_case(names: list[str]) -> list[str]:
+    small = [name.lower() for name in names]
+    return [
+        numbered_name(name, small[:place].count(small[place]))
+        for place, name in enumerate(names)
+    ]
+
+
+@wrong("check_names_on_disk", "for nobody")
+def casefold(names: list[str]) -> list[str]:
+    given: dict[str, str] = {}
+    for name in names:
+        number = 0
+        while (found := numbered_name(name, number)).casefold() in given:
+            number += 1
+        given[found.casefold()] = found
+    return list(given.values())
+
+
+@right("check_names_on_disk")
+def with_a_set(names: list[str]) -> list[str]:
+    taken: set[str] = set()
+    given = []
+    for name in names:
+        tries = (numbered_name(name, number) for number in range(len(names) + 1))
+        found = next(each for each in tries if each.lower() not in taken)
+        taken.add(found.lower())
+        given.append(found)
+    return given
+
+
+@right("check_names_on_disk")
+def recursively(names: list[str]) -> list[str]:
+    if not names:
+        return []
+    before, number = recursively(names[:-1]), 0
+    small = [name.lower() for name in before]
+    while numbered_name(names[-1], number).lower() in small:
+        number += 1
+    return [*before, numbered_name(names[-1], number)]
