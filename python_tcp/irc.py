@@ -273,18 +273,17 @@ class IRC(Speaker):
             overwrite(data)
 
     def _handle(self, line: IRCLine) -> Iterable[Said]:
-        me = self._me
+        me, is_here = self._me, self._registration.state is IRCState.HERE
+        if is_here and line.command != "CAP":  # nearly always
+            yield from irc_command(me, line)
+            return
         if line.command == "CAP":
             yield from self._registration.extend(line.params)
         if (encode := encoder_for(me.extensions, me.house)) is not self.encode:
             self.encode, is_echoed = encode, "echo-message" in me.extensions
             self.unheard = frozenset() if is_echoed else frozenset({Message})
             yield Switch(self)
-        if line.command == "CAP":
-            return
-        if self._registration.state is IRCState.HERE:
-            yield from irc_command(me, line)
-        else:
+        if line.command != "CAP":
             yield from self._registration.handle(line)
 
     def finish(self) -> Iterable[Said]:

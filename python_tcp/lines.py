@@ -163,6 +163,7 @@ class Lines(Speaker):
         self._me = ""  # until there is a welcome
         self._rooms: list[str] = []  # where we talk comes last
         self._whisperer = ""
+        self._asked: Command | None = None  # what is answered now
 
     def opening(self, house: House) -> bytes:
         return _line_bytes(f"This is {house.name}. What is your name?")
@@ -205,7 +206,12 @@ class Lines(Speaker):
             yield self._talk_in(typed.arguments[0].lower())
         elif typed.command != "nothing":
             command = _command_for(typed, self._me, room, self._whisperer)
+            if isinstance(command, Leave) and command.room is not None:
+                self._leave(command.room)  # the next line may come before the answer
             yield self._checked(typed.command, command)
+
+    def _leave(self, room: str) -> None:
+        self._rooms = [each for each in self._rooms if each != room.lower()]
 
     def _checked(self, name: str, command: Command | None) -> Said:
         if command is None:
@@ -225,6 +231,7 @@ class Lines(Speaker):
     def tell(self, event: Event | Aside) -> bytes:
         match event:
             case Asked():
+                self._asked = event.command
                 return b""
             case Raw():
                 return event.data
@@ -233,9 +240,11 @@ class Lines(Speaker):
             case WhisperReceived(username=who) if not same_name(who, self._me):
                 self._whisperer = who
             case UserLeft(username=who, room=room) if same_name(who, self._me):
-                self._rooms = [each for each in self._rooms if each != room]
+                self._leave(room)
                 where = f" You talk in {self._rooms[-1]}." if self._rooms else ""
                 return _line_bytes(f"* You have left {room}.{where}")
+            case Error(code="rate_limited") if isinstance(self._asked, Leave):
+                self._rooms.insert(0, (self._asked.room or "").lower())  # still there
             case Error(content=wrong) if not self._me:
                 text = f"! {sanitize(wrong)}\nWhat is your name?"
                 return _line_bytes(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -294,3 +295,16 @@ def test_a_program_of_pypi_is_found_in_its_folder_and_nowhere_else(
         program.chmod(0o755)
         assert PEERS[name].why_not() is None
         assert PEERS[name].version() == "8.1.8"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="figures from /proc")
+@pytest.mark.slow(seconds=10)
+def test_the_room_with_irc_is_measured() -> None:
+    command = [sys.executable, "-m", "bench.mixed", "--rounds", "1", "--seconds", "0.3"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    first, *others = done.stdout.splitlines()
+    assert "JSON lines alone" in first and "(1.00)" in first and len(others) == 2
+    assert all(float(line.split("(")[1][:4]) > 0 for line in others)

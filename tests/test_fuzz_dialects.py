@@ -46,6 +46,28 @@ CORPUS: dict[str, list[bytes]] = {
     "tilde": [b"mallory", b"eve", b"hi~there", b"~", b"\xff"],
     "connect": [json.dumps(each).encode() for each in CONNECT],
 }
+STEERING = [
+    b"\x1b[2J",
+    b"\r",
+    b"\n",
+    b"\x01",
+    "\u202e".encode(),
+    b"\x9b",
+    b"~",
+    b"\xff",
+]
+
+
+def come_in(name: str, who: str) -> bytes:
+    """The first words of somebody in this dialect."""
+    first = {
+        "json": f'{{"type":"join","username":"{who}"}}\n',
+        "irc": f"NICK {who}\r\nUSER x 0 * :x\r\n",
+        "connect": f'{{"type":"connect","payload":{{"name":"{who}"}}}}',
+    }
+    return first.get(name, who if name in READS else f"{who}\n").encode()
+
+
 READS = {"nick", "tilde"}  # each read is a message: how it is cut is what it means
 
 
@@ -66,15 +88,18 @@ def mutated(draw: st.DrawFn, name: str) -> bytes:
             case 1:
                 del data[place : place + what % 8]
             case 2:
-                data[place:place] = INTERESTING[what % len(INTERESTING)]
+                those = INTERESTING if name == "json" else STEERING
+                data[place:place] = those[what % len(those)]
             case 3:
                 data[place:place] = data[place : place + what % 30]
     return bytes(data)
 
 
 def said(name: str) -> st.SearchStrategy[list[bytes]]:
+    """What a client sends: mostly it comes in first."""
     one = mutated(name) | st.sampled_from(CORPUS[name]) | st.binary(max_size=30)
-    return st.lists(one, min_size=1, max_size=6)
+    first = st.sampled_from([[], *[[come_in(name, "mallory")]] * 3])
+    return st.builds(lambda a, b: a + b, first, st.lists(one, min_size=1, max_size=6))
 
 
 def crowd() -> Dialogue:
@@ -87,12 +112,7 @@ def crowd() -> Dialogue:
     for number, name in enumerate(DIALECTS):
         client, who = FIRST + number, f"reader{number}"
         talk.come(client, DIALECTS[name]())
-        first = {
-            "json": f'{{"type":"join","username":"{who}"}}\n',
-            "irc": f"NICK {who}\r\nUSER x 0 * :x\r\n",
-            "connect": f'{{"type":"connect","payload":{{"name":"{who}"}}}}',
-        }.get(name, who if name in READS else f"{who}\n")
-        talk.receive(client, first.encode())
+        talk.receive(client, come_in(name, who))
     wait(talk)
     talk.forget()
     return talk
