@@ -28,7 +28,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .guesses import Connection, Room, give_way, memory
@@ -93,7 +93,10 @@ def send(url: str, count: int) -> str:
         head = ask(url, "HEAD", {})
         have = int(head.getresponse().headers["Upload-Offset"])
         head.close()
-        fields = {"Upload-Offset": str(have), "Content-Length": str(count * BLOCK - have)}
+        fields = {
+            "Upload-Offset": str(have),
+            "Content-Length": str(count * BLOCK - have),
+        }
         connection = ask(url, "PATCH", fields)
         first, skip = divmod(have, BLOCK)
         for number, block in enumerate(blocks(count, first), first):
@@ -177,6 +180,7 @@ class Server:
         busy: list[float] = []
         while carrier.poll() is None:
             busy += self.room.talk(0.5)
+            self.sender.say("ping")  # still here
             self.most = max(self.most, memory(self.process.pid))
         said, seconds = json.loads(carrier.stdout.read())
         after = self.room.talk(QUIET)
@@ -200,7 +204,9 @@ def one_round(server: Server, number: int, count: int, digest: str) -> list[Meas
 
 
 def print_table(rounds: list[list[Measured]], count: int) -> None:
-    print("| the file is | p50 in ms, quiet | p99 in ms, quiet | p50, meanwhile | p99, meanwhile | p99 × | MB/s |")
+    print(
+        "| the file is | p50 in ms, quiet | p99 in ms, quiet | p50, meanwhile | p99, meanwhile | p99 × | MB/s |"
+    )
     print("|---|---|---|---|---|---|---|")
     for name, those in zip(("sent", "fetched"), zip(*rounds)):
         speed = statistics.median(count * BLOCK / each.seconds / 1e6 for each in those)
@@ -229,12 +235,19 @@ def main() -> None:
         try:
             server.room.talk(QUIET)  # the first pages and caches are not measured
             before, count = memory(server.process.pid), given.size
-            rounds = [one_round(server, number, count, digest) for number in range(given.rounds)]
+            rounds = [
+                one_round(server, number, count, digest)
+                for number in range(given.rounds)
+            ]
         finally:
             server.end()
     print_table(rounds, given.size)
-    print(f"\nThe server's memory: {before:.1f} MiB before, {server.most:.1f} MiB at most.")
-    print(f"{2 * given.rounds} transfers of {given.size} MiB, each cut twice; each SHA-256 was right.")
+    print(
+        f"\nThe server's memory: {before:.1f} MiB before, {server.most:.1f} MiB at most."
+    )
+    print(
+        f"{2 * given.rounds} transfers of {given.size} MiB, each cut twice; each SHA-256 was right."
+    )
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end.")
     return None
 

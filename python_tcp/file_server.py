@@ -21,7 +21,7 @@ from .file_store import FileStore
 from .output import IdleTimer, Layer
 from .server import EventDrivenTCPServer
 
-# %% ../nbs/125_file_server.ipynb #f125000a
+# %% ../nbs/125_file_server.ipynb #f125000b
 class Fetching:
     """Sends a file, a chunk at a time: the next one is read when the last one is gone."""
 
@@ -65,7 +65,7 @@ class Fetching:
             os.close(self._fd)
             self._fd = -1
 
-# %% ../nbs/125_file_server.ipynb #f125000d
+# %% ../nbs/125_file_server.ipynb #f125000e
 Shared = Callable[[FileError | None], object]  # told what has become of a file
 
 
@@ -92,7 +92,7 @@ class FileDesk:
             with suppress(FileError, KeyError):  # full: then its time is an old one
                 self.store.pause(number, time.time())
 
-# %% ../nbs/125_file_server.ipynb #f125000e
+# %% ../nbs/125_file_server.ipynb #f125000f
 class Bringing:
     """Takes the body of a PATCH into the file that it is for."""
 
@@ -157,7 +157,7 @@ class Bringing:
             self._desk.release(self.stored.number, self._give_up)
             self.stored = None
 
-# %% ../nbs/125_file_server.ipynb #f1250010
+# %% ../nbs/125_file_server.ipynb #f1250011
 class FileVisitor:
     """One connection of a file server: it brings or fetches files, one after the other."""
 
@@ -303,7 +303,7 @@ class FileVisitor:
             stream.pause_reading() if is_busy else stream.resume_reading()
         self._timer.stop() if is_busy else self._timer.start()
 
-# %% ../nbs/125_file_server.ipynb #f1250011
+# %% ../nbs/125_file_server.ipynb #f1250012
 class FileServer(EventDrivenTCPServer):
     """Takes and gives files by HTTP. `desk()` is called on its thread, before the first
     connection.

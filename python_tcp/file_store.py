@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from .file_rules import FileError, FileState, Offer, StoredFile, check_quota
 from .limits import Limits
 
-# %% ../nbs/111_file_store.ipynb #f111000c
+# %% ../nbs/111_file_store.ipynb #f111000d
 class FileFolder:
     """Files that have numbers for names, in one folder. A link in it is not followed."""
 
@@ -74,7 +74,7 @@ class FileFolder:
     def close(self) -> None:
         os.close(self._fd)
 
-# %% ../nbs/111_file_store.ipynb #f111000f
+# %% ../nbs/111_file_store.ipynb #f1110010
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -84,7 +84,7 @@ def disk_error(error: OSError) -> FileError:
         return FileError("disk_full", "the server's disk is full: try again later", 507)
     return FileError("no_files", f"the server's folder: {error.strerror}", 500)
 
-# %% ../nbs/111_file_store.ipynb #f1110012
+# %% ../nbs/111_file_store.ipynb #f1110013
 class Part:
     """The bytes of a file that have come so far: they are written, counted and hashed."""
 
@@ -152,7 +152,7 @@ class Part:
             raise disk_error(error) from error
         return self._hash.hexdigest()
 
-# %% ../nbs/111_file_store.ipynb #f1110019
+# %% ../nbs/111_file_store.ipynb #f111001a
 class FileIndex:
     """Which files there are: in `files` by number, and one line of JSON for each in
     `index.db` of the folder.
@@ -218,7 +218,7 @@ class FileIndex:
     def close(self) -> None:
         self._db.close()
 
-# %% ../nbs/111_file_store.ipynb #f111001b
+# %% ../nbs/111_file_store.ipynb #f111001c
 def _new_part(index: FileIndex, folder: FileFolder) -> int:
     """The number of a new file, of which nothing is there. Raises `OSError`."""
     while True:
@@ -228,7 +228,7 @@ def _new_part(index: FileIndex, folder: FileFolder) -> int:
             return number
         index.drop(number)
 
-# %% ../nbs/111_file_store.ipynb #f111001c
+# %% ../nbs/111_file_store.ipynb #f111001d
 class FileStore:
     """The files of a chat, in a folder. For one thread. Raises `OSError` where the folder
     can't be used, and `FileError` for what may not be done.

@@ -32,10 +32,10 @@ from .messages import StoreError
 from .output import Layer
 from .protocol import Error, Event, Message, Ok, SendMessage
 
-# %% ../nbs/126_files.ipynb #f126000e
+# %% ../nbs/126_files.ipynb #f126000f
 log = logging.getLogger("python_tcp.files")
 
-# %% ../nbs/126_files.ipynb #f126000f
+# %% ../nbs/126_files.ipynb #f1260010
 def shared_file(stored: StoredFile, url: str) -> SharedFile:
     """What a room hears of it; `url` is that of the file server."""
     offer = stored.offer
@@ -48,7 +48,7 @@ def owner_of(user: User) -> str:
     account = user.account
     return user.session.key if account is None else f"account:{account.name.lower()}"
 
-# %% ../nbs/126_files.ipynb #f1260011
+# %% ../nbs/126_files.ipynb #f1260012
 class FileRules:
     """What a chat does with files. On the chat's thread; `post(call)` has the file server's
     thread call something, and is False when that has ended.
@@ -66,7 +66,7 @@ class FileRules:
         self._rooms.add_feature("files")
 
     def _offer(self, user: User, command: OfferFile, now: float) -> list[Delivery]:
-        """Whoever may speak may send a file. The answer comes from the file server."""
+        """Who may speak may send a file. The answer comes from the file server."""
         id, ids = command.id, user.session.ids
         if id in ids:  # it was said
             self._rooms.archive.say_again(user, ok := Ok(id, ids[id]))
@@ -127,7 +127,7 @@ class FileRules:
             self._forget(file.number)
         return answer
 
-# %% ../nbs/126_files.ipynb #f1260013
+# %% ../nbs/126_files.ipynb #f1260014
 class FileSharing:
     """Files for the rooms of a chat server: kept in `folder`, and served by HTTP at this
     address, on a thread of its own. `url` is how clients reach it, if that is not plain.

@@ -448,7 +448,10 @@ class Stage:
     def offer_file(self, user: User, command: OfferFile, now: float) -> list[Delivery]:
         """As a file server answers, where no bytes come."""
         room, name = user.room_named(command.room).name, clean_file_name(command.name)
-        who, what = (user.name, user.name, "", command.id), (command.size, command.sha256)
+        who, what = (
+            (user.name, user.name, "", command.id),
+            (command.size, command.sha256),
+        )
         offer = Offer(*who, room, name, *what)
         found = [each for each in self.files if each.is_for(offer)]
         try:
