@@ -1,5 +1,7 @@
 """One room with nine at once: a page, our two clients, two IRC programs, telnet, and three clients from tutorials. Each says a line and reads
-everybody else's; each leaves in a rude way of its own, and the others go on."""
+everybody else's; each leaves in a rude way of its own, and the others go on.
+
+`PICTURES=nbs/images pytest tests/test_everybody.py` also writes the pictures of the chapter: what was on the screens."""
 
 import json
 import os
@@ -16,6 +18,8 @@ import pytest
 
 if sys.platform == "win32":
     pytest.skip("these programs need a terminal of Unix", allow_module_level=True)
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))
 
 from helpers import Program
 from screen import Terminal, chat
@@ -148,13 +152,33 @@ def port_of(server: ChatServer, name: str) -> int:
     return int(server.listening(name)[0].rpartition(":")[2])
 
 
+CAPTIONS = {"wee": "weechat", "irs": "irssi", "tel": "telnet", "bob": "our terminal client"}  # fmt: skip
+
+
+def picture(screens: dict[str, Terminal], browser: object, folder: Path) -> None:
+    """What is on the screens now."""
+    from terminals import together
+
+    for terminal in screens.values():
+        while terminal.read(0.3):
+            pass
+    those = [name for name in CAPTIONS if name in screens]
+    captions, title = [CAPTIONS[name] for name in those], "One room in four programs"
+    drawn = together([screens[name] for name in those], captions, title)
+    (folder / "everybody.svg").write_text(drawn, encoding="utf-8")
+    browser.save_screenshot(str(folder / "everybody.png"))  # type: ignore[attr-defined]
+
+
 def come(
-    server: ChatServer, browser: object, stack: ExitStack, folder: Path
-) -> dict[str, Somebody]:
+    server: ChatServer, browser: object, stack: ExitStack, folder: Path,
+    screens: dict[str, Terminal],
+) -> dict[str, Somebody]:  # fmt: skip
     """Everybody who is installed here, by name; all are in the room."""
     people: dict[str, Somebody] = {}
 
     def on_screen(name: str, terminal: Terminal, leave: Callable[[], object]) -> None:
+        screens[name] = terminal
+
         def read() -> str:
             while terminal.read():
                 pass
@@ -234,12 +258,15 @@ def test_nine_kinds_of_clients_in_one_room(
     tmp_path: Path,
 ) -> None:
     with ExitStack() as stack:
-        people = come(server, driver, stack, tmp_path)
+        screens: dict[str, Terminal] = {}
+        people = come(server, driver, stack, tmp_path, screens)
         everybody = set(people)
         for name, each in people.items():
             each.say(f"a line of {name}")
         for name in people:
             reads(people, name, f"a line of {name}")
+        if "PICTURES" in os.environ:
+            picture(screens, driver, Path(os.environ["PICTURES"]).absolute())
         for name in list(people):  # one after the other, and the rest goes on
             with suppress(OSError):
                 people.pop(name).leave()

@@ -76,10 +76,10 @@ def scene(server: ChatServer, desk: Terminal, train: Terminal, eve: Terminal) ->
     eve.until("bob left lobby")
 
 
-def together(terminals: list[Terminal]) -> str:
+def together(terminals: list[Terminal], captions: list[str], title: str) -> str:
     """The screens below each other, each with its caption."""
     parts, top = [], 0
-    for caption, terminal in zip(CAPTIONS, terminals):
+    for caption, terminal in zip(captions, terminals):
         picture = svg(terminal.screen)
         width, height = map(int, re.findall(r'(?:width|height)="(\d+)"', picture)[:2])
         parts.append(
@@ -91,7 +91,7 @@ def together(terminals: list[Terminal]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top}" width="{width}" height="{top}" '
         'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" role="img">\n'
-        "<title>Three terminals: two of one account, and a guest who is muted</title>\n"
+        f"<title>{title}</title>\n"
         + "".join(parts)
         + "</svg>\n"
     )
@@ -114,7 +114,8 @@ def main() -> int:
         shown = "".join("\n".join(each.screen.everything()) for each in terminals)
         if any(password in shown for password in PASSWORDS.values()):
             sys.exit("a password is on a screen")
-        target.write_text(together(terminals), encoding="utf-8")
+        title = "Three terminals: two of one account, and a guest who is muted"
+        target.write_text(together(terminals, CAPTIONS, title), encoding="utf-8")
         for terminal in terminals:
             print("\n".join([*terminal.screen.rows(), "-" * COLUMNS]))
             terminal.end("\x03")
