@@ -124,7 +124,10 @@ class Room:
 
 def give_way() -> None:
     """On other machines they would take nothing of this one."""
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    policy = os.sched_getscheduler(0)
+    if policy in (os.SCHED_FIFO, os.SCHED_RR):  # as with chrt
+        lowest = os.sched_param(os.sched_get_priority_min(policy))
+        os.sched_setscheduler(0, policy, lowest)
     os.nice(5)
 
 
