@@ -31,7 +31,6 @@ class HashParameters(NamedTuple):
     memory_cost: int = 65_536  # KiB
     parallelism: int = 4  # lanes
 
-
 # %% ../nbs/068_passwords.ipynb #4689683a
 _SALT, _LENGTH = 16, 32  # bytes
 _COSTS = r"m=(\d{1,10}),t=(\d{1,10}),p=(\d{1,10})"
