@@ -17,7 +17,7 @@ from typing import Any, NoReturn, get_args
 
 import msgspec
 
-from . import __version__
+import python_tcp
 from .account_tool import appoint, new_operator
 from .chat_client import ChatClient
 from .chat_server import ChatServer
@@ -159,7 +159,7 @@ def _server_parser() -> argparse.ArgumentParser:
     """The arguments of `chat_server`. What is not given is None."""
     parser = _Parser(prog="chat_server", description="Run a chat server.")
     add = parser.add_argument
-    add("--version", action="version", version=f"%(prog)s {__version__}")
+    add("--version", action="version", version=f"%(prog)s {python_tcp.__version__}")
     config = "read what is not given here from this TOML file, and again on SIGHUP"
     add("--config", metavar="FILE", help=config)
     every = f"the address to listen on ({LOCALHOST}; 0.0.0.0: every one of IPv4)"
@@ -273,7 +273,7 @@ def client_parser(
     more = "While chatting, /help lists what can be typed."
     parser = _Parser(prog=program, description=what, epilog=more)
     add = parser.add_argument
-    add("--version", action="version", version=f"%(prog)s {__version__}")
+    add("--version", action="version", version=f"%(prog)s {python_tcp.__version__}")
     where = "the server's name or address (%(default)s)"
     add("host", nargs="?", default=LOCALHOST, help=where)
     which = "its port (%(default)s)"

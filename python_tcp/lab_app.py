@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from . import __version__
+import python_tcp
 from .core import LOCALHOST
 from .lab import Result, RunningServer, Stage, Target, run_stages
 from .lab_class import check_submission, class_csv, class_table, submissions
@@ -104,7 +104,7 @@ def _class_options(parser: argparse.ArgumentParser) -> None:
 # %% ../nbs/108_lab_app.ipynb #6473d57e
 def _parser() -> argparse.ArgumentParser:
     parser = _LabParser("tcp_lab", description="Check a network program from outside.")
-    version = f"%(prog)s {__version__}"
+    version = f"%(prog)s {python_tcp.__version__}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="name the stages")
