@@ -126,6 +126,8 @@ AIMS = [
     Aim("(c) 100 rooms, deliveries/s", REDIS, 0.85, 1.1, where="c/", metric=RATE),
     Aim("(a) with history on, by history off", (), 0.75, 0.85),
     Aim("(a) over TLS, by clear text", (), 0.5),
+    Aim("(a) with its log in Redis, by alone", (), 0.6),
+    Aim("(a) two workers, by one node, both with Redis", (), 1.5),
     Aim("(c) over WebSocket, by JSON lines", (), 0.5),
     Aim("(e) one never reads: the others' p99, by without", (), 1.2, None, False),
     Aim("(e) one never reads: memory grew by", (), 16, None, False, " MiB"),
@@ -165,6 +167,8 @@ def own_values(
     values = [
         ratio(m, "a/", RATE, "ours-history", "ours"),
         ratio(m, "a/", RATE, "ours-tls", "ours"),
+        ratio(m, "a/", RATE, "ours-redis", "ours"),
+        ratio(m, "a/", RATE, "ours-workers", "ours-redis"),
         ratio(m, "c/", RATE, "ours-web", "ours"),
         disturbed_ratio(rows, "ours", "e"),
         grown,

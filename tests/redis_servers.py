@@ -1,6 +1,7 @@
 """A Redis of their own for tests: on a free port, with a folder of its own, and surely stopped."""
 
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -59,6 +60,11 @@ class RedisServer:
         with socket.create_connection(("127.0.0.1", self.port), 5) as sock:
             sock.sendall(f"*{len(words)}\r\n{line}".encode())
             return sock.recv(65_536)
+
+    def pause(self) -> None:
+        """From now on it reads nothing, and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         """As kill -9 does."""

@@ -19,6 +19,7 @@ from python_tcp import delivery, reconnector, redis_log
 from python_tcp.chat_server import ChatServer
 from python_tcp.cluster import ClusterNode, ClusterSettings, LostLog
 from python_tcp.languages import listeners_for
+from python_tcp.log_entries import NodeGone, decode_entry
 from python_tcp.protocol import Limits, UserJoined
 from python_tcp.redis_stream import RedisError, RedisStream, parse_redis_url
 
@@ -127,6 +128,7 @@ def test_a_redis_that_can_not_be_used_ends_the_start_with_one_line(
 
 
 @needs_redis
+@pytest.mark.slow(seconds=3)
 def test_the_command_says_it_in_one_line(redis: RedisServer) -> None:
     redis.ask("CONFIG", "SET", "requirepass", "s3cret")
     url = f"redis://:wrong@127.0.0.1:{redis.port}"
@@ -243,16 +245,40 @@ def test_without_redis_people_stay_and_messages_are_refused_until_it_is_back(
         assert ann.read_until("ok", id=2)["seq"] == 1
 
 
+@needs_redis
+def test_what_redis_has_not_read_when_it_dies_is_appended_again(
+    redis: RedisServer, two: list[ChatServer]
+) -> None:
+    (ann, _), (bob, _) = come(two[0], "ann"), come(two[1], "bob")
+    with ann, bob:
+        redis.pause()
+        ann.say("message", content="are you there?", id=1)
+        node = two[0]._rules.log._outbox.node
+        wait_until(node.unconfirmed)
+        redis.kill()
+        redis.start()
+        assert ann.read_until("ok", id=1)["seq"] == 1
+        assert contents(bob, 1) == [(1, "are you there?")]
+        bob.say("history")
+        assert len(bob.read_until("history")["messages"]) == 1
+
+
 # --- nodes that end, and die ---------------------------------------------------------------------
 
 
 @needs_redis
 def test_the_people_of_a_server_that_stops_are_waited_for(
-    two: list[ChatServer],
+    redis: RedisServer, two: list[ChatServer]
 ) -> None:
     (ann, welcome), (bob, _) = come(two[0], "ann"), come(two[1], "bob")
     with bob:
+        name = two[0]._rules.log._name
         two[0].stop()
+        stream = RedisStream(parse_redis_url(redis.url))
+        entries = [decode_entry(each.payload) for each in stream.read("0-0")]
+        last = [each for each in entries if each.node == name][-1]
+        assert last.items == [NodeGone(name)], "it has said so itself"
+        stream.close()
         assert ann.read_until("goodbye")["code"] == "server_closing"
         ann.close()
         bob.say("users")
@@ -531,6 +557,7 @@ def test_a_rolling_restart_loses_nobody_and_nothing(
 
 
 @needs_redis
+@pytest.mark.slow(seconds=3)
 def test_an_idle_node_uses_next_to_no_cpu(redis: RedisServer) -> None:
     options = "--port", 0, "--redis", redis.url
     with Program("start_server", *options) as program:
