@@ -829,6 +829,12 @@ OTHER_NAMES = {  # what the package irc calls them
 }  # fmt: skip
 
 
+def text_of(notebook: Path) -> list[str]:
+    """The text cells of a chapter."""
+    cells = json.loads(notebook.read_text())["cells"]
+    return ["".join(each["source"]) for each in cells if each["cell_type"] == "markdown"]  # fmt: skip
+
+
 def connect_port(server: ChatServer) -> str:
     return server.listening("irc")[0].rpartition(":")[2]
 
@@ -859,8 +865,12 @@ def test_a_person_with_irssi(server: ChatServer, tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("weechat") is None, reason="weechat is not installed")
 @pytest.mark.slow(seconds=20)
 def test_a_person_with_weechat(server: ChatServer, tmp_path: Path) -> None:
-    add = f"/server add chat 127.0.0.1/{connect_port(server)} -nicks=ann -notls -nossl"
-    command = ["weechat", "-d", str(tmp_path), "-r", add, "-r", "/connect chat"]
+    chapter = Path(__file__).parent.parent / "nbs" / "085_languages.ipynb"
+    typed = re.findall(r"^ *(/(?:server|connect) .+)$", "\n".join(text_of(chapter)), re.MULTILINE)  # fmt: skip
+    port, nick = connect_port(server), "/set irc.server_default.nicks ann"
+    lines = [nick, *(each.replace("localhost/6667", f"127.0.0.1/{port}") for each in typed)]  # fmt: skip
+    assert len(lines) == 3, "what the chapter says, to the letter"
+    command = ["weechat", "-d", str(tmp_path), *(part for line in lines for part in ("-r", line))]  # fmt: skip
     with LineClient(server.port).join("bob") as bob:
         with Terminal(*command, columns=120, rows=30, HOME=str(tmp_path)) as terminal:
 
