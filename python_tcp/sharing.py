@@ -44,10 +44,11 @@ class FileCarrier:
     """One file on its way. `run(work)` has it carried by `work(self)`, on this thread.
 
     `tell(transfer)` hears of each change; of the bytes at most `RATE` times a second, and
-    each `MILESTONE` seconds with a mark. `patience`: seconds without any progress.
+    each `MILESTONE` seconds with a mark. `patience`: seconds without any progress; a pause
+    has at most `LONGEST`.
     """
 
-    RATE, MILESTONE = 5, 10.0
+    RATE, MILESTONE, LONGEST = 5, 10.0, 5.0
 
     def __init__(
         self, transfer: Transfer, tell: Callable[[Transfer], object],
@@ -106,7 +107,7 @@ class FileCarrier:
                 if pause is None:
                     raise TransferError(_reason(error)) from None
                 self._turn("lost", note=_reason(error))
-                self._stopped.wait(pause)
+                self._stopped.wait(max(min(pause, self.LONGEST), least))
                 self.check_stopped()
                 self._turn("start")
         raise TransferError("the answers of the server of the files do not fit")
