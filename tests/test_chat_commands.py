@@ -584,6 +584,8 @@ ALL_LIMITS = {
     "ping_timeout": 7.5, "output_bytes": 12_345, "output_timeout": 8.5, "history_messages": 17, "history_bytes": 54_321, "history_days": 1.5,
     "data_bytes": 98_765, "resume_window": 4.5, "connections_per_address": 5, "connections_per_network": 6, "connect_rate": 1.5, "join_rate": 0.5,
     "guests": False, "registration": False, "sessions_per_account": 2,
+    "file_bytes": 12, "file_bytes_per_person": 13, "file_bytes_per_room": 14, "file_bytes_in_all": 15, "files_per_person": 16, "files_in_all": 18,
+    "uploads_per_person": 19, "file_days": 2.5, "upload_days": 0.5,
 }  # fmt: skip
 
 
@@ -605,7 +607,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
     monkeypatch.setattr(
         chat_app,
         "run_chat_server",
-        lambda host, port, on_start, on_hang_up, on_stop, tls, proxies, listeners, dialect, operators, **options: (
+        lambda host, port, prepare, on_start, on_hang_up, on_stop, tls, proxies, listeners, dialect, operators, rules, shared_port, **options: (
             calls.append(
                 {"host": host, "port": port, "proxy_protocol": proxies, **options}
             )
