@@ -1,5 +1,6 @@
 """Conversations in any dialect, without a network: bytes go in for each client, and bytes come out for each."""
 
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from python_tcp.admission import AdmissionControl
 from python_tcp.chat_fanout import DeliveryQueue
 from python_tcp.dialects import House
 from python_tcp.members import Delivery
+from python_tcp.protocol import JSONLines
 from python_tcp.speaking import DialectConnection, DialectSender
 from python_tcp.turns import CommandHandler
 
@@ -104,3 +106,19 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     a password in it."""
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     return [bytes(bytearray(data[start:end])) for start, end in zip(places, places[1:])]
+
+
+TIMES = re.compile(rb'"(timestamp|epoch|token)":("[^"]*"|[^,}]*)')
+
+
+def in_pieces(dialect: Any, script: bytes, cuts: list[int]) -> list[bytes]:
+    """What two hear while the first says `script` in this dialect, cut at these places: itself, and Bob with JSON, without times."""
+    talk = Dialogue()
+    talk.come(2, JSONLines())
+    talk.receive(2, b'{"type":"join","username":"bob"}\n')
+    talk.come(1, dialect)
+    for piece in pieces(script, cuts):
+        talk.receive(1, piece)
+    for _ in range(20):
+        talk.loop.tick(0.06)  # where each piece has its pause
+    return [talk.text(1), TIMES.sub(b"", talk.text(2))]

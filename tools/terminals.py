@@ -91,9 +91,7 @@ def together(terminals: list[Terminal], captions: list[str], title: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top}" width="{width}" height="{top}" '
         'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace" role="img">\n'
-        f"<title>{title}</title>\n"
-        + "".join(parts)
-        + "</svg>\n"
+        f"<title>{title}</title>\n" + "".join(parts) + "</svg>\n"
     )
 
 
