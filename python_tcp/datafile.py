@@ -193,7 +193,7 @@ COMMIT;
 _UPGRADE_2 = f"BEGIN IMMEDIATE; {_PLACES} PRAGMA user_version = 3; COMMIT;"
 _UPGRADE_3 = f"BEGIN IMMEDIATE; {_ACCOUNTS} PRAGMA user_version = 4; COMMIT;"
 _UPGRADE_4 = f"BEGIN IMMEDIATE; {_FILES} PRAGMA user_version = 5; COMMIT;"
-_UPGRADES = _UPGRADE_1, _UPGRADE_2, _UPGRADE_3, _UPGRADE_4  # from each version to the next
+_UPGRADES = _UPGRADE_1, _UPGRADE_2, _UPGRADE_3, _UPGRADE_4  # each to the next one
 
 # %% ../nbs/024_datafile.ipynb #be7156f6
 Durability = Literal["power", "process"]
