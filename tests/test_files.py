@@ -292,7 +292,8 @@ def test_fewer_bytes_than_were_said(place: Place) -> None:
         with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
             head = f"PATCH {where.path} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: {len(DATA)}\r\n\r\n"
             sock.sendall(head.encode() + DATA[:5000])
-        wait_until(lambda: ask(upload["url"], "HEAD")[1]["Upload-Offset"] == "5000")
+        wait_until(lambda: (place.folder / "1.part").stat().st_size == 5000)
+        assert ask(upload["url"], "HEAD")[1]["Upload-Offset"] == "5000"
         assert bring(upload, DATA[5000:], 5000) == (204, b"")
 
 
@@ -420,7 +421,7 @@ def test_cut_twice_on_the_way_there_and_twice_on_the_way_back(place: Place) -> N
                     url = through(upload["url"], proxy)
                     status = ask(url, "PATCH", DATA[have:], Upload_Offset=str(have))[0]
                     assert status in (204, 409), status
-            assert proxy.cuts == 2 and have > 0
+            assert proxy.cuts == 2
         url, got = ann.read_until("message")["file"]["url"], b""
         with Proxy(address, cut_twice(1_000_000, upward=False)) as proxy:
             while len(got) < len(DATA):
