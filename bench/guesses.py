@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import selectors
 import socket
 import statistics
@@ -132,18 +133,20 @@ def give_way() -> None:
 
 
 def attack(port: int, name: str, hosts: list[str]) -> dict[str, object]:
-    """All guesses, evenly over the time, `EACH` by a connection. Returns how they were answered, and how long it took to
-    send them.
+    """All guesses, `EACH` by a connection, which come at a random moment of their turn: else they would meet all messages
+    of the room, or none. Returns how they were answered, and how long it took to send them.
     """
     give_way()
+    moments = random.Random(name)
     selector, told, count = selectors.DefaultSelector(), Counter[str](), 0
+    moment = moments.random()
     start = time.perf_counter()
     last = start
     while sum(told.values()) < GUESSES:
-        due = start + SECONDS * count / GUESSES
+        due = start + SECONDS * (count + moment * EACH) / GUESSES
         if count < GUESSES and time.perf_counter() >= due:
             connect(port, hosts[count // EACH % len(hosts)], name, count, selector, told)  # fmt: skip
-            count += EACH
+            count, moment = count + EACH, moments.random()
             last = time.perf_counter()
             continue
         if time.perf_counter() > last + 30:
