@@ -50,6 +50,23 @@ def test_links_between_the_pages_are_local(pages: dict) -> None:
         assert f"{user}.github.io" not in cell.source, name
 
 
+def test_names_of_ours_lead_to_their_definition(pages: dict) -> None:
+    """nbdev writes these addresses in lower case."""
+    text = {
+        re.sub(r"^\d+_|\.ipynb$", "", name): "\n".join(it.source for it in page.cells)
+        for name, page in pages.items()
+    }
+    links = {
+        link
+        for page in text.values()
+        for link in re.findall(r"`\]\((\w+)\.html#([\w.]+)\)", page)
+    }
+    assert len(links) > 100
+    for page, anchor in links:
+        assert f'id="{anchor}"' in text[page], f"{page}.html#{anchor}"
+    assert ("loop", "api.EventLoop") in links
+
+
 def test_quarto_can_resolve_each_link(pages: dict, prepared: Path) -> None:
     """It warns of a link to Markdown or to a notebook that is not there."""
     for name, cell in cells(pages, "markdown"):

@@ -196,8 +196,8 @@ def prepare(tree: Path) -> list[Page]:
     )
     nbdev.serve.parallel = in_parallel
     proc_nbs()
-    mend_symbol_links(tree, book)
     show_definitions(tree, book)
+    mend_symbol_links(tree, book)
     return book
 
 
@@ -221,17 +221,15 @@ def mend_symbol_links(tree: Path, book: list[Page]) -> None:
         page: nbformat.read(tree / "_proc" / page.file, as_version=4) for page in book
     }
     shown = {
-        f"{page.name}.html#{anchor(name)}"
+        f"{page.name}.html#{place}"
         for page, notebook in notebooks.items()
-        for name in documented(notebook)
+        for place in defined(notebook)
     }
     base = re.escape(f"{config.doc_host}{config.doc_baseurl}/")
 
     def mend(link: re.Match) -> str:
-        target, name = (
-            link["page"],
-            link["name"].partition(".")[0],
-        )  # of a method: its class
+        # The address has the name in lower case. Of a method, the class is meant.
+        target, name = link["page"], re.match(r"\w*", link["text"][2:])[0]
         address = f"{target}#{anchor(name)}"
         if address not in shown or is_another(name, target, page.name, code):
             return link["text"][1:-1]
@@ -242,11 +240,11 @@ def mend_symbol_links(tree: Path, book: list[Page]) -> None:
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = re.sub(
-                    rf"(?P<text>\[`[^`\n]+`\])\((?P<base>{base})(?P<page>\w+\.html)#(?P<name>[\w.]+)\)",
+                    rf"(?P<text>\[`[^`\n]+`\])\((?P<base>{base})(?P<page>\w+\.html)#[\w.]+\)",
                     mend,
                     cell.source,
                 )
-                cell.source = without_links_in_links(cell.source)
+                cell.source = without_host(without_links_in_links(cell.source))
         nbformat.write(notebook, tree / "_proc" / page.file)
 
 
@@ -256,17 +254,14 @@ def anchor(name: str) -> str:
 
 
 def show_definitions(tree: Path, book: list[Page]) -> None:
-    """Both renderers get one line where nbdev calls `show_doc`, links between the pages, and a text for each picture."""
+    """Both renderers get one line where nbdev calls `show_doc`, and a text for each picture."""
     for page in book:
         path = tree / "_proc" / page.file
         notebook = nbformat.read(path, as_version=4)
         cells = []
         for cell in notebook.cells:
-            if cell.cell_type == "markdown":
-                cell.source = without_host(cell.source)
-            elif cell.cell_type == "code" and is_show_doc(cell):
-                text = without_host(definition(cell, notebook))
-                cell = new_markdown_cell(text)
+            if cell.cell_type == "code" and is_show_doc(cell):
+                cell = new_markdown_cell(definition(cell, notebook))
             elif cell.cell_type == "code":
                 # nbdev's label, which would stand over every exported cell
                 label = r'^#\| code-fold: show\n#\| code-summary: "Exported source"\n'
@@ -323,11 +318,10 @@ def without_links_in_links(text: str) -> str:
     return re.sub(r"\[\[(`[^`\n]+`)\]\([^)\n]*\)\]\(", r"[\1](", text)
 
 
-def documented(notebook: nbformat.NotebookNode) -> Iterator[str]:
-    """The names that a page has an anchor for: nbdev has put a call of `show_doc` before or in place of each."""
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and is_show_doc(cell):
-            yield definition_parts(cell)[1]
+def defined(notebook: nbformat.NotebookNode) -> list[str]:
+    """The anchors of the names that a page defines."""
+    text = "\n".join(cell.source for cell in notebook.cells)
+    return re.findall(r'<div class="api" id="([^"]+)">', text)
 
 
 def sidebar(book: list[Page]) -> list[dict]:
@@ -572,7 +566,7 @@ def definition(cell: nbformat.NotebookNode, page: nbformat.NotebookNode) -> str:
         line += f': <a href="{source}">{file}, line {number}</a>'
     line += "</div>"
     shown = any(
-        re.search(rf"^(def|class) {name}\b", other.source, re.M)
+        re.search(rf"^(async def|def|class) {name}\b", other.source, re.M)
         for other in page.cells
         if other.cell_type == "code"
     )
