@@ -14,10 +14,9 @@ import socket
 import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPResponse
-from http.client import RemoteDisconnected
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from .client import open_connection
@@ -223,8 +222,10 @@ class FileRoute:
     def request(
         self, method: str, url: str, headers: dict[str, str] = {},
         body: Iterable[bytes] = (),
-    ) -> HTTPResponse:  # fmt: skip
-        """The answer to one request, over a new connection."""
+    ) -> Any:  # fmt: skip
+        """The `HTTPResponse` to one request, over a new connection."""
+        from http.client import HTTPConnection, HTTPException
+
         self.close()
         address = _address(url, self._tls is not None)
         host, secure = address.hostname or "", address.scheme == "https"
@@ -243,10 +244,8 @@ class FileRoute:
             with suppress(BrokenPipeError, ConnectionResetError):  # it may say why
                 http.request(method, target, body or None, headers)
             return http.getresponse()
-        except RemoteDisconnected:
-            raise ConnectionError("the connection was lost") from None
-        except HTTPException as error:
-            raise ConnectionError(f"the server speaks no HTTP: {error!r}") from None
+        except HTTPException:  # it has closed, or it is no server of files
+            raise ConnectionError("there was no answer in HTTP") from None
 
     def stop(self) -> None:
         """From any thread: what is going on fails, and so does all that comes after it."""
@@ -259,10 +258,9 @@ class FileRoute:
         """End the connection, if there is one."""
         if self._sock is not None:
             self._sock.close()
-            self._sock = None
 
 # %% ../nbs/114_file_client.ipynb #e062262e
-def _refusal(answer: HTTPResponse) -> str:
+def _refusal(answer: Any) -> str:
     """Why the server has refused: its own words, or the number."""
     said = answer.read(1000).decode(errors="replace").strip() if answer.length else ""
     kind = answer.getheader("Content-Type", "")
@@ -271,7 +269,7 @@ def _refusal(answer: HTTPResponse) -> str:
     return words or f"the server of the files answers {answer.status}"
 
 
-def _judge(answer: HTTPResponse) -> Reply:
+def _judge(answer: Any) -> Reply:
     """GOOD or LOOK. Raises `OSError` (try again) or `TransferError` (give up)."""
     match reply := reply_to(answer.status):
         case Reply.AGAIN:
@@ -281,7 +279,9 @@ def _judge(answer: HTTPResponse) -> Reply:
     return reply
 
 # %% ../nbs/114_file_client.ipynb #d15211bd
-def _pieces_of(answer: HTTPResponse) -> Iterable[bytes]:
+def _pieces_of(answer: Any) -> Iterable[bytes]:
+    from http.client import HTTPException  # it takes time to load: not at the start
+
     try:
         while piece := answer.read1(1 << 16):
             yield piece
@@ -345,6 +345,5 @@ def push(
     headers = {"Upload-Offset": said, "Content-Length": str(source.size - start)}
     headers["Content-Type"] = "application/partial-upload"
     answer = route.request("PATCH", url, headers, pieces)
-    complete = answer.getheader("Upload-Complete") == "?1"
-    reply = _judge(answer)
-    return reply if complete or reply is not Reply.GOOD else Reply.LOOK
+    whole = answer.getheader("Upload-Complete") == "?1"
+    return Reply.GOOD if _judge(answer) is Reply.GOOD and whole else Reply.LOOK
