@@ -25,7 +25,7 @@ from .server import EventDrivenTCPServer
 class Fetching:
     """Sends a file, a chunk at a time: the next one is read when the last one is gone."""
 
-    CHUNK = 262_144  # bytes
+    CHUNK = 65_536  # bytes
 
     def __init__(
         self, server: EventDrivenTCPServer, number: int, exchange: HTTPExchange,
