@@ -13,7 +13,7 @@ from python_tcp.lab import run_stages
 from python_tcp.lab_clients import client_stages, no_server
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
-CHAPTER = FIRE.with_name("106_lab_clients.ipynb")
+CHAPTER = FIRE.with_name("128_lab_clients.ipynb")
 
 
 def program(name: str) -> str:

@@ -25,7 +25,7 @@ from python_tcp.lab_protocol import TRANSCRIPTS, protocol_stage
 from python_tcp.protocol import Limits
 
 FOLDER = Path(__file__).resolve().parent / "lab"
-FIRE = FOLDER.parent.parent / "nbs" / "104_lab_fire.ipynb"
+FIRE = FOLDER.parent.parent / "nbs" / "126_lab_fire.ipynb"
 NODE = shutil.which("node")
 WITHOUT_NODE = pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
 GOOD = {

@@ -17,18 +17,20 @@ from figures import NBS, chapter_paths, count
 # The parts of the book: the number of the first chapter of each.
 PARTS = {
     0: "I Bytes",
-    5: "II One thread for all",
-    13: "III A chat: words and rules",
-    24: "III A chat: kept and delivered",
-    29: "III A chat: the server",
-    34: "III A chat: the client",
-    47: "III A chat: terminal and commands",
-    55: "IV Out in the world: privacy",
-    62: "IV Out in the world: accounts and order",
-    73: "IV Out in the world: running it",
-    78: "V Many ways in: languages",
-    86: "V Many ways in: web, window, asyncio",
-    94: "VI The lab",
+    6: "II One thread for all",
+    15: "III A chat: words and rules",
+    26: "III A chat: kept and delivered",
+    31: "III A chat: the server",
+    36: "III A chat: the client",
+    49: "III A chat: terminal and commands",
+    57: "IV Out in the world: privacy",
+    64: "IV Out in the world: accounts and order",
+    75: "IV Out in the world: running it",
+    80: "V Many ways in: languages",
+    89: "V Many ways in: web, window, asyncio",
+    97: "VI Files beside a chat",
+    106: "VII More than one machine",
+    116: "VIII The lab",
 }
 
 MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
