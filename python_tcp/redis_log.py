@@ -61,7 +61,10 @@ class RedisReader(threading.Thread):
                 if not is_checked and not self._stream.has(self.position):
                     self._lost()
                     return
-                entries = self._stream.read(self.position, self.BLOCK)
+                entries = self._stream.read_on(self.position, self.BLOCK)
+                if entries is None:
+                    self._lost()
+                    return
                 if entries and self._replicas:
                     self._stream.wait_for_replicas(self._replicas)
             except RedisError as error:

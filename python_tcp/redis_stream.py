@@ -73,7 +73,8 @@ def _explained(error: Exception) -> RedisError:
     """What an exception of redis-py means for who runs the chat."""
     import redis
 
-    text, final = str(error).rstrip("."), False
+    text, final = str(error).rpartition(" of pipeline caused error: ")[2], False
+    text = text.rstrip(".")
     if isinstance(error, redis.AuthenticationError):
         text, final = f"the password or the user is wrong ({text})", True
     elif isinstance(error, redis.exceptions.NoPermissionError):
@@ -89,12 +90,12 @@ def _explained(error: Exception) -> RedisError:
 # %% ../nbs/111_redis_stream.ipynb #87e4ee69
 @contextmanager
 def _explaining(place: RedisPlace) -> Iterator[None]:
-    """What goes wrong with Redis becomes a `RedisError`."""
-    import redis
-
+    """What goes wrong with Redis becomes a `RedisError`, whatever it is: a key may have
+    nonsense, and another thread may close the connection.
+    """
     try:
         yield
-    except (redis.RedisError, OSError) as error:
+    except Exception as error:
         explained = _explained(error)
         raise RedisError(
             f"Redis at {place.shown}: {explained}", explained.final
@@ -109,6 +110,12 @@ class StreamEntry(NamedTuple):
 
 
 START = "0-0"  # before the first entry
+
+
+def _entries(found: Any) -> list[StreamEntry]:
+    """From an answer to XREAD. What is no entry of ours is not understood later."""
+    entries = found[0][1] if found else []
+    return [StreamEntry(id.decode(), fields.get(b"e", b"")) for id, fields in entries]
 
 
 def as_numbers(position: str) -> tuple[int, int]:
@@ -146,7 +153,7 @@ class RedisStream:
             raise RedisError(f"{place.shown}: {error}", True) from None
 
     def check(self) -> None:
-        """Is it there, new enough, and is the key a stream?"""
+        """Is it there, new enough, does it take anything, and is the key a stream?"""
         with _explaining(self._place):
             version = self._redis.info("server")["redis_version"]
             kind = self._redis.type(self._log).decode()
@@ -157,6 +164,8 @@ class RedisStream:
         if kind not in ("none", "stream"):
             wrong = f"the key {self._log} is no stream but a {kind}"
             raise RedisError(f"{self._place.shown}: {wrong}", True)
+        with _explaining(self._place):  # one that is full only answers questions
+            self._redis.set(self._place.key("mark"), "", ex=60)
 
     def append(self, payloads: Iterable[bytes]) -> None:
         """Append all of them, in order, in one message."""
@@ -171,8 +180,16 @@ class RedisStream:
         block = int(seconds * 1000) or None
         with _explaining(self._place):
             found = self._redis.xread({self._log: after or START}, self.BATCH, block)
-        entries = found[0][1] if found else []
-        return [StreamEntry(id.decode(), fields[b"e"]) for id, fields in entries]
+        return _entries(found)
+
+    def read_on(self, after: str, seconds: float) -> list[StreamEntry] | None:
+        """The same. None if the entry at `after` is gone: then others may be, too."""
+        with _explaining(self._place):
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.xread({self._log: after or START}, self.BATCH, int(seconds * 1000))
+            pipe.xrange(self._log, after or START, after or START)
+            found, last = pipe.execute()
+        return _entries(found) if last or after in ("", START) else None
 
     def has(self, position: str) -> bool:
         """Is that entry there? If not, it was trimmed, or Redis has lost it."""

@@ -314,7 +314,7 @@ def take_snapshot(replica: Replica) -> bytes:
 def _open_envelope(data: bytes) -> _Envelope:
     try:
         envelope = _envelope_decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SnapshotError(f"this is no snapshot of a chat: {error}") from None
     if envelope.format != _FORMAT:
         raise SnapshotError(f"this is no snapshot of a chat: {envelope.format[:40]!a}")
@@ -339,7 +339,7 @@ def load_snapshot(data: bytes) -> Replica:
         )
     try:
         saved = _body_decoder.decode(zlib.decompress(envelope.body))
-    except (msgspec.DecodeError, zlib.error) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, zlib.error) as error:
         wrong = f"the snapshot at {envelope.position} is not understood: {error}"
         raise SnapshotError(wrong) from None
     if saved is None:

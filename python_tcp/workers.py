@@ -162,11 +162,19 @@ class _Process:
                 command, env=environ, pass_fds=[theirs.fileno()]
             )
         self.born, self.is_ready = time.monotonic(), False
+        self._must_hang_up = False
+
+    def hang_up(self) -> None:
+        """Have it read its settings again. SIGHUP would end it before it is ready."""
+        self._must_hang_up = True
 
     def look(self) -> int | None:
         """Its exit status; None while it lives."""
         with suppress(BlockingIOError):
             self.is_ready = self.is_ready or self.line.recv(1) == b"!"
+        if self.is_ready and self._must_hang_up:
+            self._must_hang_up = False
+            self.process.send_signal(signal.SIGHUP)
         return self.process.poll()
 
     def end(self, seconds: float) -> None:
@@ -233,14 +241,15 @@ class Workers:
             self._is_ready = True
             notify("READY=1")
 
-    def signal(self, number: int) -> None:
-        """Send a signal to all."""
+    def hang_up(self) -> None:
+        """Pass on that SIGHUP has come."""
         for worker in self._running.values():
-            worker.process.send_signal(number)
+            worker.hang_up()
 
     def stop(self) -> None:
         """End all of them; who does not end in time is killed."""
-        self.signal(signal.SIGTERM)
+        for worker in self._running.values():
+            worker.process.send_signal(signal.SIGTERM)
         end = time.monotonic() + self.PATIENCE
         for worker in self._running.values():
             worker.end(max(0.0, end - time.monotonic()))
@@ -266,7 +275,7 @@ def run_workers(config: Config, operator: str | None) -> int:
         try:
             while (status := workers.look()) is None:
                 if hang_ups.wait(Workers.LOOK):
-                    workers.signal(signal.SIGHUP)
+                    workers.hang_up()
             return status
         except KeyboardInterrupt:
             return 0

@@ -54,6 +54,13 @@ def come(server: ChatServer, name: str, **fields: object) -> tuple[LineClient, d
     return client, welcome
 
 
+def answer_to(client: LineClient, id: object) -> dict:
+    """Yes or no."""
+    while (event := client.read()).get("id") != id or event["type"] == "message":
+        pass
+    return event
+
+
 def contents(client: LineClient, count: int) -> list[tuple[int, str]]:
     found = [client.read_until("message") for _ in range(count)]
     return [(each["seq"], each["content"]) for each in found]
@@ -398,6 +405,84 @@ def test_a_node_stops_whose_log_has_gone_back_and_begins_a_new_epoch(
                 assert hello["seq"] == 4
 
 
+# --- a Redis that is full, and what others put there ---------------------------------------------
+
+
+@needs_redis
+def test_a_redis_that_is_full_is_one_trouble_until_there_is_room(
+    redis: RedisServer, two: list[ChatServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    (ann, _), (bob, _) = come(two[0], "ann"), come(two[1], "bob")
+    with ann, bob:
+        redis.ask("CONFIG", "SET", "maxmemory", "1")
+
+        def refused() -> bool:
+            ann.say("message", content="later", id="s")
+            return answer_to(ann, "s")["type"] == "error"
+
+        ann.say("message", content="first", id=1)
+        wait_until(lambda: two[0]._rules.log.trouble)
+        for number in range(20):  # it does not say in between that all is well
+            assert refused() and two[0]._rules.log.trouble
+            assert "maxmemory" in two[0]._rules.log.trouble
+            assert "XADD" not in two[0]._rules.log.trouble, "no bytes of a message"
+            time.sleep(0.05)
+        said = [each for each in caplog.records if "maxmemory" in each.getMessage()]
+        assert len(said) <= 2, "once for each server"
+        redis.ask("CONFIG", "SET", "maxmemory", "0")
+        wait_until(lambda: not refused())
+        assert bob.read_until("message", content="later")["username"] == "ann"
+
+
+@needs_redis
+def test_a_stream_that_is_deleted_while_much_is_said_is_noticed(
+    redis: RedisServer,
+) -> None:
+    nodes = [node_of(redis), node_of(redis)]
+    servers = [ChatServer(rules=node.open, limits=FREE) for node in nodes]
+    with ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(server)
+        ann, _ = come(servers[0], "ann")
+        stack.enter_context(ann)
+        ann.say("message", content="here", id=1)
+        ann.read_until("ok", id=1)
+        first = nodes[0]._log._reader.position
+        entry = next(iter(RedisStream(nodes[0].place).read("0-0"))).payload
+        redis.ask("DEL", "{chat}:log")
+        for _ in range(3):  # so that the stream is there again at once
+            RedisStream(nodes[0].place).append([entry])
+        wait_until(lambda: not servers[0].running and not servers[1].running)
+        assert all(node.lost == LostLog(node._epoch, first) for node in nodes)
+
+
+@needs_redis
+def test_an_entry_that_is_none_ends_a_node_with_one_line(redis: RedisServer) -> None:
+    node = node_of(redis)
+    with ChatServer(rules=node.open, limits=FREE) as server:
+        redis.ask("XADD", "{chat}:log", "*", "something", "else")
+        wait_until(lambda: not server.running)
+        assert "of the log is not understood" in node.failure
+    with pytest.raises(RedisError, match="of the log is not understood"):
+        ChatServer(rules=node_of(redis).open, limits=FREE).start()
+
+
+@needs_redis
+def test_nonsense_beside_the_snapshot_does_not_end_the_writer(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClusterNode, "EVERY", 1)
+    redis.ask("SET", "{chat}:snapshot-at", "nonsense")
+    with server_on(redis) as server:
+        ann, _ = come(server, "ann")
+        with ann:
+            for number in range(3):
+                wait_until(lambda: not server._rules.log.trouble)
+                ann.say("message", content="again", id=number)
+                answer_to(ann, number)
+            assert newest("redis writer").is_alive()
+
+
 # --- workers -------------------------------------------------------------------------------------
 
 
@@ -437,6 +522,24 @@ def test_workers_share_a_port_and_one_that_dies_is_replaced(redis: RedisServer) 
         for client in people:
             client.close()
     assert not any(Path(f"/proc/{each}").exists() for each in first)
+
+
+@needs_redis
+@pytest.mark.slow(seconds=5)
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="Linux only")
+def test_a_hang_up_while_workers_start_ends_none(redis: RedisServer) -> None:
+    config = redis._folder / "chat.toml"
+    config.write_text("[limits]\nguests = true\n")
+    more = "--workers", 2, "--redis", redis.url, "--config", config
+    with Program("start_server", "--port", 0, *more) as program:
+        first = wait_until(lambda: workers_of(program.process.pid))
+        config.write_text("[limits]\nguests = false\n")
+        program.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: sum("chat server on" in each for each in said(program)) >= 2)
+        assert set(first) <= set(workers_of(program.process.pid))
+        assert program.process.poll() is None
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.wait(20) == 0
 
 
 def said(program: Program) -> list[str]:

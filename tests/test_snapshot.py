@@ -279,6 +279,10 @@ def test_a_snapshot_of_other_rules_is_refused(
         (lambda data: b"hello", "no snapshot of a chat"),
         (lambda data: data[:-1], "no snapshot of a chat"),
         (lambda data: data.replace(b"snapshot", b"postcard"), "no snapshot of a chat"),
+        (
+            lambda data: data.replace(b"snapshot", b"snap\xff\xff\xff\xff"),
+            "no snapshot of a chat",
+        ),
         (lambda data: data[:-9] + b"\0" + data[-8:], "at 29-0 is damaged"),
     ],
 )
