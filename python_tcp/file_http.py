@@ -131,6 +131,7 @@ class HTTPExchange:
         with suppress(h11.LocalProtocolError):  # unless both have ended the last one
             if self._http.our_state is self._http.their_state is h11.DONE:
                 self._http.start_next_cycle()
+                self._method = b""  # of the next one, which may be none
         try:
             event = self._http.next_event()
         except h11.RemoteProtocolError as error:

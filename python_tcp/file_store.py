@@ -291,6 +291,7 @@ class FileStore:
         try:
             self._parts[number].open()
         except OSError as error:
+            self._restore(stored)  # what the folder says about it counts
             raise disk_error(error) from error
         return self._parts[number]
 

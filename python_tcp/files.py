@@ -10,6 +10,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -56,7 +57,7 @@ class FileRules:
 
     def __init__(
         self, rules: ChatRules, queue: DeliveryQueue,
-        ask: Callable[[int, Offer], bool], forget: Callable[[int], object],
+        ask: Callable[[int, Offer], bool], forget: Callable[[SharedFile], object],
     ) -> None:  # fmt: skip
         self._rooms, self._queue = rules.rooms, queue
         self._ask, self._forget = ask, forget
@@ -124,7 +125,7 @@ class FileRules:
         found = self._rooms.store.read(room, seq, seq) if room else []
         answer = self._delete_rule(user, command, now)
         if found and (file := found[0].file) is not None:
-            self._forget(file.number)
+            self._forget(file)
         return answer
 
 # %% ../nbs/101_files.ipynb #f1260014
@@ -190,9 +191,16 @@ class FileSharing:
     def _ask(self, client: int, offer: Offer) -> bool:
         return self._post(partial(self._offered, client, offer))
 
-    def _forget(self, number: int) -> None:
-        if self._server is not None:
-            self._post(partial(self._server.desk.store.delete, number))
+    def _forget(self, file: SharedFile) -> None:
+        self._post(partial(self._forgotten, file))
+
+    def _forgotten(self, file: SharedFile) -> None:
+        """On the file server's thread. Of another folder, the number is another file's."""
+        assert self._server is not None
+        store = self._server.desk.store
+        stored = store.files.get(file.number)
+        if stored is not None and f"/{stored.number}/{stored.key}/" in file.url:
+            store.delete(file.number)
 
     def _offered(self, client: int, offer: Offer) -> None:
         """On the file server's thread."""
@@ -224,5 +232,6 @@ class FileSharing:
     def _told(self, number: int, done: Shared, error: FileError | None) -> None:
         """On the file server's thread."""
         if error is None and self._server is not None:
-            self._server.desk.store.shared(number, time.time())
+            with suppress(FileError):  # full: then it is kept as one that was not said
+                self._server.desk.store.shared(number, time.time())
         done(error)

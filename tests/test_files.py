@@ -22,7 +22,7 @@ from proxy import Cut, Proxy
 from python_tcp.chat_app import read_config
 from python_tcp.chat_server import ChatServer
 from python_tcp.file_options import open_files
-from python_tcp.file_rules import FileSettings
+from python_tcp.file_rules import FileError, FileSettings
 from python_tcp.file_server import FileServer, FileVisitor
 from python_tcp.files import FileSharing
 from python_tcp.limits import Limits
@@ -198,6 +198,30 @@ def test_a_message_that_only_looks_like_a_file_deletes_none(place: Place) -> Non
         bob.say("delete", seq=1, id=7)
         assert bob.read_until("error")["code"] == "not_allowed"
         assert place.kept() == {"1"}
+
+
+def test_an_old_message_deletes_no_file_of_a_new_folder(tmp_path: Path) -> None:
+    def ann_of(place: Place, verb: str) -> LineClient:
+        ann = LineClient(place.server.port)
+        ann.say(verb, username="ann", password="correct horse")
+        ann.read_until("account")
+        return ann.join("ann", "lobby")
+
+    data = tmp_path / "chat.db"
+    with Place(tmp_path / "old", data) as place, ann_of(place, "register") as ann:
+        old = send(ann)
+    with Place(tmp_path / "new", data) as place, ann_of(place, "login") as ann:
+        with place.person("bob") as bob:
+            new = send(bob)
+            assert new["file"]["number"] == old["file"]["number"]
+            ann.say("delete", seq=old["seq"])
+            bob.read_until("deleted")
+            asked = threading.Event()
+            place.sharing._server.loop.call_threadsafe(asked.set)
+            assert asked.wait(LIMIT), "what was asked for before is done"
+            assert ask(new["file"]["url"], "GET")[2] == DATA
+            bob.say("delete", seq=new["seq"])
+            wait_until(lambda: not place.kept())
 
 
 def test_the_offer_is_answered_once_and_the_same_afterwards(place: Place) -> None:
@@ -390,6 +414,26 @@ def test_a_client_that_waits_for_our_word_gets_it(place: Place) -> None:
             assert sock.recv(1000).startswith(b"HTTP/1.1 204 ")
 
 
+def test_after_a_head_an_error_has_its_line(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    with place.person("ann") as ann:
+        where = urlsplit(offer(ann)["url"])
+        for next_one in (b"\0\1 garbage\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
+            head = f"HEAD {where.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
+                sock.sendall(head + next_one)
+                answer = b"".join(iter(lambda: sock.recv(65_536), b""))
+            assert answer.count(b"HTTP/1.1 204 ") == answer.count(b"HTTP/1.1 400 ") == 1
+            assert answer.endswith(b"bad_request: this is no request of HTTP/1.1\n")
+        chunk = b"Transfer-Encoding: chunked\r\n\r\nthis is no number\r\n"
+        with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
+            sock.sendall(head[:-2] + chunk)
+            answer = b"".join(iter(lambda: sock.recv(65_536), b""))
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.endswith(b"\r\n\r\n")
+    assert not caplog.records
+
+
 def test_a_page_of_another_origin_may_ask(place: Place) -> None:
     with place.person("ann") as ann:
         status, headers, _ = ask(offer(ann)["url"], "OPTIONS")
@@ -578,6 +622,49 @@ def test_a_full_disk_is_said_and_the_rest_can_be_brought_later(
         assert again["received"] == 1_000_000
         assert bring(again, DATA[1_000_000:], 1_000_000) == (204, b"")
         assert bob.read_until("message", username="ann")["file"]["size"] == len(DATA)
+
+
+def test_a_part_that_somebody_has_deleted_is_brought_anew(place: Place) -> None:
+    with place.person("ann") as ann:
+        upload = offer(ann)
+        assert bring(upload, DATA[:1000]) == (204, b"")
+        (place.folder / "1.part").unlink()
+        status, text = bring(upload, DATA[1000:], 1000)
+        assert (status, text.partition(b":")[0]) == (500, b"no_files")
+        assert ask(upload["url"], "HEAD")[0] == 404
+        assert (again := offer(ann))["received"] == 0
+        assert bring(again, DATA) == (204, b"")
+
+
+def test_an_index_that_is_full_when_all_is_there_costs_a_pause(place: Place) -> None:
+    with place.person("ann") as ann:
+        upload = offer(ann)
+        assert bring(upload, DATA[:-1]) == (204, b"")
+        index = place.sharing._server.desk.store._index
+        index._db.execute("PRAGMA query_only = 1")  # as if nothing fitted any more
+        status, text = bring(upload, DATA[-1:], len(DATA) - 1)
+        assert (status, text.partition(b":")[0]) == (507, b"disk_full")
+        assert bring(upload, DATA)[0] in (500, 507)
+        index._db.execute("PRAGMA query_only = 0")
+        assert bring(upload, DATA)[0] in (409, 500)
+        _, headers, _ = ask(upload["url"], "HEAD")
+        assert headers["Upload-Offset"] == str(len(DATA))
+        assert bring(upload, b"", len(DATA)) == (204, b"")
+        file = ann.read_until("message")["file"]
+        assert ask(file["url"], "GET")[2] == DATA
+
+
+def test_an_index_that_is_full_when_it_was_said_keeps_nobody_waiting(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(number: int, now: float) -> None:
+        raise FileError("disk_full", "the server's index: it is full", 507)
+
+    with place.person("ann") as ann:
+        upload = offer(ann)
+        monkeypatch.setattr(place.sharing._server.desk.store, "shared", full)
+        assert bring(upload, DATA) == (204, b"")
+        assert ask(ann.read_until("message")["file"]["url"], "GET")[2] == DATA
 
 
 def test_the_end_of_the_server_in_the_middle_of_a_file(tmp_path: Path) -> None:
