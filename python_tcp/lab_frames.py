@@ -141,6 +141,8 @@ def _lines_two_clients(bench: Bench) -> None:
     """Half a line of one client does not mix with another client's."""
     one, two = bench.word(8).encode(), bench.word(6).encode()
     ann, bob = bench.connect("ann"), bench.connect("bob")
+    ann.send(one + b"\n")  # then the server surely reads what she says next
+    ann.expect(_answer(one), "Ann's first line")
     ann.send(one[:3])
     bob.send(two + b"\n")
     bob.expect(_answer(two), "Bob's line")

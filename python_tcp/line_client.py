@@ -251,8 +251,8 @@ def ending_on_signals() -> Iterator[None]:
 
 # %% ../nbs/055_line_client.ipynb #a2d38002
 def _answer(prompt: str, lines: list[str]) -> str:
-    print(*lines, prompt, sep="\n", end="", flush=True)
-    try:
+    try:  # a signal may come as soon as the question stands there
+        print(*lines, prompt, sep="\n", end="", flush=True)
         while os.name == "posix" and not select.select([sys.stdin], [], [], 1)[0]:
             pass  # not longer: a signal just before it does not end it
         return input().strip()

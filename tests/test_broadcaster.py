@@ -3,6 +3,7 @@
 import random
 import socket
 import time
+from contextlib import closing
 from collections.abc import Iterator
 
 import pytest
@@ -299,7 +300,11 @@ def test_nothing_is_kept_of_one_that_has_gone():
 @given(st.data())
 def test_who_is_left_out_gets_the_rest_in_order(data: st.DataObject) -> None:
     """Whatever is broadcast to the same tuple, whoever is left out of what, and whoever is sent something alone."""
-    loop = EventLoop()
+    with closing(EventLoop()) as loop:  # also when there are too few data for `draw`
+        check_what_each_gets(data, loop)
+
+
+def check_what_each_gets(data: st.DataObject, loop: EventLoop) -> None:
     streams = {number: Kept() for number in (1, 2, 3)}
     broadcaster, to = Broadcaster(loop, streams), (1, 2, 3)
     expected = {number: b"" for number in to}
@@ -318,7 +323,6 @@ def test_who_is_left_out_gets_the_rest_in_order(data: st.DataObject) -> None:
         if data.draw(st.integers(0, 5)) == 0:
             loop.tick(0)
     loop.tick(0)
-    loop.close()
     assert {number: stream.got for number, stream in streams.items()} == expected
 
 

@@ -525,13 +525,14 @@ def test_every_code_can_be_provoked(tmp_path: Path, name: str, type: str) -> Non
         assert event["reconnect"] is (code in COMES_BACK) is ("retry_after" in event)
 
 
-# Those of accounts and moderation are provoked in test_logins, test_accounts and test_moderation.
+# Those of accounts, moderation and files are provoked in test_logins, test_accounts, test_moderation and test_files.
 LAST_WORDS = {"logged_out", "account_deleted", "password_changed", "banned"}
 ELSEWHERE = LAST_WORDS | {
     "name_registered", "login_needed", "bad_login", "not_logged_in", "weak_password",
     "insecure", "too_many_guesses", "busy", "too_many_sessions", "no_accounts", "registration_closed",
     "no_account", "not_allowed", "muted", "locked", "not_locked", "room_registered",
     "no_such_ban", "no_such_message", "bad_target", "too_many",
+    "no_files", "bad_file_name", "file_too_large", "too_many_files", "disk_full",
 }  # fmt: skip
 
 

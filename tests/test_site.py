@@ -402,8 +402,8 @@ def test_the_sidebar_has_sections_for_both_renderers(
     labels = [entry["text"] for section in sections for entry in section["contents"]]
     assert labels == [
         "0. Sockets",
-        "7. Streams",
-        "54. Commands",
+        "8. Streams",
+        "56. Commands",
         "Drawings",
         "Glossary",
         "core",
