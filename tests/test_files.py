@@ -287,6 +287,16 @@ def test_another_person_of_the_same_name_does_not_go_on(place: Place) -> None:
         assert bring(upload, DATA[1000:], 1000)[0] == 403
 
 
+@pytest.mark.parametrize("name", ["", "a" * 256])
+def test_a_name_that_is_none_is_one_clear_error(place: Place, name: str) -> None:
+    with place.person("ann") as ann:
+        ann.say("offer_file", **about(b"x") | {"name": name})
+        error = ann.read_until("error")
+        assert (error["code"], error["id"]) == ("bad_file_name", "f1")
+        assert "name" in error["content"]
+        offer(ann)  # and all is as before
+
+
 def test_each_limit_is_one_clear_error(tmp_path: Path) -> None:
     limits = Limits(flood_burst=0, file_bytes=1000, uploads_per_person=1)
     with Place(tmp_path / "files", limits=limits) as place, place.person("ann") as ann:
