@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
 from helpers import LineClient, Program
 from proxy import Cut, Proxy
+from python_tcp import files
 from python_tcp.chat_app import read_config
 from python_tcp.chat_server import ChatServer
 from python_tcp.file_options import open_files
@@ -295,6 +297,18 @@ def test_a_name_that_is_none_is_one_clear_error(place: Place, name: str) -> None
         assert (error["code"], error["id"]) == ("bad_file_name", "f1")
         assert "name" in error["content"]
         offer(ann)  # and all is as before
+
+
+def test_the_file_server_rests_three_times_as_long_as_it_has_worked(
+    monkeypatch: pytest.MonkeyPatch, place: Place
+) -> None:
+    assert place.sharing._server.loop.on_tick is files._rest
+    rests: list[float] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "time", SimpleNamespace(sleep=rests.append))
+        files._rest(0.002)
+        files._rest(1.0)
+    assert {0.006, 0.05} <= set(rests)  # the server's thread may have rested, too
 
 
 def test_each_limit_is_one_clear_error(tmp_path: Path) -> None:
