@@ -55,6 +55,14 @@ class Served:
             return client.read()["limits"]
 
 
+def settle(client: LineClient) -> None:
+    """The new limits were handed to the loop. After an answer, they are in force: the loop has
+    done all that came before.
+    """
+    client.say("ping")
+    client.read_until("pong")
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     (file := tmp_path / "chat.toml").write_text("port = 0\n")
@@ -69,6 +77,7 @@ def test_new_limits_are_in_force_and_nobody_is_lost(served: Served) -> None:
             "port = 0\n[limits]\nrooms_per_client = 1\nflood_rate = 7\n",
             "limits.rooms_per_client is 1 now",
         )
+        settle(ann)
         ann.say("join", room="dev")  # who is here goes by them, too
         assert ann.read()["type"] == "error"
         ann.say("message", content="still here")
@@ -83,6 +92,7 @@ def test_an_own_flood_limit_is_in_force_for_who_is_here(served: Served) -> None:
         served.hang_up(
             "port = 0\n[limits]\nflood_burst = 1\nflood_rate = 0.01\n", "flood_burst"
         )
+        settle(ann)
         for content in "ab":
             ann.say("message", content=content)
         assert ann.read_until("error")["code"] == "rate_limited"
