@@ -631,16 +631,14 @@ RANDOM_JSON = st.fixed_dictionaries(
 ).map(lambda fields: json.dumps(fields).encode())
 
 
-@st.composite
-def mutated(draw: st.DrawFn) -> bytes:
-    """A valid line with a few bytes changed, taken out, put in or repeated."""
-    data = bytearray(draw(st.sampled_from(VALID)))
-    for place, how, what in draw(
-        st.lists(
-            st.tuples(st.integers(0, 200), st.integers(0, 3), st.integers(0, 255)),
-            max_size=3,
-        )
-    ):
+Change = tuple[int, int, int]  # where, how, and with what
+CHANGES = st.tuples(st.integers(0, 200), st.integers(0, 3), st.integers(0, 255))
+
+
+def changed(valid: bytes, changes: list[Change], put_in: list[bytes]) -> bytes:
+    """With a few bytes changed, taken out, put in or repeated."""
+    data = bytearray(valid)
+    for place, how, what in changes:
         place %= len(data) + 1
         match how:
             case 0:
@@ -648,10 +646,17 @@ def mutated(draw: st.DrawFn) -> bytes:
             case 1:
                 del data[place : place + what % 8]
             case 2:
-                data[place:place] = INTERESTING[what % len(INTERESTING)]
+                data[place:place] = put_in[what % len(put_in)]
             case 3:
                 data[place:place] = data[place : place + what % 30]
     return bytes(data)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A valid line with a few changes."""
+    valid = draw(st.sampled_from(VALID))
+    return changed(valid, draw(st.lists(CHANGES, max_size=3)), INTERESTING)
 
 
 LINES = st.lists(

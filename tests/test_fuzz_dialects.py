@@ -8,7 +8,7 @@ import pytest
 from dialogues import Dialogue, pieces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_fuzz import INTERESTING, VALID, is_clean
+from test_fuzz import CHANGES, changed, INTERESTING, VALID, is_clean
 
 from python_tcp.languages import DIALECTS
 from python_tcp.protocol import JSONLines, decode_event
@@ -77,22 +77,11 @@ def test_every_dialect_has_a_corpus() -> None:
 
 @st.composite
 def mutated(draw: st.DrawFn, name: str) -> bytes:
-    """Something valid, with a few bytes changed, taken out, put in or repeated."""
-    data = bytearray(draw(st.sampled_from(CORPUS[name])))
-    changes = st.tuples(st.integers(0, 200), st.integers(0, 3), st.integers(0, 255))
-    for place, how, what in draw(st.lists(changes, max_size=2)):
-        place %= len(data) + 1
-        match how:
-            case 0:
-                data[place : place + 1] = bytes([what])
-            case 1:
-                del data[place : place + what % 8]
-            case 2:
-                those = INTERESTING if name == "json" else STEERING
-                data[place:place] = those[what % len(those)]
-            case 3:
-                data[place:place] = data[place : place + what % 30]
-    return bytes(data)
+    """Something valid, with a few changes."""
+    valid, put_in = draw(st.sampled_from(CORPUS[name])), STEERING
+    if name == "json":
+        put_in = INTERESTING
+    return changed(valid, draw(st.lists(CHANGES, max_size=2)), put_in)
 
 
 def said(name: str) -> st.SearchStrategy[list[bytes]]:
