@@ -36,12 +36,13 @@ FLAGS = (
 ).split()
 SECONDS = 20
 
+needs_chromium = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER),
+    reason="no Chromium with its chromedriver here: apt-get install chromium chromium-driver",
+)
 pytestmark = [
     pytest.mark.slow(seconds=60),
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="no Chromium with its chromedriver here: apt-get install chromium chromium-driver",
-    ),
+    needs_chromium,
 ]
 
 

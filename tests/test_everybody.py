@@ -23,7 +23,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "tools"))
 
 from helpers import Program
 from screen import Terminal, chat
-from test_browser import CHROMIUM, DRIVER
+from test_browser import needs_chromium
 from test_web_page import PageOf, driver  # noqa: F401  a fixture
 from waiting import wait_until
 
@@ -36,10 +36,7 @@ from python_tcp.web import web_dialect
 SECONDS = 60.0  # nine programs start at once
 pytestmark = [
     pytest.mark.slow(seconds=25),
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="no Chromium with its chromedriver here: apt-get install chromium chromium-driver",
-    ),
+    needs_chromium,
 ]
 
 

@@ -13,7 +13,7 @@ pytest.importorskip("selenium", reason="no selenium here: pip install -e '.[dev]
 from desktop import Desktop, Window, needs_desktop, virtual_screen
 from file_sharing import FileChat, heard_file, only_paused, some_bytes
 from proxy import Cut
-from test_browser import CHROMIUM, DRIVER, chrome
+from test_browser import chrome, needs_chromium
 from test_web_page import PageOf, selenium  # noqa: F401
 from waiting import wait_until
 
@@ -25,10 +25,7 @@ LONG = 40.0
 
 pytestmark = [
     pytest.mark.slow(seconds=5),
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="no Chromium with its chromedriver here: apt-get install chromium chromium-driver",
-    ),
+    needs_chromium,
 ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from helpers import Listener as KeepingClient
 from helpers import Program
 from screen import chat
-from test_browser import CHROMIUM, DRIVER, chrome, look
+from test_browser import chrome, look, needs_chromium
 from waiting import wait_until
 from xss import TEXTS
 
@@ -34,10 +34,7 @@ SECONDS = 30.0
 
 pytestmark = [
     pytest.mark.slow(seconds=8),
-    pytest.mark.skipif(
-        not (CHROMIUM and DRIVER),
-        reason="no Chromium with its chromedriver here: apt-get install chromium chromium-driver",
-    ),
+    needs_chromium,
 ]
 
 
