@@ -253,3 +253,26 @@ def connected(address: Address, question: bytes, limit: float) -> bytes | None:
             except TimeoutError:
                 continue
     return None
+
+
+@wrong("check_ask_until", "expected [b'forty-two']", seconds=2)
+def only_the_number(address: Address, question: bytes, limit: float) -> bytes | None:
+    answer = _asked(address, question, [limit] * 5)
+    return answer if answer == b"42" else None
+
+
+@wrong("check_ask_until", "the questions", seconds=5)
+def a_stranger_uses_up_a_try(
+    address: Address, question: bytes, limit: float
+) -> bytes | None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.settimeout(limit)
+        for _ in range(5):
+            sock.sendto(question, address)
+            try:
+                answer, sender = sock.recvfrom(100)
+            except TimeoutError:
+                continue
+            if sender == address:
+                return answer
+    return None

@@ -222,3 +222,34 @@ def when_it_is_ready(address: Address, data: bytes) -> bytes:
                 if not (part := client.recv(1_000_000)):
                     return b"".join(parts)
                 parts.append(part)
+
+
+@wrong("check_read_exactly", "The next 14 bytes")
+def one_recv_into(connection: socket.socket, size: int) -> bytes:
+    data = bytearray(size)
+    connection.recv_into(data)
+    return bytes(data)
+
+
+@wrong("check_ask_a_lot", "exception ended it, in", seconds=2)
+def without_the_half_close(address: Address, data: bytes) -> bytes:
+    with socket.create_connection(address, timeout=2) as client:
+        sender = threading.Thread(target=client.sendall, args=(data,))
+        sender.start()
+        parts = list(iter(lambda: client.recv(1_000_000), b""))
+        sender.join()
+    return b"".join(parts)
+
+
+@right("check_ask_a_lot", seconds=1)
+def piece_by_piece(address: Address, data: bytes) -> bytes:
+    """As much again is read as was sent, before the next piece."""
+    answer = bytearray()
+    with socket.create_connection(address, timeout=20) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(data), 60_000):
+            client.sendall(data[start : start + 60_000])
+            end = min(len(data), start + 60_000)
+            while len(answer) < end and (part := client.recv(end - len(answer))):
+                answer += part
+    return bytes(answer)

@@ -54,7 +54,7 @@ END = b"\r\n\r\n"
 
 @wrong("check_heads", "Fed")
 class InEachChunk:
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
         self.rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -65,7 +65,7 @@ class InEachChunk:
 
 @wrong("check_heads", "In one piece")
 class OneAtATime:
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
         self.rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -75,7 +75,7 @@ class OneAtATime:
 
 @wrong("check_heads", "In one piece")
 class WithoutEmptyOnes:
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
         self.rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -85,7 +85,7 @@ class WithoutEmptyOnes:
 
 @wrong("check_heads", "In one piece")
 class WithTheEnd:
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
         self.rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -93,20 +93,77 @@ class WithTheEnd:
         return [head + END for head in heads]
 
 
-@right("check_heads")
-class Splits:
-    def __init__(self) -> None:
-        self.rest = b""
+class _Heads:
+    """Right, but for what its children say."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.kept = limit, bytearray()
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        start = max(0, len(self.kept) - 3)
+        self.kept += chunk
+        heads = []
+        while (end := self.kept.find(END, start)) >= 0:
+            heads.append(self.head(bytes(self.kept[:end])))
+            del self.kept[: end + 4]
+            start = 0
+        self.bound(len(self.kept) - 3)
+        return heads
+
+    def head(self, head: bytes) -> bytes:
+        self.bound(len(head))
+        return head
+
+    def bound(self, size: int) -> None:
+        if size > self.limit:
+            raise ValueError("too long")
+
+
+@wrong("check_heads", "In one piece")
+class Stripped(_Heads):
+    def head(self, head: bytes) -> bytes:
+        return super().head(head).strip()
+
+
+@wrong("check_heads", "Limit 22")
+class WithoutABound(_Heads):
+    def bound(self, size: int) -> None:
+        pass
+
+
+@wrong("check_heads", "Limit 1000, fed b'x' 1100 times")
+class BoundOnlyAtTheEnd(_Heads):
+    def feed(self, chunk: bytes) -> list[bytes]:
+        try:
+            return super().feed(chunk)
+        except ValueError:
+            if END in self.kept:
+                raise
+            return []
+
+
+@wrong("check_heads", "At most 500,000 bytes were copied")
+class Quadratic:
+    def __init__(self, limit: int) -> None:
+        self.limit, self.rest = limit, b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
         *heads, self.rest = (self.rest + chunk).split(END)
+        sizes = [*map(len, heads), len(self.rest) - 3]
+        if max(sizes) > self.limit:
+            raise ValueError("too long")
         return heads
 
 
 @right("check_heads")
+class Searches(_Heads):
+    pass
+
+
+@right("check_heads")
 class ByteByByte:
-    def __init__(self) -> None:
-        self.head = bytearray()
+    def __init__(self, limit: int) -> None:
+        self.limit, self.head = limit, bytearray()
 
     def feed(self, chunk: bytes) -> list[bytes]:
         heads = []
@@ -115,6 +172,30 @@ class ByteByByte:
             if self.head.endswith(END):
                 heads.append(bytes(self.head[:-4]))
                 self.head.clear()
+            if len(self.head) > self.limit + 3 or (
+                heads and len(heads[-1]) > self.limit
+            ):
+                raise ValueError("too long")
+        return heads
+
+
+@right("check_heads")
+class InAList:
+    """Chunks are joined when a delimiter may have ended."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.parts, self.size, self.last = limit, list[bytes](), 0, b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        self.parts.append(chunk)
+        self.size += len(chunk)
+        heads = list[bytes]()
+        if END in bytes(self.last) + bytes(chunk):
+            *heads, rest = b"".join(self.parts).split(END)
+            self.parts, self.size = [rest], len(rest)
+        self.last = b"".join(self.parts[-4:])[-3:]
+        if max(self.size - 3, *map(len, heads), 0) > self.limit:
+            raise ValueError("too long")
         return heads
 
 
@@ -248,7 +329,7 @@ def two_chunks(make: Callable[[], Any]) -> bool:
     return lines == [b"one", b"", b"two", b"three"]
 
 
-@wrong("check_is_right", "is_right(LineFramer)")
+@wrong("check_is_right", "is_right(LineFramer), which is right")
 def never(make: Callable[[], Any]) -> bool:
     return False
 
@@ -277,3 +358,8 @@ def by_chance(make: Callable[[], Any]) -> bool:
         if _frames(make(), stream, sizes) != lines:
             return False
     return True
+
+
+@wrong("check_is_right", "is_right(ByteByByte), which is right")
+def is_the_books(make: Any) -> bool:
+    return bool(make.__name__ == "LineFramer")

@@ -166,3 +166,13 @@ def by_bytes(messages: Messages, sent: int) -> bytes:
     if not 0 < sent < len(every) or every[sent - 1][0] != every[sent][0]:
         return b""
     return bytes(c for i, c in every[sent:] if i == every[sent][0])
+
+
+@wrong("check_send_all", "What arrives is what was sent")
+def zeros(loop: EventLoop, sock: Socket, data: bytes, done: Done) -> None:
+    with_the_chapters_buffer(loop, sock, bytes(len(data)), done)
+
+
+@wrong("check_send_all", "What arrives")
+def a_thousand_too_many(loop: EventLoop, sock: Socket, data: bytes, done: Done) -> None:
+    with_the_chapters_buffer(loop, sock, data + bytes(1000), done)
