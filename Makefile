@@ -53,6 +53,7 @@ export: $(READY)
 	$(BIN)/nbdev_export
 	$(BIN)/python tools/terms.py
 	$(BIN)/python tools/fill.py
+	$(BIN)/python tools/first_cell.py
 	$(BIN)/python tools/fold.py
 	$(BIN)/nbdev_clean
 	$(BIN)/python tools/readme.py

@@ -371,6 +371,30 @@ def test_search_finds_the_chapters(
     assert chapters_that_say(word) <= set(pages)
 
 
+def test_search_leads_to_sections(browser: webdriver.Chrome, address: str) -> None:
+    """Below each page: its sections that have the word, each with an anchor that is there."""
+    assert "server.html" in found(browser, address, "slow")
+    places = [
+        link.get_attribute("href")
+        for link in browser.find_elements(By.CSS_SELECTOR, "#search-results a")
+    ]
+    sections = [place for place in places if urldefrag(place)[1]]
+    assert len(sections) > 20
+    for section in [place for place in sections if "/server.html" in place][:3]:
+        browser.get(section)
+        there = browser.find_element(By.ID, unquote(urldefrag(section)[1]))
+        assert "slow" in there.text.lower()
+
+
+def test_a_number_in_a_shell_is_a_word(browser: webdriver.Chrome, address: str) -> None:
+    browser.get(f"{address}friends.html")
+    colours = browser.execute_script(
+        "return [...document.querySelectorAll('.highlight-sh .m')].map(number =>"
+        " [getComputedStyle(number).color, getComputedStyle(number.closest('pre')).color])"
+    )
+    assert colours and all(number == text for number, text in colours)
+
+
 def test_search_says_so_when_there_is_nothing(
     browser: webdriver.Chrome, address: str
 ) -> None:

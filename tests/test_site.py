@@ -471,3 +471,21 @@ def test_no_anchor_is_given_twice(site: dict[Path, Page]) -> None:
         ids = re.findall(r'<[^>]* id="([^"]+)"', path.read_text(encoding="utf-8"))
         twice = {each for each in ids if ids.count(each) > 1}
         assert not twice, f"{path.name}: {sorted(twice)[:5]}"
+
+
+def test_nothing_empty_is_published(site: dict[Path, Page]) -> None:
+    folders = [path for path in folder_of(site).rglob("*") if path.is_dir()]
+    assert folders and [path.name for path in folders if not list(path.iterdir())] == []
+
+
+def test_what_a_shell_prints_is_not_coloured_as_python(site: dict[Path, Page]) -> None:
+    """A block without a language has no colours: pygments would take it for Python."""
+    for path in site:
+        text = path.read_text(encoding="utf-8")
+        for block in re.findall(
+            r'class="highlight-(?:default|none).*?</pre>', text, re.S
+        ):
+            assert not re.search(r'<span class="(?!linenos)\w', block), (
+                path.name,
+                block,
+            )

@@ -423,6 +423,7 @@ def with_sphinx(tree: Path, book: list[Page]) -> Path:
     source, output = tree / "sphinx", tree / "html"
     (source / "_static").mkdir(parents=True)
     shutil.copy2(tree / "nbs" / "styles.css", source / "_static")
+    shutil.copy2(ROOT / "tools" / "search_sections.js", source / "_static")
     shutil.copytree(tree / "nbs" / "images", source / "images")
     addresses = {page.file: f"{page.name}.html" for page in book}
     for page in book:
@@ -451,6 +452,7 @@ def with_sphinx(tree: Path, book: list[Page]) -> Path:
         "nb_execution_mode": "off",
         "nb_ipywidgets_js": {},  # would come from another host
         "nb_merge_streams": True,
+        "highlight_language": "none",  # a block without one is no Python
         "myst_enable_extensions": [],  # plain Markdown
         "myst_all_links_external": True,  # and plain links; a test follows each
         "suppress_warnings": ["myst.header"],
@@ -461,6 +463,7 @@ def with_sphinx(tree: Path, book: list[Page]) -> Path:
         "html_static_path": ["_static"],
         "html_favicon": str(source / "images" / "favicon.svg"),
         "html_css_files": ["styles.css"],
+        "html_js_files": [("search_sections.js", {"defer": "defer"})],
         "html_use_index": False,
         "html_copy_source": False,
         "html_show_sphinx": False,
@@ -479,6 +482,7 @@ def with_sphinx(tree: Path, book: list[Page]) -> Path:
         warning=sys.stderr,
     )
     app.build()
+    shutil.rmtree(output / "_sources", ignore_errors=True)  # Sphinx makes it, empty
     return output
 
 
