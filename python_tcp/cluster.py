@@ -23,8 +23,8 @@ from .loop import EventLoop, Timer
 from .members import Account, Delivery
 from .protocol import Limits
 from .redis_log import RedisLog
-from .redis_stream import START, RedisError, RedisPlace, StreamEntry
-from .redis_stream import as_numbers, parse_redis_url
+from .redis_place import RedisError, RedisPlace, parse_redis_url
+from .redis_stream import START, StreamEntry, as_numbers
 from .replication import RULES, LogNode, Replica
 from .shared_rooms import NodeOutbox, LogQuestion, SharedAccounts
 from .shared_rooms import SharedModeration, SharedRooms

@@ -16,8 +16,8 @@ from time import monotonic
 from typing import Protocol
 
 from .delivery import backoff_delays
-from .redis_stream import StreamEntry, RedisError, RedisPlace
-from .redis_stream import RedisStream
+from .redis_place import RedisError, RedisPlace
+from .redis_stream import RedisStream, StreamEntry
 
 # %% ../nbs/112_redis_log.ipynb #a54fd76e
 log = logging.getLogger("python_tcp.redis_log")
@@ -66,7 +66,7 @@ class RedisReader(threading.Thread):
                     self._lost()
                     return
                 if entries and self._replicas:
-                    self._stream.wait_for_replicas(self._replicas)
+                    self._stream.wait_for_replicas(self._replicas, entries[-1].position)
             except RedisError as error:
                 if not self._ended.is_set():
                     self._trouble(str(error))
@@ -260,7 +260,7 @@ class RedisLog:
         """Before `start`: what comes next. Raises `RedisError`."""
         entries = self._stream.read(position, seconds)
         if entries and self._replicas:
-            self._stream.wait_for_replicas(self._replicas)
+            self._stream.wait_for_replicas(self._replicas, entries[-1].position)
         return entries
 
     def start(self, position: str) -> None:

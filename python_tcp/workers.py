@@ -29,7 +29,7 @@ from .delivery import backoff_delays
 from .line_client import ending_on_signals
 from .members import Account
 from .operations import Config, HangUps
-from .redis_stream import RedisPlace
+from .redis_place import RedisPlace
 from .service import notify
 
 # %% ../nbs/115_workers.ipynb #4129a783

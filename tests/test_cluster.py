@@ -21,7 +21,8 @@ from python_tcp.cluster import ClusterNode, ClusterSettings, LostLog
 from python_tcp.languages import listeners_for
 from python_tcp.log_entries import NodeGone, decode_entry
 from python_tcp.protocol import Limits, UserJoined
-from python_tcp.redis_stream import RedisError, RedisStream, parse_redis_url
+from python_tcp.redis_place import RedisError, RedisKind, parse_redis_url
+from python_tcp.redis_stream import RedisStream
 
 FREE = Limits(flood_burst=0, connections_per_address=0)
 
@@ -79,8 +80,16 @@ def contents(client: LineClient, count: int) -> list[tuple[int, str]]:
         ("redis://host:99999", "that is no URL"),
         ("redis://host/zero", "the number of a database"),
         ("redis://host?chat=two%20words", "a chat's name"),
-        ("redis+sentinel://host", "Sentinel is not supported"),
-        ("redis+cluster://host", "Redis Cluster is not supported"),
+        ("redis+sentinel://host", "the name that the Sentinels have"),
+        ("redis+sentinel://host/main/zero", "the number of a database"),
+        ("redis+sentinel://a,,b/main", "a host is missing"),
+        ("redis+sentinel:///main", "expected redis://"),
+        ("redis+cluster://host/2", "has one database"),
+        ("redis+cluster://a:1,b:port", "that is no URL"),
+        ("redis://one,two", "several hosts"),
+        ("redis+other://host", "expected redis://"),
+        ("redis+://host", "expected redis://"),
+        ("unix+cluster:///path", "expected redis://"),
     ],
 )
 def test_an_address_that_can_not_be_is_refused_with_the_reason(
@@ -95,6 +104,18 @@ def test_a_password_is_never_shown() -> None:
     assert place.shown == "rediss://example.org:6380/2"
     assert "s3cret" in place.url
     assert place.key("node", "a") == "{school}:node:a"
+
+
+def test_an_address_may_be_known_to_sentinels_or_to_a_cluster() -> None:
+    place = parse_redis_url("rediss+sentinel://:s3cret@a:1,[::1]/main/3?chat=tea")
+    assert place.shown == "rediss+sentinel://a:1,[::1]/main/3"
+    assert place.kind is RedisKind.SENTINEL and place.service == "main"
+    assert place.hosts == (("a", 1), ("::1", 26_379))
+    assert place.url == "rediss://:s3cret@a:1/3"
+    place = parse_redis_url("redis+cluster://ann:s3cret@a,b:7001")
+    assert place.shown == "redis+cluster://a,b:7001"
+    assert place.kind is RedisKind.CLUSTER and place.chat == "chat"
+    assert place.hosts == (("a", 6379), ("b", 7001))
 
 
 def test_what_does_not_go_together_is_said() -> None:

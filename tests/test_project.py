@@ -65,7 +65,7 @@ FLOORS = [
     ["log_entries", "replication", "snapshot", "simulated_nodes", "simulation"],
     ["chat_fanout", "presence", "admission", "turns", "speaking"],
     ["chat_rules", "chat_server", "files", "file_options"],
-    ["redis_stream", "redis_log", "shared_rooms", "cluster"],
+    ["redis_place", "redis_stream", "redis_log", "shared_rooms", "cluster"],
     [
         "trust",
         "chat_link",

@@ -48,7 +48,7 @@ def redis_server() -> Iterator[str]:
 def through_redis(args: argparse.Namespace, url: str) -> None:
     """One node, or two workers."""
     from python_tcp.cluster import ClusterNode
-    from python_tcp.redis_stream import parse_redis_url
+    from python_tcp.redis_place import parse_redis_url
 
     if not args.workers:
         node, limits = ClusterNode(parse_redis_url(url)), Limits(**FREE)
