@@ -21,8 +21,8 @@ import msgspec
 from .account_file import end_sessions, read_accounts, read_audit
 from .account_file import save_account, strike_account
 from .commands import Name
-from .datafile import StoreFileError, end_well, file_version
-from .datafile import open_file, printable_path
+from .datafile import StoreFileError, check_alone, end_well
+from .datafile import file_version, open_file, printable_path
 from .line_client import ending_on_signals, fail, print_line
 from .logins import weakness
 from .members import Account
@@ -84,6 +84,7 @@ def _changing(path: str | Path) -> Iterator[sqlite3.Connection]:
     """The data file: what is changed in it is kept if all goes well."""
     db = open_file(path)  # which has begun a transaction
     try:
+        check_alone(path)
         yield db
         db.execute("COMMIT")
     finally:

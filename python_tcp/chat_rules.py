@@ -16,7 +16,8 @@ from .account_file import SavedAccounts, SavedModeration
 from .account_file import read_accounts, read_bans, read_rooms
 from .accounts import Accounts
 from .chat_fanout import open_rooms, open_store
-from .datafile import Durability, StoreFileError, printable_path
+from .datafile import Durability, StoreFileError, check_alone
+from .datafile import printable_path
 from .history import SQLiteStore
 from .logins import Logins, Origin
 from .loop import EventLoop
@@ -24,6 +25,7 @@ from .members import Account, Delivery
 from .messages import MemoryStore, StoreError
 from .moderation import Moderation
 from .networks import NetworkList, as_address
+from .other_systems import fitting
 from .passwords import GuessLimits, HashParameters, HashPool
 from .passwords import PasswordHasher
 from .protocol import Command, Limits
@@ -69,7 +71,7 @@ class ChatRules(NamedTuple):
 
     def take_limits(self, own: Limits, limits: Limits) -> None:
         """From now on, the server goes by these limits, and so do all that share the rules."""
-        own.take_over(limits)
+        own.take_over(fitting(limits))
         if self.log is not None:
             self.log.set_limits(limits)
 
@@ -108,7 +110,11 @@ def open_rules(
         made.append(ChatRules(rooms, accounts, moderation, store))
 
     try:
+        check_alone(path)
         open_rooms(path, store, limits, furnish)
+    except StoreFileError:
+        store.close()
+        raise
     except StoreError as error:
         store.close()
         raise StoreFileError(f"{printable_path(path)}: {error}") from error

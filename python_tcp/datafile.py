@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['APPLICATION_ID', 'FILE_VERSION', 'Durability', 'WAL_BYTES', 'StoreFileError', 'file_version', 'check_file',
-           'file_uri', 'end_well', 'printable_path', 'open_file', 'FilePlace']
+           'file_uri', 'end_well', 'printable_path', 'open_file', 'check_alone', 'FilePlace']
 
 # %% ../nbs/026_datafile.ipynb #e0870de6
 import os
@@ -12,14 +12,14 @@ import secrets
 import sqlite3
 import stat
 import struct
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote_from_bytes
 
 # %% ../nbs/026_datafile.ipynb #c218ee2f
 APPLICATION_ID = 0x70746370  # "ptcp"
-FILE_VERSION = 5
+FILE_VERSION = 6
 
 
 class StoreFileError(Exception):
@@ -77,6 +77,7 @@ _COLUMNS = {  # by table, with the version of the file that has them first
     "bans": (4, "room, target, network, username, timestamp, until, reason"),
     "audit": (4, "n, timestamp, username, action, room, target, reason, until"),
     "messages AS shared": (5, "file"),
+    "node": (6, "chat, epoch, position"),
 }
 _LAST_ROW = "SELECT n FROM messages WHERE n > 1 << 62"  # none is left for the next
 
@@ -152,6 +153,7 @@ CREATE TABLE audit (
     reason TEXT NOT NULL, until REAL);
 """
 _FILES = "ALTER TABLE messages ADD COLUMN file TEXT;"  # JSON, if a file was sent
+_NODE = "CREATE TABLE node (chat TEXT NOT NULL, epoch TEXT NOT NULL, position TEXT NOT NULL);"
 
 # %% ../nbs/026_datafile.ipynb #62981c84
 def _create_file(path: Path) -> None:
@@ -162,7 +164,7 @@ def _create_file(path: Path) -> None:
     try:
         marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FILE_VERSION};"
         row = f"INSERT INTO log (epoch) VALUES ('{secrets.token_hex(4)}');"
-        tables = f"{_TABLES} {_PLACES} {_ACCOUNTS} {_FILES}"
+        tables = f"{_TABLES} {_PLACES} {_ACCOUNTS} {_FILES} {_NODE}"
         db.executescript(f"BEGIN IMMEDIATE; {marks} {tables} {row} COMMIT;")
         db.close()
     except BaseException:
@@ -193,7 +195,8 @@ COMMIT;
 _UPGRADE_2 = f"BEGIN IMMEDIATE; {_PLACES} PRAGMA user_version = 3; COMMIT;"
 _UPGRADE_3 = f"BEGIN IMMEDIATE; {_ACCOUNTS} PRAGMA user_version = 4; COMMIT;"
 _UPGRADE_4 = f"BEGIN IMMEDIATE; {_FILES} PRAGMA user_version = 5; COMMIT;"
-_UPGRADES = _UPGRADE_1, _UPGRADE_2, _UPGRADE_3, _UPGRADE_4  # each to the next one
+_UPGRADE_5 = f"BEGIN IMMEDIATE; {_NODE} PRAGMA user_version = 6; COMMIT;"
+_UPGRADES = _UPGRADE_1, _UPGRADE_2, _UPGRADE_3, _UPGRADE_4, _UPGRADE_5  # to the next one
 
 # %% ../nbs/026_datafile.ipynb #be7156f6
 Durability = Literal["power", "process"]
@@ -290,6 +293,15 @@ def open_file(path: str | Path, durability: Durability = "power") -> sqlite3.Con
         if isinstance(error, sqlite3.Error) and "locked" in why:
             why = "another server is using it"
         raise StoreFileError(f"{printable_path(path)}: {why}") from error
+
+# %% ../nbs/026_datafile.ipynb #9b75baed
+def check_alone(path: str | Path) -> None:
+    """Raises `StoreFileError` for the file of a server that shares its chat with others."""
+    with closing(sqlite3.connect(Path(path).resolve(), timeout=0)) as db:
+        found = db.execute("SELECT chat FROM node").fetchone()
+    if found is not None:
+        wrong = f"it belongs to a node of the chat {found[0]!a}, which is in Redis"
+        raise StoreFileError(f"{printable_path(path)}: {wrong}: start with --redis")
 
 # %% ../nbs/026_datafile.ipynb #5fe73042
 class FilePlace:

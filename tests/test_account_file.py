@@ -139,14 +139,16 @@ def test_the_marks_and_the_notes_that_are_kept_are_bounded(
         assert count == (Account.ROOMS,)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_a_file_of_an_older_version_gets_the_tables(file: Path, version: int) -> None:
     end_well(open_file(file))
     with closing(sqlite3.connect(file)) as db:
+        db.execute("DROP TABLE node")
         if version < 4:
             for table in ("accounts", "read_marks", "room_settings", "bans", "audit"):
                 db.execute(f"DROP TABLE {table}")
-        db.execute("ALTER TABLE messages DROP COLUMN file")
+        if version < 5:
+            db.execute("ALTER TABLE messages DROP COLUMN file")
         if version < 3:
             db.execute("DROP TABLE places")
         if version < 2:
