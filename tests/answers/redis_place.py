@@ -17,7 +17,7 @@ def the_innermost_pair(key: str) -> str:
     return found[1] if found and found[1] else key
 
 
-@wrong("check_hash_tag", "the key 'a{b}{c}'")
+@wrong("check_hash_tag", "the key 'a{{b}}c'")
 def the_last_brace(key: str) -> str:
     start, end = key.find("{"), key.rfind("}")
     empty = start < 0 or end <= start + 1 or key[start + 1] == "}"
