@@ -8,8 +8,8 @@ __all__ = ['Address', 'Accepted', 'SERVER_TRANSITIONS', 'open_listeners', 'Accep
 # %% ../nbs/009_acceptor.ipynb #5e1d8d6e
 import errno
 import logging
-import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
@@ -50,10 +50,12 @@ def _listen(
 ) -> socket.socket:  # fmt: skip
     listener = socket.socket(family, kind, proto)
     try:
-        if os.name == "posix":
+        if sys.platform == "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:  # with listeners of other processes, among which the kernel chooses
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if shared:  # with other processes: the kernel chooses a listener
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6 and not alone:  # IPv4 has a listener of its own
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
@@ -162,6 +164,9 @@ class Acceptor:
                 if error.errno in self.FULL or failed == self.PER_TICK:
                     return self._pause(error.strerror or str(error))
                 continue
+            if not self._loop.can_watch(sock):
+                sock.close()
+                return self._pause("the selector can watch no more sockets")
             with suppress(OSError):  # gone already; reading will tell
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._accepted(sock, address)

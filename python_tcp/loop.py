@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from selectors import EVENT_READ, DefaultSelector, SelectorKey
 
+from .other_systems import place_counter
+
 # %% ../nbs/006_loop.ipynb #9b70268c
 _log = logging.getLogger("python_tcp.loop")
 Callback = Callable[[], object]
@@ -173,15 +175,14 @@ class EventLoop:
     PATIENCE = 0.001  # seconds to wait for the rest of it
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.now = clock()  # the time of this tick, in seconds of `clock`
+        self._clock, self.now = clock, clock()  # the time of this tick, in seconds
         self.on_tick: Callable[[float], object] = lambda seconds: None  # after each
-        self._clock = clock
         self._selector = DefaultSelector()
+        self.can_watch = place_counter(self._selector)  # a socket more?
         self._keys: dict[int, SelectorKey] = {}  # what is watched, by descriptor
         self._expected = 0  # as many were ready in the last tick, if a crowd
-        self._timers = TimerQueue()
         self._hooks, self._flushes = list[Callback](), list[Callback]()
-        self._calls, self._running = _ThreadCalls(), True
+        self._timers, self._calls, self._running = TimerQueue(), _ThreadCalls(), True
         self._thread_id: int | None = None  # of the thread in `run`
         self.watch(self._calls.sock, EVENT_READ, self._calls.run)
 
@@ -196,10 +197,9 @@ class EventLoop:
         if key is not None and (not events or key.fileobj is not sock):
             self._selector.unregister(key.fileobj)
             key = None
-        if events and key is None:
-            self._keys[fd] = self._selector.register(sock, events, callback)
-        elif events:
-            self._keys[fd] = self._selector.modify(sock, events, callback)
+        if events:
+            change = self._selector.modify if key else self._selector.register
+            self._keys[fd] = change(sock, events, callback)
 
     def call_later(self, seconds: float, callback: Callback) -> Timer:
         """Run `callback` once, in `seconds` from now."""

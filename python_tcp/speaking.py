@@ -6,6 +6,7 @@
 __all__ = ['BACKLOG', 'DialectConnection', 'DialectSender', 'Doors', 'chat_engine']
 
 # %% ../nbs/081_speaking.ipynb #402caac5
+import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from .chat_fanout import ChatConnection, Commands, EventSender
 from .dialects import AnyDialect, Aside, Asked, House, Listener, Raw
 from .dialects import Speaker, Switch
 from .loop import Timer
+from .other_systems import fitting
 from .output import Layer
 from .protocol import Event, Goodbye, Limits, Ping, WhisperReceived
 from .server import EventDrivenTCPServer
@@ -262,13 +264,25 @@ class Doors:
 
 # %% ../nbs/081_speaking.ipynb #6ed80523
 BACKLOG = 1024  # connections that the kernel keeps for us
+_log = logging.getLogger("python_tcp.speaking")
+
+
+def _fit(limits: Limits) -> None:
+    """Take fewer connections, where one loop can't watch so many."""
+    possible = fitting(limits)
+    if possible.connections < limits.connections:
+        most, wanted = possible.connections, limits.connections
+        said = "this system's select() takes few sockets: at most %d connections, not %d"
+        _log.warning(said, most, wanted, extra={"fields": {"event": "fewer"}})
+        limits.take_over(possible)
 
 
 def chat_engine(
     host: str, port: int, limits: Limits, layers: list[Layer],
     more: Iterable[tuple[str, int]] = (), shared: bool = False,
 ) -> EventDrivenTCPServer:  # fmt: skip
-    """The server below a chat, with its limits."""
+    """The server below a chat, with its limits: as many as this system allows."""
+    _fit(limits)
     return EventDrivenTCPServer(
         host, port, BACKLOG,
         max_connections=limits.connections + AdmissionControl.TURNED_AWAY,

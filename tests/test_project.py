@@ -30,6 +30,7 @@ FLOORS = [
         "commands",
         "events",
         "limits",
+        "other_systems",
         "protocol",
         "dialects",
         "websocket",
