@@ -1,9 +1,10 @@
-"""A TCP proxy for tests: stands between clients and a server, and cuts, resets or stalls on request."""
+"""A TCP proxy for tests: stands between clients and a server, and cuts, resets, stalls or delays on request."""
 
 import selectors
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -56,6 +57,7 @@ class Proxy:
             None  # where to keep what servers say, if anywhere
         )
         self.stalling = self.refusing = False
+        self._still_until = 0.0  # on the clock of `time.monotonic`
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
         self._links: set[Link] = set()
@@ -85,6 +87,10 @@ class Proxy:
             for link in list(self._links):
                 self._freeze(link)
 
+    def delay(self, seconds: float) -> None:
+        """For so long nothing arrives, and nobody gets in; then all that was sent meanwhile does."""
+        self._still_until = time.monotonic() + seconds
+
     def refuse(self) -> None:
         """Cut every connection now, and each new one at once."""
         self.refusing = True
@@ -110,7 +116,9 @@ class Proxy:
 
     def _run(self) -> None:
         while self._running:
-            for key, events in self._selector.select():
+            ready = self._selector.select()
+            time.sleep(max(0.0, self._still_until - time.monotonic()))
+            for key, events in ready:
                 with self._lock:
                     if key.fileobj is self._waker:
                         self._running = False

@@ -1,6 +1,8 @@
-"""What a chat on several servers survives: servers and a Redis that are killed, connections between them that are cut.
+"""What a chat on several servers survives: servers and a Redis that are killed, connections between them that are cut
+and delayed.
 
-`FULL=1 pytest tests/test_cluster_kills.py` runs what takes long: 300 people, 20 kills of a server, 10 of Redis, 200 cuts.
+`FULL=1 pytest tests/test_cluster_kills.py` runs what takes long: 300 people, 20 kills of a server, 10 of Redis, 200 cuts
+and 200 delays.
 """
 
 import os
@@ -20,6 +22,7 @@ from test_resume import FULL, HOST, Crowd, Talkers, config, in_order
 from python_tcp import delivery, reconnector
 from python_tcp.chat_session import HistoryGap
 from python_tcp.protocol import Ok, UserLeft
+from python_tcp.redis_stream import RedisStream
 
 pytestmark = [
     needs_redis,
@@ -116,8 +119,15 @@ def check(people: list, talkers: Talkers) -> None:
         assert sorted(said.values()) == mine, person.username
 
 
+def delay_of(dice: random.Random) -> float:
+    """Seconds. One of twenty is longer than the nodes wait for an answer: they connect again, and
+    append again what arrives in the end, too."""
+    longest = RedisStream.TIMEOUT + 0.5
+    return longest if dice.random() < 0.05 else dice.uniform(0, 0.3)
+
+
 @pytest.mark.slow(seconds=30)
-def test_nodes_and_redis_are_killed_and_their_connections_cut_while_people_talk(
+def test_people_talk_while_nodes_and_redis_are_killed_and_links_are_cut_and_delayed(
     tmp_path: Path, redis: RedisServer, crowd: Crowd
 ) -> None:
     seed = random.randrange(2**32)
@@ -125,7 +135,7 @@ def test_nodes_and_redis_are_killed_and_their_connections_cut_while_people_talk(
     dice = random.Random(seed)
     count, talking = (300, 50) if FULL else (24, 8)
     kinds = ["node"] * (20 if FULL else 3) + ["redis"] * (10 if FULL else 2)
-    kinds += ["cut"] * (200 if FULL else 20)
+    kinds += ["cut", "delay"] * (200 if FULL else 10)
     dice.shuffle(kinds)
     with (
         Proxy((HOST, redis.port)) as between,
@@ -138,13 +148,15 @@ def test_nodes_and_redis_are_killed_and_their_connections_cut_while_people_talk(
         talkers = Talkers(people[:talking], 0.02)
         try:
             for kind in kinds:
-                time.sleep(dice.uniform(0, 0.2 if kind == "cut" else 0.5))
+                time.sleep(dice.uniform(0, 0.2 if kind in ("cut", "delay") else 0.5))
                 if kind == "node":
                     cluster.kill_one(dice)
                 elif kind == "redis":
                     redis.kill()
                     time.sleep(dice.uniform(0, 0.5))
                     redis.start()
+                elif kind == "delay":
+                    between.delay(delay_of(dice))
                 else:
                     between.cut(reset=dice.random() < 0.5)
         finally:
