@@ -9,7 +9,8 @@ __all__ = ['START', 'StreamEntry', 'as_numbers', 'RedisStream']
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .redis_place import RedisError, RedisLink, RedisPlace
+from .redis_place import RedisConnection, RedisError
+from .redis_place import RedisLink, RedisPlace
 
 # %% ../nbs/111_redis_stream.ipynb #daf55cca
 class StreamEntry(NamedTuple):
@@ -76,15 +77,6 @@ class RedisStream:
         with self._link.use() as redis:
             found = redis.xread({self._log: after or START}, self.BATCH, block)
         return _entries(found)
-
-    def read_on(self, after: str, seconds: float) -> list[StreamEntry] | None:
-        """The same. None if the entry at `after` is gone: then others may be, too."""
-        with self._link.use() as redis:
-            pipe = redis.pipeline(transaction=False)
-            pipe.xread({self._log: after or START}, self.BATCH, int(seconds * 1000))
-            pipe.xrange(self._log, after or START, after or START)
-            found, last = pipe.execute()
-        return _entries(found) if last or after in ("", START) else None
 
     def has(self, position: str) -> bool:
         """Is that entry there? If not, it was trimmed, or Redis has lost it."""
@@ -154,6 +146,10 @@ class RedisStream:
             pipe.xtrim(self._log, minid=last, approximate=False)
             pipe.execute()  # nothing of it, if another node was quicker
         return True
+
+    def connect(self) -> RedisConnection:
+        """Another connection, for an event loop."""
+        return self._link.connect()
 
     def close(self) -> None:
         """End the connection, also while another thread waits for it."""
