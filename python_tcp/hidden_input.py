@@ -7,15 +7,31 @@ __all__ = ['HiddenInput', 'read_hidden']
 
 # %% ../nbs/054_hidden_input.ipynb #74811205
 import getpass
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 # %% ../nbs/054_hidden_input.ipynb #6d1c1444
-if os.name == "posix":
+def _hide_echo() -> list[Any] | None:
+    """Have the terminal show nothing more. Returns its settings; None if it can't be told."""
+    if sys.platform == "win32":
+        return None
     import termios
+
+    before, quiet = termios.tcgetattr(sys.stdin), termios.tcgetattr(sys.stdin)
+    quiet[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, quiet)
+    return before
+
+
+def _show_echo(before: list[Any]) -> None:
+    if sys.platform != "win32":
+        import termios
+
+        with suppress(OSError, termios.error):  # the terminal is gone
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+            print(flush=True)  # Enter was not shown, either
 
 # %% ../nbs/054_hidden_input.ipynb #ef6c4328
 class HiddenInput:
@@ -32,8 +48,10 @@ class HiddenInput:
         """The next line goes to `then`."""
         self._prompt, self._then = prompt, then
         if self.is_terminal:
-            self._hide()
-            print(prompt, end="", flush=True)
+            self._before = self._before or _hide_echo()
+            if self._before is None:
+                self._prompt = f"(it will be seen) {prompt}"
+            print(self._prompt, end="", flush=True)
 
     def answer(self, line: str) -> bool:
         """Is this line an answer? Then it is given."""
@@ -49,16 +67,7 @@ class HiddenInput:
         self._then = None
         if self._before is not None:
             before, self._before = self._before, None
-            with suppress(OSError, termios.error):  # the terminal is gone
-                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-                print(flush=True)  # Enter was not shown, either
-
-    def _hide(self) -> None:
-        if self._before is None and os.name == "posix":
-            self._before = termios.tcgetattr(sys.stdin)
-            quiet = termios.tcgetattr(sys.stdin)
-            quiet[3] &= ~termios.ECHO
-            termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, quiet)
+            _show_echo(before)
 
     @contextmanager
     def interrupted(self, wanted: bool) -> Iterator[None]:

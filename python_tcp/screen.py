@@ -81,43 +81,59 @@ def rows_of(line: Line, width: int, today: str = "") -> list[Row]:
 def _output(colours: bool) -> Output:
     from prompt_toolkit.data_structures import Size
     from prompt_toolkit.output import ColorDepth
+
+    depth = ColorDepth.DEPTH_8_BIT if colours else ColorDepth.DEPTH_1_BIT
+    if sys.platform == "win32":
+        from prompt_toolkit.output.windows10 import Windows10_Output
+
+        console = Windows10_Output(sys.stdout, default_color_depth=depth)
+        return console  # type: ignore[return-value]
     from prompt_toolkit.output.vt100 import Vt100_Output
 
     def size() -> Size:
         columns, rows = os.get_terminal_size(sys.stdout.fileno())
         return Size(rows=rows or 24, columns=columns or 80)  # some terminals say 0
 
-    depth = ColorDepth.DEPTH_8_BIT if colours else ColorDepth.DEPTH_1_BIT
     return Vt100_Output(sys.stdout, size, default_color_depth=depth, enable_cpr=False)
 
 # %% ../nbs/049_screen.ipynb #938e8139
-def _keyboard() -> Input:
-    from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
-    from prompt_toolkit.input.vt100 import Vt100Input
-    from prompt_toolkit.keys import Keys
+if sys.platform != "win32":
 
-    ANSI_SEQUENCES["\x1b[201~"] = Keys.Ignore  # an end mark that comes too late
+    def _keyboard() -> Input:
+        from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
+        from prompt_toolkit.input.vt100 import Vt100Input
+        from prompt_toolkit.keys import Keys
 
-    class Keyboard(Vt100Input):
-        """It does not wait for ever for the end of a paste."""
+        ANSI_SEQUENCES["\x1b[201~"] = Keys.Ignore  # an end mark that comes too late
 
-        PASTE = 3.0  # seconds after the last byte
+        class Keyboard(Vt100Input):
+            """It does not wait for ever for the end of a paste."""
 
-        def attach(self, ready: Callable[[], None]) -> Any:
-            self._ready = ready
-            return super().attach(ready)
+            PASTE = 3.0  # seconds after the last byte
 
-        def read_keys(self) -> list[Any]:
-            keys, self._last = super().read_keys(), time.monotonic()
-            asyncio.get_running_loop().call_later(self.PASTE, self._end, self._last)
-            return keys
+            def attach(self, ready: Callable[[], None]) -> Any:
+                self._ready = ready
+                return super().attach(ready)
 
-        def _end(self, last: float) -> None:
-            if last == self._last:  # nothing has come since; the mark may mean nothing
-                self.vt100_parser.feed("\x1b[201~")
-                self._ready()
+            def read_keys(self) -> list[Any]:
+                keys, self._last = super().read_keys(), time.monotonic()
+                asyncio.get_running_loop().call_later(self.PASTE, self._end, self._last)
+                return keys
 
-    return Keyboard(sys.stdin)
+            def _end(self, last: float) -> None:
+                if last == self._last:  # nothing has come since
+                    self.vt100_parser.feed("\x1b[201~")
+                    self._ready()
+
+        return Keyboard(sys.stdin)
+
+# %% ../nbs/049_screen.ipynb #6c75fdf2
+if sys.platform == "win32":
+
+    def _keyboard() -> Input:
+        from prompt_toolkit.input import create_input
+
+        return create_input(sys.stdin)
 
 # %% ../nbs/049_screen.ipynb #1d075836
 def _layout(line: InputLine, bar: Callable[[], str], output: Output) -> Layout:

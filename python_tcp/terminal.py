@@ -49,12 +49,13 @@ def _keys(face: "TerminalApp") -> KeyBindings:
     keys.add("<sigint>")(lambda event: face.leave())
     keys.add("c-d", filter=empty)(lambda event: face.leave())
     keys.add("c-l")(lambda event: face.screen.clear())
-    keys.add("c-z")(lambda event: face.suspend())
+    if sys.platform != "win32":
+        keys.add("c-z")(lambda event: face.suspend())
     return keys
 
 # %% ../nbs/052_terminal.ipynb #8cfa139a
 _TERMINAL_GONE: tuple[type[BaseException], ...] = (EOFError, OSError)
-if os.name == "posix":
+if sys.platform != "win32":
     import termios
 
     _TERMINAL_GONE += (termios.error,)
@@ -182,7 +183,8 @@ class TerminalApp:
         from prompt_toolkit.application import run_in_terminal
 
         def stop() -> None:
-            os.kill(0, signal.SIGTSTP)  # to all that the shell has started with us
+            if sys.platform != "win32":
+                os.kill(0, signal.SIGTSTP)  # to all that the shell has started with us
             self.screen.distrust()  # only now: a screen drawn meanwhile would not count
 
         run_in_terminal(stop)
@@ -205,8 +207,9 @@ class TerminalApp:
     def _started(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._failed)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            self._loop.add_signal_handler(number, self.end)
+        if sys.platform != "win32":  # where asyncio knows no signals
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                self._loop.add_signal_handler(number, self.end)
         if self._username is None:
             self.ask("Your name: ", [], self._begin)
         else:
@@ -233,9 +236,13 @@ class TerminalApp:
 # %% ../nbs/052_terminal.ipynb #f4121241
 def on_a_terminal() -> bool:
     """Can we draw where we read and write?"""
-    if os.name != "posix" or os.environ.get("TERM", "dumb") == "dumb":
+    if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         return False
-    return all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout))
+    if sys.platform == "win32":  # since Windows 10, it obeys escape codes
+        from prompt_toolkit.output.windows10 import is_win_vt100_enabled
+
+        return is_win_vt100_enabled()
+    return os.environ.get("TERM", "dumb") != "dumb"
 
 
 def run_chat_terminal(
