@@ -6,12 +6,15 @@ READY := .venv/.ready
 WORKERS := -n logical --maxprocesses 4 --dist worksteal
 # Compiled code is kept, also where the system says not to: pytest compiles all tests.
 export PYTHONDONTWRITEBYTECODE :=
+# The folder for which .venv was made: its programs name it, so after `mv` it is made anew.
+MOVED := $(shell test -s $(READY) && test "`cat $(READY)`" != "$(CURDIR)" && echo moved)
 BOOK := settings.ini _quarto.yml $(wildcard nbs/_quarto.yml nbs/*.css nbs/*.ipynb nbs/images/* python_tcp/*.py tools/*.py)
 
-.PHONY: help run test quick book site bench figures handout grade export readme clean
+.PHONY: moved help run test quick book site bench figures handout grade export readme clean
 
 help:
 	@echo "make run     serve the book on http://127.0.0.1:8080, and a chat on 127.0.0.1:8000 and, for browsers, http://127.0.0.1:8001"
+	@echo "             HOST=0.0.0.0: for other machines too, such as those of a class"
 	@echo "make test    run all tests; make test ARGS='-k framing' for some"
 	@echo "make quick   run the tests that take less than a second, in half a minute"
 	@echo "make book    open the notebooks in JupyterLab"
@@ -24,7 +27,7 @@ help:
 	@echo "make clean   remove all that was made, .venv too"
 
 run: _docs/index.html
-	@exec $(BIN)/python tools/run.py $(ARGS)
+	@exec $(BIN)/python tools/run.py $(if $(filter command,$(origin HOST)),--host $(HOST)) $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(or $(ARGS),$(WORKERS))
@@ -33,7 +36,11 @@ quick: $(READY)
 	$(BIN)/python -m pytest $(WORKERS) -m 'not slow and not alone' $(ARGS)
 
 book: $(READY)
-	$(BIN)/jupyter lab --notebook-dir=nbs
+	@if test "`id -u`" = 0 && test -z "$(findstring --allow-root,$(ARGS))"; then \
+		echo "You are root, and JupyterLab does not start as root unless you say so: make book ARGS=--allow-root" >&2; \
+		echo "(Whoever reaches its page can run programs as root. Better: a copy of this folder that belongs to an ordinary user.)" >&2; \
+		exit 1; fi
+	$(BIN)/jupyter lab $(ARGS) nbs/index.ipynb
 
 site: _docs/index.html
 
@@ -68,9 +75,11 @@ clean:
 _docs/index.html: $(READY) $(BOOK)
 	$(BIN)/python tools/site.py $(ARGS)
 
-$(READY): settings.ini setup.py pyproject.toml
+$(READY): settings.ini setup.py pyproject.toml $(MOVED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "python_tcp needs Python 3.11 or newer; choose one: make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(if $(MOVED),echo "This folder was at `cat $@` before: .venv is made anew.")
+	@echo "Installing what the book needs into .venv. The first time this takes a minute or two."
+	$(PYTHON) -m venv $(if $(MOVED),--clear) .venv
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@touch $@
+	@echo "$(CURDIR)" > $@

@@ -20,6 +20,7 @@ from typing import Any
 
 from .admission import network_of
 from .chat_server import ChatServer
+from .core import format_address, own_addresses
 from .delivery import TokenBucket
 from .protocol import MAX_LINE, Event, Limits, Message, UserLeft, Welcome
 from .text import LONGEST_TEXT, sanitize
@@ -264,6 +265,9 @@ class ServerConsole:
         addresses = ", ".join(self._server.addresses)
         text = f"chat server on {addresses}; Ctrl-C ends it"
         _tell(text, event="start", host=host, port=port)
+        for each in own_addresses(host):
+            text = f"others reach it at {format_address(each, port)}"
+            _tell(text, event="address", host=each, port=port)
         self._tell_memory()
         if sys.stdin and sys.stdin.isatty():
             threading.Thread(target=self._answer, daemon=True).start()

@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['LOCALHOST', 'DEFAULT_BUFFER_SIZE', 'DEFAULT_BACKLOG', 'logger', 'get_free_port', 'bare_host', 'format_address',
-           'SocketState', 'kernel_state', 'KernelEntry', 'kernel_table', 'connection_states', 'TCPConnection']
+           'own_addresses', 'SocketState', 'kernel_state', 'KernelEntry', 'kernel_table', 'connection_states',
+           'TCPConnection']
 
 # %% ../nbs/000_core.ipynb #57fbbaaf
 import logging
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -40,6 +42,25 @@ def format_address(host: str, port: int) -> str:
     """Host and port in one, as one would type them."""
     host = bare_host(host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+# %% ../nbs/000_core.ipynb #9138ad1b
+_SOMEWHERE = {  # an address that is routed like others, for each network that we may be in
+    "0.0.0.0": ("198.51.100.1", "10.255.255.254", "172.31.255.254", "192.168.255.254"),
+    "::": ("2001:db8::1",),
+}
+
+
+def own_addresses(host: str) -> list[str]:
+    """The addresses under which other machines reach a server that listens on `host`: none
+    where `host` is an address already, or where there is no network.
+    """
+    found = []
+    for target in _SOMEWHERE.get(bare_host(host), ()):
+        family = socket.AF_INET6 if ":" in target else socket.AF_INET
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((target, 9))
+            found.append(str(probe.getsockname()[0]))
+    return list(dict.fromkeys(found))
 
 # %% ../nbs/000_core.ipynb #2ea85394
 class SocketState(StrEnum):

@@ -25,7 +25,7 @@ from .certificates import pin_of_file, self_made_certificate
 from .chat_server import ChatServer
 from .cluster import ClusterSettings
 from .console import ServerConsole
-from .core import LOCALHOST
+from .core import LOCALHOST, format_address, own_addresses
 from .datafile import Durability
 from .dialects import Listener
 from .file_rules import FileSettings
@@ -269,8 +269,9 @@ def _listeners(config: Config, files: Callable[[], str]) -> list[Listener]:
 
 def _in_a_browser(address: str, tls: bool) -> str:
     host, _, port = address.rpartition(":")
-    host = "localhost" if host in ("0.0.0.0", "[::]") else host  # one can type that
-    return f"{'https' if tls else 'http'}://{host}:{port}"
+    if host in ("0.0.0.0", "[::]"):  # nobody can type that
+        host = next(iter(own_addresses(host)), "localhost")
+    return f"{'https' if tls else 'http'}://{format_address(host, int(port))}"
 
 # %% ../nbs/077_operations.ipynb #c0ba328b
 class ServerOperator:

@@ -22,8 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from helpers import LIMIT, LineClient, wait_until
 
-from python_tcp.console import LOG_FORMATS, LogWriter, _DroppingHandler
+from python_tcp import console
+from python_tcp.chat_server import ChatServer
+from python_tcp.console import LOG_FORMATS, LogWriter, ServerConsole, _DroppingHandler
 from python_tcp.console import _kind_and_network, _Repeats
+from python_tcp.core import format_address
 from python_tcp.protocol import UNSAFE
 
 termios = pytest.importorskip("termios", reason="needs a POSIX terminal")
@@ -430,3 +433,20 @@ def test_a_traceback_that_quotes_a_stranger_forges_no_line(
             logging.getLogger("python_tcp.test").exception("it failed")
     rows = capsys.readouterr().err.splitlines()
     assert len(rows) > 3 and sum(row[0] != " " for row in rows) == 1
+
+
+def test_a_server_on_every_address_says_which_others_type(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    addresses = {"0.0.0.0": ["192.0.2.7", "fd00::7"]}
+    monkeypatch.setattr(console, "own_addresses", lambda host: addresses.get(host, []))
+    caplog.set_level(logging.INFO, logger="python_tcp.console")
+    for host in ("0.0.0.0", "127.0.0.1"):
+        expected = addresses.get(host, [])
+        caplog.clear()
+        with ChatServer() as server:
+            ServerConsole(server).started(host, 8000)
+        said = [each for each in caplog.messages if "others" in each]
+        assert said == [
+            f"others reach it at {format_address(each, 8000)}" for each in expected
+        ]

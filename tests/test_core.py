@@ -16,6 +16,7 @@ from python_tcp.core import (
     get_free_port,
     kernel_state,
     kernel_table,
+    own_addresses,
 )
 
 linux = pytest.mark.skipif(
@@ -52,6 +53,19 @@ def test_a_free_port_can_be_bound() -> None:
     port = get_free_port()
     with socket.create_server(("127.0.0.1", port)) as listener:
         assert listener.getsockname()[1] == port
+
+
+def test_others_reach_this_machine_under_its_own_addresses() -> None:
+    """On every one that is found, a listener on all of them can be reached. None is found where there is no network."""
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        port = listener.getsockname()[1]
+        for host in own_addresses("0.0.0.0"):
+            assert host != "0.0.0.0"
+            socket.create_connection((host, port), timeout=5).close()
+    for host in ("127.0.0.1", "localhost", "192.0.2.9", "::1"):
+        assert own_addresses(host) == []
+    assert own_addresses("::") == own_addresses("[::]")
+    assert all(":" in host for host in own_addresses("::"))
 
 
 def test_the_states_are_those_of_rfc_9293_and_are_strings() -> None:

@@ -395,3 +395,21 @@ def test_a_join_is_logged_with_its_address(served: Served) -> None:
     lines = served.program.lines
     joined = r"ann joined lobby, from 127\.0\.0\.1( \(connection \d+\))?$"
     wait_until(lambda: any(re.search(joined, line) for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("address", "own", "shown"),
+    [
+        ("127.0.0.1:8001", [], "http://127.0.0.1:8001"),
+        ("[::1]:8001", [], "http://[::1]:8001"),
+        ("0.0.0.0:8001", ["192.0.2.7", "10.0.0.7"], "http://192.0.2.7:8001"),
+        ("[::]:8001", ["fd00::7"], "http://[fd00::7]:8001"),
+        ("0.0.0.0:8001", [], "http://localhost:8001"),
+    ],
+)
+def test_the_address_for_browsers_can_be_typed(
+    monkeypatch: pytest.MonkeyPatch, address: str, own: list[str], shown: str
+) -> None:
+    """On other machines too, if the server listens on every address of this one."""
+    monkeypatch.setattr(operations, "own_addresses", lambda host: own)
+    assert operations._in_a_browser(address, tls=False) == shown

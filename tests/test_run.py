@@ -10,8 +10,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+
+from python_tcp.core import own_addresses
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,17 +43,20 @@ def site(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def running(site: Path) -> Iterator[tuple[subprocess.Popen, str, int]]:
+def running(site: Path, *more: str) -> Iterator[tuple[subprocess.Popen, str, int]]:
     """The process, the address of its site, the port of its chat."""
     process = subprocess.Popen(
-        command(site), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command(site), *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         book, chat = process.stdout.readline(), process.stdout.readline()
         yield (
             process,
             re.search(r"http://\S+", book)[0],
-            int(re.search(r"127\.0\.0\.1:(\d+)", chat)[1]),
+            int(re.search(r":(\d+)\.", chat)[1]),
         )
     finally:
         process.kill()
@@ -82,6 +88,31 @@ def test_the_chat_is_there_for_browsers_too(site: Path) -> None:
         page = re.fullmatch(r"The chat in a browser: (http://\S+)\n", said)[1]
         with urllib.request.urlopen(page, timeout=5) as answer:
             assert answer.status == 200 and b"<title>Chat</title>" in answer.read()
+
+
+def test_a_class_gets_addresses_that_it_can_type(site: Path) -> None:
+    """HOST=0.0.0.0: book, chat and page are there for other machines, under an address of this one."""
+    with running(site, "--host", "0.0.0.0") as (process, address, chat_port):
+        said = process.stdout.readline()
+        page = re.fullmatch(r"The chat in a browser: (http://\S+)\n", said)[1]
+        host = urlsplit(address).hostname
+        assert host in (own_addresses("0.0.0.0") or ["0.0.0.0"])
+        for place in (address, page):
+            assert urlsplit(place).hostname == host
+            with urllib.request.urlopen(place, timeout=5) as answer:
+                assert answer.status == 200
+        socket.create_connection((host, chat_port), timeout=5).close()
+
+
+def test_an_address_of_another_machine_is_said_in_one_line(site: Path) -> None:
+    done = subprocess.run(
+        [*command(site), "--host", "198.51.100.7"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"The site can't be served on port 0: .+\n", done.stderr)
 
 
 @pytest.mark.parametrize("which", ["site_port", "chat_port", "web_port"])

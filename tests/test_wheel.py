@@ -1,12 +1,16 @@
 """What a user installs: a wheel, built from the sdist, in an environment that has nothing else."""
 
+import configparser
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
 
 pytestmark = pytest.mark.slow(seconds=12)
 
@@ -45,6 +49,7 @@ def test_wheel(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             if name.endswith("/entry_points.txt")
         ]
         assert "python_tcp/page/index.html" in archive.namelist()
+        assert "python_tcp/py.typed" in archive.namelist()  # PEP 561
         top_level = {name.split("/")[0] for name in archive.namelist()}
     assert "[nbdev]\npython_tcp = python_tcp._modidx:d\n" in entry_points
     assert {name for name in top_level if not name.endswith(".dist-info")} == {
@@ -92,3 +97,15 @@ def loaded(python: Path, module: str, folder: Path) -> list[str]:
         check=True,
         timeout=60,
     ).stdout.split()
+
+
+def test_what_uv_reads_agrees_with_the_settings() -> None:
+    """`uv run chat_server` needs a project in pyproject.toml; its lock is nobody's business."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    parser = configparser.ConfigParser(delimiters=["="])
+    parser.read(ROOT / "settings.ini", encoding="utf-8")
+    settings = parser["DEFAULT"]
+    assert project["name"] == settings["lib_name"]
+    assert project["requires-python"] == f">={settings['min_python']}"
+    assert {"dependencies", "optional-dependencies", "scripts"} <= {*project["dynamic"]}
+    assert "uv.lock" in (ROOT / ".gitignore").read_text().splitlines()

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import signal
+import socket
 import sys
 import threading
 from functools import partial
@@ -10,11 +11,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from python_tcp.chat_app import ChatServer
+from python_tcp.core import bare_host, format_address, own_addresses
 from python_tcp.dialects import Listener
 from python_tcp.web import web_dialect
 
 ROOT = Path(__file__).resolve().parent.parent
-HOST = "127.0.0.1"
 DEFAULT_CHAT_PORT = 8000  # what chat_client takes where it is told none
 DEFAULT_WEB_PORT = 8001
 
@@ -34,6 +35,12 @@ def main() -> int:
         default=ROOT / "_docs",
         help="the built site (default: _docs)",
     )
+    parser.add_argument(
+        "--host",
+        type=bare_host,
+        default="127.0.0.1",
+        help="the address to serve on (default: 127.0.0.1; 0.0.0.0: every one of IPv4)",
+    )
     parser.add_argument("--site-port", type=int, default=8080, help="default: 8080")
     parser.add_argument(
         "--chat-port", type=int, default=DEFAULT_CHAT_PORT, help="default: 8000"
@@ -48,15 +55,14 @@ def main() -> int:
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
+    host = options.host
     try:
-        site = ThreadingHTTPServer(
-            (HOST, options.site_port), partial(Quiet, directory=options.site)
-        )
+        site = site_server(host, options.site_port, options.site)
     except OSError as error:
         return complain(error, options.site_port, "site", "--site-port")
     with site:
-        web = Listener("web", web_dialect(HOST), HOST, options.web_port)
-        chat = ChatServer(HOST, options.chat_port, listeners=[web])
+        web = Listener("web", web_dialect(host), host, options.web_port)
+        chat = ChatServer(host, options.chat_port, listeners=[web])
         try:
             chat_port = chat.start()
         except OSError as error:
@@ -65,12 +71,10 @@ def main() -> int:
             return complain(error, options.chat_port, "chat", "--chat-port")
         threading.Thread(target=site.serve_forever, args=[0.05]).start()
         try:
-            print(f"The book: http://{HOST}:{site.server_port}")
-            address = "" if chat_port == DEFAULT_CHAT_PORT else f"{HOST} {chat_port} "
-            print(
-                f"The chat: {HOST}:{chat_port}. To join, in another terminal: .venv/bin/chat_client {address}--username YOU"
-            )
-            print(f"The chat in a browser: http://{chat.listening('web')[0]}")
+            web_port = int(chat.listening("web")[0].rpartition(":")[2])
+            ports = site.server_port, chat_port, web_port
+            for address in own_addresses(host) or [host]:
+                say_where(address, *ports)
             print("Ctrl-C ends both.", flush=True)
             over.wait()
         finally:
@@ -78,6 +82,27 @@ def main() -> int:
             chat.stop()
     print("Both have ended.")
     return 0
+
+
+def site_server(host: str, port: int, folder: Path) -> ThreadingHTTPServer:
+    """What serves the pages. It is open already."""
+    kind = type("Site", (ThreadingHTTPServer,), {"address_family": family(host)})
+    return kind((host, port), partial(Quiet, directory=folder))
+
+
+def family(host: str) -> socket.AddressFamily:
+    return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+
+
+def say_where(host: str, site_port: int, chat_port: int, web_port: int) -> None:
+    """What to type, on this machine or, where it serves others, on theirs."""
+    print(f"The book: http://{format_address(host, site_port)}")
+    here = host == "127.0.0.1" and chat_port == DEFAULT_CHAT_PORT
+    address = "" if here else f"{host} {chat_port} "
+    print(
+        f"The chat: {format_address(host, chat_port)}. To join, in another terminal: .venv/bin/chat_client {address}--username YOU"
+    )
+    print(f"The chat in a browser: http://{format_address(host, web_port)}")
 
 
 def complain(error: OSError, port: int, what: str, option: str) -> int:
@@ -88,7 +113,8 @@ def complain(error: OSError, port: int, what: str, option: str) -> int:
             file=sys.stderr,
         )
     else:
-        print(f"The {what} can't be served on port {port}: {error}", file=sys.stderr)
+        said = error.strerror or error
+        print(f"The {what} can't be served on port {port}: {said}", file=sys.stderr)
     return 1
 
 

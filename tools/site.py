@@ -79,12 +79,14 @@ def main() -> int:
         parser.error(f"{output} holds something else than a site; it is not replaced")
     with tempfile.TemporaryDirectory(prefix="python_tcp_site_") as folder:
         tree = Path(folder, "tree").resolve()
+        say("Building the book's pages. This takes one to three minutes.")
         copy_inputs(tree)
         book = prepare(tree)
         # Quarto warns of a link to a file that is not there before it renders.
         add_plain_files(tree, book, tree / "_proc")
         if arguments.prepared:
             shutil.copytree(tree / "_proc", arguments.prepared.resolve())
+        say(f"The notebooks are prepared. Now {len(book)} pages are written.")
         if shutil.which("quarto"):
             built, warnings = with_quarto(tree)
         else:
@@ -92,7 +94,13 @@ def main() -> int:
         add_plain_files(tree, book, built)
         shutil.rmtree(output, ignore_errors=True)
         shutil.copytree(built, output)
+    say(f"The pages are in {output}.")
     return 1 if arguments.strict and warnings else 0
+
+
+def say(text: str) -> None:
+    """What is being done, for somebody who waits."""
+    print(text, flush=True)
 
 
 def copy_inputs(tree: Path) -> None:
@@ -349,7 +357,7 @@ def other_forms(page: Page, notebook: nbformat.NotebookNode) -> str:
     where = f"{config.user}/{config.repo}"
     colab = f"https://colab.research.google.com/github/{where}/blob/{config.branch}/nbs/{page.file}"
     binder = f"https://mybinder.org/v2/gh/{where}/{config.branch}?labpath={quote(f'nbs/{page.file}', safe='')}"
-    hint = f"There, first run: %pip install git+{config.git_url}"
+    hint = "Its first cell installs the package there"
     text = f"This page is a notebook: [download](notebooks/{page.file}) · "
     text += f'[Colab]({colab} "{hint}") · [Binder]({binder}) · [repository]({repository_file(f"nbs/{page.file}")}) · {plain}'
     if page.section == HOME:
