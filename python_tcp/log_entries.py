@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LimitValues', 'LogItem', 'HELD', 'News', 'LogError', 'MemoryLog', 'ConnectionOpened', 'ConnectionLost',
            'ConnectionClosed', 'CommandGiven', 'ChatBegun', 'LimitsSet', 'EpochBegun', 'NodeGone', 'HashRenewed',
-           'AccountGiven', 'LogEntry', 'limits_of', 'LogStore', 'encode_entry', 'decode_entry', 'KnownNode',
+           'AccountGiven', 'LogEntry', 'limits_of', 'LogStore', 'NoEntry', 'encode_entry', 'decode_entry', 'KnownNode',
            'NodeTable', 'LateJoins', 'OwnConnections']
 
 # %% ../nbs/106_log_entries.ipynb #rp005
@@ -203,17 +203,43 @@ _encode_entry = msgspec.msgpack.Encoder().encode
 _entry_decoder = msgspec.msgpack.Decoder(LogEntry)
 
 
+class NoEntry(LogError):
+    """What is in the log there is no entry of any version: it changes nothing, anywhere."""
+
+
+class _AnyEntry(Struct, array_like=True):
+    """With this, the entries of all versions begin."""
+
+    node: str
+    counter: int
+    time: float
+    items: list[msgspec.Raw]
+
+
+_outline_decoder = msgspec.msgpack.Decoder(_AnyEntry)
+
+
 def encode_entry(entry: LogEntry) -> bytes:
     return _encode_entry(entry)
 
-
+# %% ../nbs/106_log_entries.ipynb #ae8fd3f3
 def decode_entry(payload: bytes, position: str = "") -> LogEntry:
-    """Raises `LogError`: a node that passed over an entry would be unlike the others."""
+    """Raises `LogError`: a node that passed over an entry would be unlike the others.
+    `NoEntry` is for what all of them pass over.
+    """
     try:
         return _entry_decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        wrong = f"the entry {position} of the log is not understood: {error}"
-        raise LogError(f"{wrong}. Is it of a newer version of this program?") from None
+        why = str(error)
+    wrong = f"the entry {position} of the log is not understood: {why}"
+    try:
+        _outline_decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise NoEntry(f"{wrong}. It is none of ours, in any version") from None
+    raise LogError(
+        f"{wrong}. It is of a newer version, which this node needs, too; if somebody"
+        f" has put it there by hand, XDEL with {position} takes it out"
+    )
 
 # %% ../nbs/106_log_entries.ipynb #rp040
 class KnownNode(Struct):

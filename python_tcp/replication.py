@@ -18,7 +18,7 @@ from .log_entries import AccountGiven, ChatBegun, CommandGiven
 from .log_entries import ConnectionClosed, ConnectionLost
 from .log_entries import ConnectionOpened, EpochBegun, HashRenewed
 from .log_entries import LateJoins, LimitsSet, LimitValues
-from .log_entries import LogEntry, LogError, LogItem, LogStore
+from .log_entries import LogEntry, LogError, LogItem, LogStore, NoEntry
 from .log_entries import NodeGone, NodeTable, OwnConnections, decode_entry
 from .log_entries import encode_entry, limits_of
 from .members import Account, Delivery, User, session_key
@@ -205,6 +205,10 @@ class Replica:
             self.rules.rooms.committed(self.rules.rooms.mark())
         return told
 
+    def skip(self, position: str) -> None:
+        """What is there changes nothing."""
+        self.position = position
+
     @property
     def expires_at(self) -> float | None:
         """When the next entry is needed, be it empty; None: nobody is waited for."""
@@ -307,7 +311,12 @@ class LogNode:
         """The same, with the command of ours that it answers: each has its own answer, be
         it empty.
         """
-        entry, ends = decode_entry(payload, position), list[int]()
+        try:
+            entry, ends = decode_entry(payload, position), list[int]()
+        except NoEntry as foreign:  # all nodes pass over it
+            log.warning("%s: it is passed over", foreign)
+            self.replica.skip(position)
+            return []
         is_own = entry.node == self.name
         told = self.replica.apply(position, entry, is_own, ends)
         if is_own:

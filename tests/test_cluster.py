@@ -20,7 +20,7 @@ from python_tcp.chat_server import ChatServer
 from python_tcp.chat_session import Reconnected
 from python_tcp.cluster import ClusterNode, ClusterSettings, LostLog
 from python_tcp.languages import listeners_for
-from python_tcp.log_entries import NodeGone, decode_entry
+from python_tcp.log_entries import LogEntry, NodeGone, decode_entry, encode_entry
 from python_tcp.protocol import Limits, UserJoined
 from python_tcp.redis_place import RedisError, RedisKind, parse_redis_url
 from python_tcp.redis_stream import RedisStream
@@ -324,7 +324,7 @@ def test_a_node_whose_lease_ends_is_gone_and_begins_anew_under_another_name(
     redis: RedisServer, two: list[ChatServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_log.NodeLease, "SECONDS", 0.5)
-    monkeypatch.setattr(redis_log.RedisWriter, "EVERY", 0.1)
+    monkeypatch.setattr(redis_log.RedisKeeper, "EVERY", 0.1)
     slow = ChatServer(rules=node_of(redis).open, limits=FREE)
     held, free = threading.Event(), threading.Event()
     with slow:
@@ -479,14 +479,40 @@ def test_a_stream_that_is_deleted_while_much_is_said_is_noticed(
 
 
 @needs_redis
-def test_an_entry_that_is_none_ends_a_node_with_one_line(redis: RedisServer) -> None:
+def test_what_others_put_into_the_stream_is_passed_over(
+    redis: RedisServer, two: list[ChatServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    (ann, _), (bob, _) = come(two[0], "ann"), come(two[1], "bob")
+    with ann, bob:
+        redis.ask("XADD", "{chat}:log", "*", "something", "else")
+        redis.ask("XADD", "{chat}:log", "*", "e", "no entry")
+        ann.say("message", content="here", id=1)
+        assert bob.read_until("message")["content"] == "here"
+        assert ann.read_until("ok", id=1)["seq"] == 1
+        assert "is passed over" in caplog.text
+        with server_on(redis) as third:  # which reads it again
+            assert third.users == ["ann", "bob"]
+
+
+@needs_redis
+def test_an_entry_of_a_newer_version_ends_a_node_with_one_line(
+    redis: RedisServer,
+) -> None:
     node = node_of(redis)
     with ChatServer(rules=node.open, limits=FREE) as server:
-        redis.ask("XADD", "{chat}:log", "*", "something", "else")
+        payload = encode_entry(LogEntry("newer", 1, 1.0, [NodeGone("other")]))
+        stream = RedisStream(node.place)
+        stream.append([payload.replace(b"\xa1g", b"\xa1?")])
+        stream.close()
         wait_until(lambda: not server.running)
         assert "of the log is not understood" in node.failure
-    with pytest.raises(RedisError, match="of the log is not understood"):
+    with pytest.raises(RedisError, match="newer version") as raised:
         ChatServer(rules=node_of(redis).open, limits=FREE).start()
+    assert "\n" not in str(raised.value)
+    way_out = str(raised.value).partition("XDEL with ")[2].split()[0]
+    redis.ask("XDEL", "{chat}:log", way_out)
+    with server_on(redis) as server:
+        come(server, "ann")[0].close()
 
 
 @needs_redis

@@ -30,6 +30,7 @@ from python_tcp.log_entries import (
     MemoryLog,
     NodeGone,
     NodeTable,
+    NoEntry,
     OwnConnections,
     decode_entry,
     encode_entry,
@@ -301,11 +302,38 @@ def entry(node: str, counter: int, *items: object, time: float = 1.0) -> LogEntr
 def test_what_is_not_understood_is_not_passed_over() -> None:
     good = encode_entry(entry("a", 1, ConnectionLost(3)))
     assert decode_entry(good) == entry("a", 1, ConnectionLost(3))
-    for payload in (b"", b"\xff\xff", good[:-1], good.replace(b"\xa1l", b"\xa1?")):
-        with pytest.raises(
-            LogError, match="the entry 7-0 of the log is not understood"
-        ):
+    newer = good.replace(b"\xa1l", b"\xa1?")
+    longer = b"\x95" + newer[1:] + b"\xc0"  # with something at its end
+    wrong = "the entry 7-0 of the log is not understood.*newer version.*XDEL with 7-0"
+    for payload in (newer, longer, good.replace(b"\xa1l", b"\x01")):
+        with pytest.raises(LogError, match=wrong) as raised:
             decode_entry(payload, "7-0")
+        assert not isinstance(raised.value, NoEntry)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xff\xff", b"hello", b"\x93\x01\x02\x03", b"{}", b"[1]"]
+)
+def test_what_is_no_entry_of_any_version_is_passed_over_by_all(
+    payload: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    log, nodes = MemoryLog(), [LogNode(name, Replica()) for name in "ab"]
+    for node in nodes:
+        node.put(ChatBegun(RULES, "epoch", msgspec.to_builtins(Limits())))
+        for each in node.take(1.0):
+            log.append(each)
+    log.append(payload)
+    nodes[0].opened(1, "192.0.2.1")
+    for each in nodes[0].take(2.0):
+        log.append(each)
+    for position, each in log.read():
+        for node in nodes:
+            node.receive(position, each)
+    assert len(caplog.records) == 2 and "it is passed over" in caplog.text
+    assert [node.replica.position for node in nodes] == [log.last] * 2
+    left, right = (take_snapshot(node.replica) for node in nodes)
+    assert left == right
+    assert list(nodes[0].replica.rules.moderation.hosts.values()) == ["192.0.2.1"]
 
 
 def test_a_log_says_when_it_has_forgotten_something() -> None:
