@@ -33,7 +33,7 @@ def test_a_cell_that_is_missing_or_in_another_place_is_noticed(tmp_path: Path) -
     path = tmp_path / "000_core.ipynb"
     notebook = nbformat.read(NOTEBOOKS[0], as_version=4)
     title, install, *rest = notebook.cells
-    assert title.source.startswith("# ") and "import python_tcp" in install.source
+    assert title.source.startswith("# ") and "python_tcp[all]" in install.source
     for cells in ([title, *rest], [title, *rest, install]):
         notebook.cells = cells
         nbformat.write(notebook, path)

@@ -19,17 +19,16 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
+# No import statement: nbdev would run the cell for the site, and warn of the other code in it.
 MARK = "#| code-summary: Install the package where it is missing"
 CELL = f"""#| hide
 #| code-fold: true
 {MARK}
 try:
-    import python_tcp  # noqa: F401
+    __import__("python_tcp")
 except ModuleNotFoundError:
-    from pathlib import Path
-
     package = "..[all]"
-    if not Path("../setup.py").exists():  # there is no copy of the repository here
+    if not __import__("os").path.exists("../setup.py"):  # no copy of the repository
         package = "python_tcp[all] @ git+{{url}}"
     others = '{{others}}'
     get_ipython().run_line_magic("pip", f'install -q "{{{{package}}}}" {{{{others}}}}')"""
