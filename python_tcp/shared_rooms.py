@@ -224,8 +224,9 @@ class SharedRooms:
             return []
         if kind is Ping:
             return [Delivery((client,), Pong(getattr(command, "id", None)))]
-        if kind is not Join and (why := self._why_not()) is not None:
-            wrong, id = f"not said: {why}", getattr(command, "id", None)
+        if kind is not Join and self._why_not() is not None:
+            wrong = "not said: the chat can't save anything now"  # our log says why
+            id = getattr(command, "id", None)
             error = Error("not_saved", wrong, id, self.RETRY_AFTER)
             return [Delivery((client,), error)]
         self._outbox.ask(LogQuestion(client, command, inquiry), new_token)
