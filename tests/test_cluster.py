@@ -267,6 +267,8 @@ def test_without_redis_people_stay_and_messages_are_refused_until_it_is_back(
         error = wait_until(refused)
         assert error["code"] == "not_saved"
         assert 0 < error["retry_after"] <= 60
+        assert str(redis.port) not in error["content"], "users do not hear where it is"
+        assert str(redis.port) in two[0]._rules.log.trouble
         redis.start()
         wait_until(lambda: refused() is None)
         ann.say("message", content="again", id=2)
@@ -337,7 +339,7 @@ def test_a_node_whose_lease_ends_is_gone_and_begins_anew_under_another_name(
 
         # Its lease is renewed by a thread: so take that away, as if the machine slept.
         for thread in threading.enumerate():
-            if thread.name == "redis writer" and thread is newest("redis writer"):
+            if thread.name == "redis keeper" and thread is newest("redis keeper"):
                 monkeypatch.setattr(thread, "_chore", lambda stream: None)
         loop.call_threadsafe(sleep)
         assert held.wait(20)
@@ -516,7 +518,7 @@ def test_an_entry_of_a_newer_version_ends_a_node_with_one_line(
 
 
 @needs_redis
-def test_nonsense_beside_the_snapshot_does_not_end_the_writer(
+def test_nonsense_beside_the_snapshot_does_not_end_the_keeper(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ClusterNode, "EVERY", 1)
@@ -528,7 +530,7 @@ def test_nonsense_beside_the_snapshot_does_not_end_the_writer(
                 wait_until(lambda: not server._rules.log.trouble)
                 ann.say("message", content="again", id=number)
                 answer_to(ann, number)
-            assert newest("redis writer").is_alive()
+            assert newest("redis keeper").is_alive()
 
 
 # --- workers -------------------------------------------------------------------------------------
@@ -588,6 +590,24 @@ def test_a_hang_up_while_workers_start_ends_none(redis: RedisServer) -> None:
         assert program.process.poll() is None
         program.process.send_signal(signal.SIGTERM)
         assert program.process.wait(20) == 0
+
+
+@needs_redis
+@pytest.mark.slow(seconds=5)
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="Linux only")
+def test_a_hang_up_without_a_configuration_changes_nothing_but_is_said(
+    redis: RedisServer,
+) -> None:
+    more = "--workers", 2, "--redis", redis.url
+    with Program("start_server", "--port", 0, *more) as program:
+        wait_until(lambda: sum("chat server on" in each for each in said(program)) >= 2)
+        first = workers_of(program.process.pid)
+        program.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: any("no --config" in each for each in said(program)))
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.wait(20) == 0
+    assert len(first) == 2
+    assert not any("has ended" in each for each in said(program)), "none was replaced"
 
 
 def said(program: Program) -> list[str]:
