@@ -1,8 +1,10 @@
 """Answers to the exercises of the chapter about the limits of the kernel."""
 
+import errno
 import select
 import socket
 import time
+from typing import Any
 
 from exercises import right, wrong
 
@@ -151,3 +153,234 @@ def without_blocking(sock: socket.socket, limit: float, others: Lines) -> bool:
                 return True
             others.append(line)
     return False
+
+
+FULL = (errno.EMFILE, errno.ENFILE)
+GONE = (BlockingIOError, ConnectionAbortedError)
+
+
+@wrong("check_take", "Ann has gone; take returned, or raised: expected None")
+def only_one_kind(listener: Any, reserve: Any) -> Any:
+    try:
+        return listener.accept()[0]
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+    return _turned_away(listener, reserve)
+
+
+@wrong("check_take", "Another error; take returned, or raised")
+def never_raises(listener: Any, reserve: Any) -> Any:
+    try:
+        return listener.accept()[0]
+    except GONE:
+        return None
+    except OSError:
+        return _turned_away(listener, reserve)
+
+
+@wrong("check_take", "No descriptor, ann waits; what was called")
+def keeps_the_visitor(listener: Any, reserve: Any) -> Any:
+    try:
+        return listener.accept()[0]
+    except GONE:
+        return None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+    reserve.close()
+    try:
+        listener.accept()
+    except GONE:
+        pass
+    finally:
+        reserve.open()
+
+
+@wrong("check_take", "The system's table is full; take returned, or raised")
+def only_of_the_process(listener: Any, reserve: Any) -> Any:
+    try:
+        return listener.accept()[0]
+    except GONE:
+        return None
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+    return _turned_away(listener, reserve)
+
+
+@wrong("check_take", "No descriptor, then another error; what was called")
+def without_finally(listener: Any, reserve: Any) -> Any:
+    try:
+        return listener.accept()[0]
+    except GONE:
+        return None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+    reserve.close()
+    try:
+        listener.accept()[0].close()
+    except GONE:
+        pass
+    reserve.open()
+
+
+def _turned_away(listener: Any, reserve: Any) -> None:
+    reserve.close()
+    try:
+        visitor, _ = listener.accept()
+        visitor.close()
+    except GONE:
+        pass
+    finally:
+        reserve.open()
+
+
+@right("check_take")
+def in_two_functions(listener: Any, reserve: Any) -> Any:
+    try:
+        return listener.accept()[0]
+    except OSError as error:
+        if error.errno in FULL:
+            return _turned_away(listener, reserve)
+        if isinstance(error, GONE):
+            return None
+        raise
+
+
+@right("check_take")
+def twice_the_same(listener: Any, reserve: Any) -> Any:
+    def accept() -> Any:
+        try:
+            return listener.accept()[0]
+        except GONE:
+            return None
+
+    try:
+        return accept()
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+    try:
+        reserve.close()
+        if visitor := accept():
+            visitor.close()
+    finally:
+        reserve.open()
+
+
+Steps = list[tuple[str, str | None]]
+Queues = tuple[list[str], list[str], list[str]]
+
+
+class _Queues:
+    """Right, but for what its children say."""
+
+    def __init__(self, backlog: int) -> None:
+        self.most = backlog + 1
+        self.first, self.second, self.accepted = (list[str]() for _ in range(3))
+
+    def play(self, steps: Steps) -> Queues:
+        for kind, name in steps:
+            if name is None:
+                self.accept()
+            elif kind == "SYN":
+                self.syn(name)
+            else:
+                self.ack(name)
+        return self.first, self.second, self.accepted
+
+    def syn(self, name: str) -> None:
+        known = name in self.first + self.second + self.accepted
+        if not known and len(self.second) < self.most:
+            self.first.append(name)
+
+    def ack(self, name: str) -> None:
+        if name in self.first and len(self.second) < self.most:
+            self.first.remove(name)
+            self.second.append(name)
+
+    def accept(self) -> None:
+        if self.second:
+            self.accepted.append(self.second.pop(0))
+
+
+@wrong("check_queues", "SYN a, SYN b, SYN c, ACK a, ACK b, ACK c: expected ['c', 'ab'")
+def acks_always_move(steps: Steps, backlog: int) -> Queues:
+    class Queues(_Queues):
+        def ack(self, name: str) -> None:
+            if name in self.first:
+                self.first.remove(name)
+                self.second.append(name)
+
+    return Queues(backlog).play(steps)
+
+
+@wrong("check_queues", "SYN a, ACK a, SYN b, ACK b, SYN c: expected ['', 'ab', '']")
+def syns_always_enter(steps: Steps, backlog: int) -> Queues:
+    class Queues(_Queues):
+        def syn(self, name: str) -> None:
+            if name not in self.first + self.second + self.accepted:
+                self.first.append(name)
+
+    return Queues(backlog).play(steps)
+
+
+@wrong("check_queues", "exception ended it, in")
+def somebody_is_always_there(steps: Steps, backlog: int) -> Queues:
+    class Queues(_Queues):
+        def accept(self) -> None:
+            self.accepted.append(self.second.pop(0))
+
+    return Queues(backlog).play(steps)
+
+
+@wrong("check_queues", "SYN a, SYN b, ACK b, ACK a: expected ['', 'ba', '']")
+def in_the_order_of_the_syns(steps: Steps, backlog: int) -> Queues:
+    class Queues(_Queues):
+        def ack(self, name: str) -> None:
+            super().ack(name)
+            self.second.sort()
+
+    return Queues(backlog).play(steps)
+
+
+@wrong("check_queues", "SYN a, SYN a: expected ['a', '', '']")
+def each_syn_is_a_client(steps: Steps, backlog: int) -> Queues:
+    class Queues(_Queues):
+        def syn(self, name: str) -> None:
+            if len(self.second) < self.most:
+                self.first.append(name)
+
+    return Queues(backlog).play(steps)
+
+
+@right("check_queues")
+def as_an_object(steps: Steps, backlog: int) -> Queues:
+    return _Queues(backlog).play(steps)
+
+
+@right("check_queues")
+def with_a_place_for_each(steps: Steps, backlog: int) -> Queues:
+    """Where each client is, in the order in which it got there."""
+    places = dict[str, int]()
+    for kind, name in steps:
+        inside = [client for client, place in places.items() if place == 1]
+        room = len(inside) <= backlog
+        if name is None:
+            if inside:
+                del places[inside[0]]
+                places[inside[0]] = 2
+        elif kind == "SYN" and room:
+            places.setdefault(name, 0)
+        elif kind == "ACK" and room and places.get(name) == 0:
+            del places[name]
+            places[name] = 1
+    first, second, accepted = (
+        [client for client, place in places.items() if place == each]
+        for each in range(3)
+    )
+    return first, second, accepted
