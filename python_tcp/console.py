@@ -237,13 +237,15 @@ def memory_bound(limits: Limits, in_memory: bool = True) -> int:
 
 def available_memory() -> int | None:
     """Bytes that this process may have; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
     try:
         import resource
 
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         most, _ = resource.getrlimit(resource.RLIMIT_AS)
         return there if most == resource.RLIM_INFINITY else min(there, most)
-    except (ImportError, OSError, ValueError):  # Windows
+    except (ImportError, OSError, ValueError):
         return None
 
 # %% ../nbs/053_console.ipynb #0d161da5

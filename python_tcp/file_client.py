@@ -12,6 +12,7 @@ import re
 import shutil
 import socket
 import stat
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
@@ -43,7 +44,7 @@ def _open_part(path: Path) -> int:
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise TransferError(f"{path} is in the way: it is no ordinary file")
-        if os.name == "posix":
+        if sys.platform != "win32":
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

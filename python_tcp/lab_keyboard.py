@@ -34,6 +34,8 @@ class LabKeyboard:
         self, command: Iterable[str], port: int, conversation: list[Exchange],
         limit: float, terminal: bool = False,
     ) -> None:  # fmt: skip
+        if os.name != "posix":
+            raise LabFailure("The lab tests client programs on Linux and macOS only.")
         self._conversation, self.limit = conversation, limit
         self._mark, self._screen = secrets.token_hex(8), b""
         words = filled(command, port=port, host=LOCALHOST)

@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -63,6 +64,7 @@ class OutputTail:
 
 # %% ../nbs/118_lab_program.ipynb #5e273996
 MARK = "TCP_LAB_RUN"
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows ends a program at once
 
 
 def processes_with(mark: str) -> list[int]:
@@ -80,7 +82,7 @@ def kill_all(mark: str) -> None:
     while found := processes_with(mark):
         for process in found:
             with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+                os.kill(process, _KILL)
 
 # %% ../nbs/118_lab_program.ipynb #0410d92d
 def ports_of(processes: Iterable[int]) -> list[int]:
@@ -104,7 +106,10 @@ def is_free(host: str, port: int) -> bool:
     """Can a server listen there now?"""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "win32":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
             probe.listen(1)
@@ -122,7 +127,7 @@ def lab_port(host: str) -> int:
             return port
     raise LabNoStart(f"The lab finds no free port on {host}.")
 
-
+# %% ../nbs/118_lab_program.ipynb #0407d08b
 def _until(condition: Callable[[], object], limit: float) -> bool:
     """Wait until the condition holds; False after `limit` seconds."""
     end = time.monotonic() + limit
@@ -203,7 +208,7 @@ class LabProgram:
             _until(lambda: not processes_with(self._mark), self.GRACE / 4)
         if left := set(processes_with(self._mark)) - {self.process.pid}:
             self._note(f"It left children behind, which were killed: {len(left)}.")
-        self._signal_group(signal.SIGKILL)
+        self._signal_group(_KILL)
         self.process.wait()
         kill_all(self._mark)
         self.output.close(self.GRACE)
@@ -214,7 +219,10 @@ class LabProgram:
 
     def _signal_group(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, number)
+            if sys.platform == "win32":  # which knows no groups
+                self.process.terminate()
+            else:
+                os.killpg(self.process.pid, number)
 
 # %% ../nbs/118_lab_program.ipynb #601c2ac5
 class ProgramTarget:

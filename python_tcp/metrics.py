@@ -10,6 +10,7 @@ __all__ = ['Answer', 'Page', 'Histogram', 'Metric', 'exposition', 'process_metri
 import errno
 import os
 import re
+import sys
 import time
 from bisect import bisect_left
 from collections import Counter
@@ -94,7 +95,9 @@ def process_metrics() -> list[Metric]:
     """What the system says of this process; less where it says less."""
     used, cpu = time.process_time(), "CPU time of all threads"
     found = [Metric("process_cpu_seconds_total", "counter", cpu, used)]
-    with suppress(OSError, ValueError, AttributeError):  # no Linux
+    if sys.platform != "linux":
+        return found
+    with suppress(OSError, ValueError):
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         size, files = pages * os.sysconf("SC_PAGE_SIZE"), os.listdir("/proc/self/fd")
         found += [

@@ -44,7 +44,7 @@ log = logging.getLogger("python_tcp.operations")
 def _has_terminal() -> bool:
     """Has this process a controlling terminal?"""
     try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        os.close(os.open("/dev/tty", os.O_RDWR | getattr(os, "O_NOCTTY", 0)))
         return True
     except OSError:
         return False

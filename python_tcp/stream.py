@@ -64,13 +64,15 @@ def _unsent(sock: socket.socket) -> int:
     """Bytes that the peer's system has not taken yet, after a shutdown (tcp(7)). 0 where
     ours does not tell.
     """
+    if sys.platform == "win32":
+        return 0
     try:
         import fcntl
         import termios
 
         count = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4))
         return max(0, int.from_bytes(count, sys.byteorder) - 1)  # the end counts as one
-    except (ImportError, OSError):  # Windows
+    except OSError:
         return 0
 
 # %% ../nbs/008_stream.ipynb #f1b00002

@@ -8,6 +8,7 @@ __all__ = ['server_name', 'KnownServers', 'Question', 'ServerTrust', 'TrustPromp
 # %% ../nbs/060_trust.ipynb #73206c49
 import ipaddress
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -48,7 +49,7 @@ def _pins_in(text: str, path: Path) -> dict[str, bytes]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Nobody else is between `with _locked(folder)` and its end (flock(2); not on Windows)."""
-    if os.name != "posix":
+    if sys.platform == "win32":
         yield
         return
     import fcntl
