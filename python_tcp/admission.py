@@ -167,7 +167,7 @@ def _too_fast(why: str, command: Asking, wait: float) -> Error:
 
 # %% ../nbs/033_admission.ipynb #c0ffee03
 class AdmissionControl:
-    """Who may come in, and how much each may ask."""
+    """Decides who may come in, and how much each may ask."""
 
     FRESH = 5.0  # seconds: who was heard since then is there
     TURNED_AWAY = 16  # connections at a time that only hear that the server is full

@@ -37,7 +37,7 @@ def read_lines(connection: socket.socket) -> Iterator[str | FrameTooLong]:
 
 # %% ../nbs/003_broadcast.ipynb #e0289d2e
 class BroadcastRoom:
-    """Who is there, by name. Everybody is told everything, in one order."""
+    """The people in the room, by name. Everybody is told everything, in one order."""
 
     def __init__(self) -> None:
         self._members: dict[str, Member] = {}

@@ -222,7 +222,7 @@ class ClientTable:
         self.mailbox = Mailbox(thread.loop, most)
 
     def has_room(self) -> bool:
-        """Is there room for one more? Who waits for its peer's end, or in a layer, goes."""
+        """Is there room for one more? One that waits for its end goes for it."""
         most = self._max_connections
         if most is None or len(self._streams) + len(self._layers) < most:
             return True

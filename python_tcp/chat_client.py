@@ -120,7 +120,7 @@ class ChatClient:
 
     @property
     def users(self) -> list[str]:
-        """Who is in the room where we talk."""
+        """The names of those in the room where we talk."""
         return next(reversed(self.rooms.values()), [])
 
     def set_message_callback(self, callback: Callable[[str], object]) -> None:

@@ -125,7 +125,7 @@ EVERYWHERE = NetworkList(["0.0.0.0/0", "::/0"])
 
 
 def _peer(sock: socket.socket) -> str:
-    """Who is at the other end of a socket: perhaps a proxy."""
+    """The host at the other end of a socket: perhaps a proxy."""
     try:
         return str(sock.getpeername()[0])
     except OSError:  # nobody any more

@@ -80,8 +80,8 @@ class SendMessage(Struct, tag_field="type", tag="message", omit_defaults=True):
 
 # %% ../nbs/015_commands.ipynb #0e1f856e
 class Whisper(Struct, tag_field="type", tag="whisper", omit_defaults=True):
-    """Say something to one user. Who has lost the connection gets it after coming back, if that
-    is in time; else an error says `not_delivered`, with the same `id`.
+    """Say something to one user. One who has lost the connection gets it after coming back,
+    if that is in time; else an error says `not_delivered`, with the same `id`.
     """
 
     to: Name

@@ -84,7 +84,7 @@ class WhisperReceived(Struct, tag_field="type", tag="whisper"):
 
 # %% ../nbs/016_events.ipynb #a5b77be4
 class UserList(Struct, tag_field="type", tag="users", omit_defaults=True):
-    """Who is in the room, by name; `statuses` has those who are not simply `online`,
+    """The users in the room, by name; `statuses` has those who are not simply `online`,
     and `accounts` those whose name belongs to an account they have logged in to.
 
     `after`: these are the ones behind that name. `more`: there is another page.
@@ -197,7 +197,7 @@ class MessageDeleted(Struct, tag_field="type", tag="deleted"):
 
 # %% ../nbs/016_events.ipynb #b95e7ee0
 class BanInfo(Struct, omit_defaults=True):
-    """Who or what is banned, by whom, since when and until when (Unix time)."""
+    """A ban: its target, by whom it was made, since when and until when it holds (Unix time)."""
 
     target: str
     username: str

@@ -296,8 +296,8 @@ class SavedPlaces:
         self._store.change(partial(_save_places, places))
 
     def read(self, most: int) -> list[SavedPlace]:
-        """Who was here when the last server ended, `most` of them at most. What no server
-        has written is forgotten. Raises `StoreError`.
+        """Those who were here when the last server ended, `most` of them at most. What no
+        server has written is forgotten. Raises `StoreError`.
         """
         reader = FileReader(self._path)
         try:

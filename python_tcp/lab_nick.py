@@ -22,7 +22,7 @@ A chat server of one room, as many tutorials have it.
 - What a client sends after that, text and LF, all others receive, in one piece or several,
   with or without the name before it, each once. The sender may get it too.
 - When a client closes or vanishes, the others get something that has its name in it.
-- Who says nothing, or does not read, keeps nobody else waiting.
+- A client that says nothing, or does not read, keeps nobody else waiting.
 """,
 )
 

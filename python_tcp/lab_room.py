@@ -26,7 +26,7 @@ A chat server of one room. All text is UTF-8, in lines that end with LF.
 - When a client finishes sending, closes, or vanishes (RST), the others get `* ann left` LF,
   once. A client that has not said its name is not announced.
 - After that the name is free again.
-- Who says nothing, or does not read, keeps nobody else waiting.
+- A client that says nothing, or does not read, keeps nobody else waiting.
 """,
 )
 

@@ -298,7 +298,7 @@ class User:
 
 # %% ../nbs/019_members.ipynb #22f160e8
 def user_list(room: Room, after: str | None = None) -> UserList:
-    """Who is in the room, sorted, who of them is not simply online, and who has an account:
+    """The users in the room, sorted, with who is not simply online and who has an account:
     as many as a line has room for, from the first one on, or from the one after a name.
     """
     users = sorted(

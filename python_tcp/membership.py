@@ -33,7 +33,7 @@ JoinCheck = Callable[[Entering, float], object]
 
 # %% ../nbs/023_membership.ipynb #d92425df
 class RoomDoor:
-    """Who may enter a room."""
+    """Decides who may enter a room."""
 
     def __init__(self, limits: Limits, places: Places) -> None:
         self._limits, self._places = limits, places
@@ -102,7 +102,7 @@ class NameOwners:
             raise CommandError("too_many_sessions", wrong)
 
     def surplus(self, group: list[User], held: Iterable[User]) -> list[User]:
-        """Who is no longer waited for when another client of this account comes."""
+        """Those who are no longer waited for when another client of this account comes."""
         lost = [each for each in held if each in group and not each.present]
         return lost[: max(0, len(group) + 1 - self._limits.sessions_per_account)]
 
@@ -129,7 +129,7 @@ def _not_delivered(
 
 # %% ../nbs/023_membership.ipynb #23ee5950
 class Roster:
-    """Who is in the chat, and in which rooms: also those who have lost the connection."""
+    """The people of a chat, and their rooms: also those who have lost the connection."""
 
     def __init__(
         self, limits: Limits, archive: Archive, book: PlaceBook | None
@@ -171,7 +171,7 @@ class Roster:
         return [] if surplus is None else self._expire(surplus, now)
 
     def expire(self, now: float, most: int | None) -> list[Delivery]:
-        """Who has not come back in time is gone."""
+        """Those who have not come back in time are gone."""
         due = self.sessions.due(now, self._limits.resume_window)[:most]
         return [delivery for user in due for delivery in self._expire(user, now)]
 

@@ -208,7 +208,7 @@ def _next_page(
     return messages, start + len(messages) <= last, lost
 
 # %% ../nbs/021_messages.ipynb #cf86f071
-# Who said something, the message or a page that was told, the `Ok` for it, and the id of
+# The user who said something, the message or a page that was told, the `Ok` for it, and the id of
 # what must have been said before.
 _Event = Message | WhisperReceived | History
 _Entry = tuple[User | None, _Event | None, Ok | None, MessageId | None]

@@ -237,7 +237,7 @@ def _refusal(ban: SavedBan, now: float) -> CommandError:
 
 # %% ../nbs/068_moderation.ipynb #r2mod018
 class Moderation:
-    """Who keeps order in a chat, and how: it adds its rules to those of `rooms`.
+    """The rules of keeping order in a chat: they are added to those of `rooms`.
 
     `book` keeps what is decided over a restart, and `load` brings it back. The server says
     from which host each client comes (`came_from`), and that it is `gone`.

@@ -224,7 +224,7 @@ class HashPool:
 
 # %% ../nbs/070_passwords.ipynb #36a6d6a0
 def _owner(address: str, network: str) -> str:
-    """Who has one address of IPv6 has the whole network."""
+    """Somebody with one address of IPv6 has the whole network."""
     return network if ":" in address else address
 
 # %% ../nbs/070_passwords.ipynb #019f4808

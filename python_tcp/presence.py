@@ -17,7 +17,7 @@ from .rooms import Rooms
 
 # %% ../nbs/032_presence.ipynb #546dbbe6
 class PresenceBatch:
-    """Who has come and gone, in order, and who has not heard it yet."""
+    """Joins and leaves, in order, and those who have not heard of them yet."""
 
     def __init__(self) -> None:
         self._events: list[Event] = []
@@ -54,8 +54,8 @@ _PRESENCE = (UserJoined, UserLeft)
 
 # %% ../nbs/032_presence.ipynb #49cf5471
 class PresenceCollector:
-    """Lets deliveries pass to `send`. Who joins or leaves a room with many members is
-    told to them a moment later, all at once. Nothing about the room overtakes that.
+    """Lets deliveries pass to `send`. Joins and leaves of a room with many members
+    are told to them a moment later, all at once. Nothing about the room overtakes that.
     """
 
     LARGE = 100  # members
@@ -134,8 +134,8 @@ class AbsenceTimer:
         self._timer: Timer | None = None
 
     def lost(self, client: int, reason: str, resumes: bool = True) -> list[Delivery]:
-        """The connection has ended for this reason. Who was told not to come back, or has
-        said so, is gone at once, and so is one whose client never `resumes`.
+        """The connection has ended for this reason. Somebody who was told not to
+        come back, or has said so, is gone at once, and so is one whose client never `resumes`.
         """
         last = goodbye(reason)
         may_come_back = resumes and (last is None or last.reconnect)

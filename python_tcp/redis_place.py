@@ -26,7 +26,7 @@ class RedisError(RuntimeError):
 
 # %% ../nbs/134_redis_place.ipynb #d19b0638
 class RedisKind(Enum):
-    """Who knows where the Redis is that can be written to."""
+    """How the Redis is found that can be written to."""
 
     ADDRESS = ""  # the URL itself
     SENTINEL = "sentinel"

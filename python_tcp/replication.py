@@ -68,7 +68,7 @@ class SharedRules:
         return []
 
     def expire(self, now: float, most: int) -> list[Delivery]:
-        """Who has not come back in time is gone: so many at the most."""
+        """Those who have not come back in time are gone: so many at the most."""
         at = self.rooms.expires_at
         if at is None or now < at <= now + self.limits.resume_window:
             return []
@@ -97,7 +97,7 @@ class SharedRules:
             return [Delivery((client,), error)]
 
     def _holder(self, command: Join) -> User | None:
-        """Who is here with the name and the token."""
+        """The user who is here with the name and the token."""
         roster, name = self.rooms.roster, command.username
         key = session_key(command.token or "", roster.owners.owner(name))
         person = self.rooms.by_name.get(name.lower())

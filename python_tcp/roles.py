@@ -231,7 +231,7 @@ class RoomRules:
 
 # %% ../nbs/067_roles.ipynb #9e22b40f
 class RoleRules:
-    """Who keeps order, and how one begins and ends it."""
+    """The rules about who keeps order, and how one begins and ends it."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk

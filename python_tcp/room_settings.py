@@ -39,7 +39,7 @@ class SavedRoom(NamedTuple):
 
 
 class AuditRecord(NamedTuple):
-    """Who has done what, for those who ask later."""
+    """What somebody has done, for those who ask later."""
 
     timestamp: float
     username: str

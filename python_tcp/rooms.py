@@ -84,7 +84,7 @@ class Messaging:
         return [Delivery(to, event), Delivery((user.client,), ok)]
 
     def _tell(self, user: User, other: User, waiting: Waiting) -> tuple[int, ...]:
-        """Who gets a whisper now. It is kept for clients that have lost the connection."""
+        """The clients that get a whisper now. It is kept for clients that have lost the connection."""
         held, here, mine = self._roster.held, other.listeners, other.group is user.group
         if here:
             waiting.tell()
@@ -242,7 +242,7 @@ class Rooms:
         return self.roster.lost(client, now)
 
     def expire(self, now: float, most: int | None = None) -> list[Delivery]:
-        """Who has not come back in time is gone: so many at the most."""
+        """Those who have not come back in time are gone: so many at the most."""
         return self.roster.expire(now, most)
 
     @property

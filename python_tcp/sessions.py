@@ -58,7 +58,7 @@ class Hold:
 
 # %% ../nbs/020_sessions.ipynb #8feceb87
 class SessionTable:
-    """Who is here, who has just lost the connection, and who may still come back.
+    """The users that are here, that have lost the connection, and that may still come back.
 
     At most `most` are kept who have lost the connection.
     """
@@ -73,7 +73,7 @@ class SessionTable:
         self, name: str, token: str | None, now: float, longest: float = math.inf,
         owner: str = "",
     ) -> User | None:  # fmt: skip
-        """Who has this name and this token. None if nobody has the name, or where it is of
+        """The user with this name and this token. None if nobody has the name, or where it is of
         the account `owner`, whose other clients may stay.
 
         Raises `CommandError` if somebody else has it; nobody is to wait longer than

@@ -146,7 +146,7 @@ class _Users:
 
 
 class Holder(NamedTuple):
-    """Who has a name. `client`: with which of our connections, if `present` at this node."""
+    """The owner of a name. `client`: with which of our connections, if `present` at this node."""
 
     name: str
     status: str
@@ -156,7 +156,7 @@ class Holder(NamedTuple):
 
 
 class _Names(Mapping[str, Holder]):
-    """Who has which name in the whole chat."""
+    """The names of the whole chat, with their owners."""
 
     def __init__(self, names: dict[str, User], local: Callable[[int], int]) -> None:
         self._names, self._local = names, local
@@ -257,7 +257,7 @@ class SharedRooms:
         return False
 
     def _with_hope(self, name: str, delivery: Delivery) -> Delivery:
-        """Who has the name may be on a node that has died, and soon be gone."""
+        """The owner of the name may be on a node that has died, and soon be gone."""
         to, event = delivery
         if type(event) is not Error or event.code != "name_taken" or event.retry_after:
             return delivery
