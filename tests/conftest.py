@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ settings.load_profile("no clock")
 
 # --- several workers (`pytest -n 2`): what they share is a folder --------------------------------
 
+MOST_WORKERS = 8  # where there are many processors; each takes 250 MB
 SHARED = pytest.StashKey[Path]()
 TURNS = pytest.StashKey[Turns]()
 
@@ -64,8 +66,27 @@ def hear_signals() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Most of their time the tests wait: three workers for a processor keep it busy."""
+    return min(3 * (os.cpu_count() or 1), MOST_WORKERS)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
     node.workerinput["shared"] = str(node.config.stash[SHARED])
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Each worker begins with other files, so that what one has compiled serves all."""
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or session.config.option.file_or_dir:
+        return
+    paths = sorted(Path(__file__).parent.glob("test_*.py"))
+    number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    first = len(paths) * number // count
+    for path in paths[first:] + paths[:first]:
+        with suppress(Exception):  # pytest imports it again, and tells
+            import_module(path.stem)
 
 
 def pytest_collection_modifyitems(

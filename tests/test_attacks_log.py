@@ -10,15 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from helpers import LineClient
-from test_attacks import SECONDS, SERVERS, HonestPair, Server
+from test_attacks import SECONDS, SERVERS, HonestPair, Server, attackers_go  # noqa: F401
+from test_attacks import elsewhere_soon
 from test_metrics import get, parsed
 from waiting import LIMIT, wait_until
 
@@ -94,9 +94,8 @@ def test_log_flood(tmp_path: Path, form: str) -> None:
     with commanded(tmp_path, *options, limits="resume_window = 0") as server:
         with HonestPair(server.port) as pair:
             size, start = len(server.log()), time.monotonic()
-            with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-                for run in [pool.submit(_flood, server.port, 1500) for _ in "12"]:
-                    run.result()
+            for run in [elsewhere_soon(_flood, server.port, 1500) for _ in "12"]:
+                run.result()
             bound = 500 + 2 * (time.monotonic() - start)  # lines of a kind
             written = len(server.log()) - size
             pair.judge(f"log flood ({form}), {written} bytes of log; visits", 3000)
@@ -192,7 +191,7 @@ def test_log_injection(tmp_path: Path, form: str) -> None:
 
 def _visit_from_eight_threads(port: int, kind: str) -> int:
     with ThreadPoolExecutor(8) as pool:
-        runs = [pool.submit(_visit, port, SECONDS, kind) for _ in range(8)]
+        runs = [pool.submit(_visit, port, 2 * SECONDS, kind) for _ in range(8)]
         return sum(run.result() for run in runs)
 
 
@@ -228,13 +227,12 @@ def test_attackers_of_the_metrics(tmp_path: Path, kind: str) -> None:
     data = file if kind == "ill" else []  # our own disk is not what is attacked
     with commanded(tmp_path, "--metrics", "0", *data) as server:
         with HonestPair(server.port) as pair:
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                visits = pool.submit(_visit_from_eight_threads, server.monitor, kind)
-                served = 0
-                while not visits.done():
-                    with suppress(OSError):
-                        served += "chat_people 2" in get(server.monitor)
-                    time.sleep(0.1)
+            visits = elsewhere_soon(_visit_from_eight_threads, server.monitor, kind)
+            served = 0
+            while not visits.done():
+                with suppress(OSError):
+                    served += "chat_people 2" in get(server.monitor)
+                time.sleep(0.05)
             pair.judge(
                 f"metrics, {kind}: {served} readings beside; visits", visits.result()
             )

@@ -10,14 +10,12 @@ import ssl
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from multiprocessing import get_context
 
 import pytest
 from authority import raw_context
-from test_attacks import SECONDS, HonestPair, running
-from waiting import LIMIT
+from test_attacks import SECONDS, HonestPair, attackers_go, elsewhere, running  # noqa: F401
+from waiting import LIMIT, busy_for
 
 pytestmark = [
     pytest.mark.alone,
@@ -58,7 +56,7 @@ def _stall(port: int, state: str, seconds: float, again: bool) -> int:
     selector = selectors.DefaultSelector()
     sockets: set[socket.socket] = set()
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    for _ in busy_for(seconds, lambda: connects >= COUNT):
         while len(sockets) < COUNT and (again or connects < COUNT):
             with suppress(OSError):
                 sock = socket.create_connection(("127.0.0.1", port), timeout=LIMIT)
@@ -68,7 +66,7 @@ def _stall(port: int, state: str, seconds: float, again: bool) -> int:
                 selector.register(sock, selectors.EVENT_READ)
                 with suppress(OSError):
                     sock.send(words)
-            if time.monotonic() > end:
+            if time.monotonic() > end and connects >= COUNT:
                 break
         for key, _ in selector.select(0.01):
             gone = True
@@ -85,8 +83,8 @@ def _stall(port: int, state: str, seconds: float, again: bool) -> int:
 
 def _say(port: int, kind: str, seconds: float) -> int:
     """One after the other says this, and waits for the end."""
-    count, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
+    count = 0
+    for _ in busy_for(seconds, lambda: count >= 5):
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)) as sock:
             sock.settimeout(LIMIT)
             KINDS[kind](sock)
@@ -151,17 +149,11 @@ KINDS = {
 }
 
 
-def attack(function, *arguments: object) -> int:
-    """Run it in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
-
-
 @pytest.mark.parametrize("again", [False, True], ids=["stay", "come again"])
 @pytest.mark.parametrize("state", STATES)
 def test_500_stall_in_the_handshake(state: str, again: bool) -> None:
     with running(tls=True, **FREE) as port, HonestPair(port) as pair:
-        connects = attack(_stall, port, state, SECONDS, again)
+        connects = elsewhere(_stall, port, state, SECONDS, again)
         assert connects >= COUNT
         pair.judge(f"TLS stalled {state}, connections", connects)
         assert pair.grown < MOST_MEMORY
@@ -172,7 +164,7 @@ def test_what_is_no_good_on_a_tls_port(kind: str) -> None:
     if kind == "renegotiation" and shutil.which("openssl") is None:
         pytest.skip("there is no openssl command")
     with running(tls=True, **FREE) as port, HonestPair(port) as pair:
-        count = attack(_say, port, kind, SECONDS)
+        count = elsewhere(_say, port, kind, SECONDS)
         assert count >= 5
         pair.judge(f"{kind} on the TLS port, connections", count)
         assert pair.grown < MOST_MEMORY

@@ -1,12 +1,21 @@
 """Waiting with a limit, for all tests."""
 
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
 LIMIT = 20.0  # seconds: far more than anything here takes; a wait that reaches it has failed
+FULL = bool(os.environ.get("FULL"))  # `FULL=1 make test` cuts nothing short
+
+
+def busy_for(seconds: float, enough: Callable[[], bool]) -> Iterator[None]:
+    """Goes round for so long; on a slow machine until it is enough, but `LIMIT` longer at most."""
+    end = time.monotonic() + seconds
+    while (now := time.monotonic()) < end or now < end + LIMIT and not enough():
+        yield
 
 
 def wait_until(condition: Callable[[], object], limit: float = LIMIT) -> object:
