@@ -7,6 +7,7 @@ __all__ = ['add_file_arguments', 'files_given', 'Files', 'NoFiles', 'open_files'
 
 # %% ../nbs/102_file_options.ipynb #f1270005
 import argparse
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -35,7 +36,7 @@ def files_given(given: argparse.Namespace, settings: FileSettings) -> FileSettin
 
 # %% ../nbs/102_file_options.ipynb #f127000b
 class Files(Protocol):
-    """Who takes files for a chat server."""
+    """What takes files for a chat server."""
 
     @property
     def origin(self) -> str:
@@ -58,7 +59,7 @@ class NoFiles:
 
 # %% ../nbs/102_file_options.ipynb #f127000d
 def open_files(settings: FileSettings, host: str, alone: bool = True) -> Files:
-    """Who takes the files that these settings ask for, where a server serves a chat
+    """What takes the files as these settings ask for it, where a server serves a chat
     `alone`. Raises `ValueError`.
     """
     where = settings.address(host)
@@ -66,6 +67,8 @@ def open_files(settings: FileSettings, host: str, alone: bool = True) -> Files:
         if settings != FileSettings():
             raise ValueError("files: without a folder, no files are taken")
         return NoFiles()
+    if not hasattr(os, "O_DIRECTORY"):
+        raise ValueError("files: Windows opens no file by a folder's descriptor")
     if not alone:
         raise ValueError("files: with --redis, no files are taken")
     try:
