@@ -109,12 +109,14 @@ def run_chat_server(
 # %% ../nbs/056_chat_app.ipynb #b71df725
 def _allow_many_files() -> None:
     """Ask for as many open files, and so connections, as the system allows us."""
+    if sys.platform == "win32":
+        return
     try:
         import resource
 
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    except (ImportError, ValueError, OSError):  # Windows; or a limit that can't be set
+    except (ImportError, ValueError, OSError):  # a limit that can't be set
         pass
 
 # %% ../nbs/056_chat_app.ipynb #5e920e74
@@ -227,12 +229,13 @@ def start_server(argv: list[str] | None = None) -> int:
     try:
         config, worker = _server_config(given), this_worker()
         alone = config.cluster.redis is None
+        can_change = bool(given.config or config.tls_cert)
         files = open_files(config.files, config.host, alone)
         if config.cluster.workers > 1 and worker is None:
             with LogWriter(LOG_FORMATS[config.log_format]()):
-                return run_workers(config, given.operator)
+                return run_workers(config, given.operator, can_change)
         config = config if worker is None else worker.settings(config)
-        operators = _operators(given.operator, config.data)
+        operators = _operators(given.operator, config.data if alone else None)
         read = partial(_server_config, given)
         operator = ServerOperator(config, read, lambda: files.origin)
         node = cluster_node(config, operators)
@@ -240,7 +243,6 @@ def start_server(argv: list[str] | None = None) -> int:
         parser.error(explain_error(error))
     if hasattr(signal, "SIGTTIN"):
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-    can_change = given.config or config.tls_cert
     with LogWriter(LOG_FORMATS[config.log_format]()):
         status = run_chat_server(
             config.host, config.port, data=config.data, tls=operator.tls,

@@ -11,6 +11,7 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -21,10 +22,12 @@ from .log_entries import AccountGiven, ChatBegun, EpochBegun
 from .log_entries import LimitsSet, LogError, NodeGone
 from .loop import EventLoop, Timer
 from .members import Account, Delivery
-from .protocol import Limits
+from .node_history import NodeHistory
+from .protocol import GetHistory, Join, Limits
 from .redis_log import RedisLog
 from .redis_place import RedisError, RedisPlace, parse_redis_url
-from .redis_stream import START, StreamEntry, as_numbers
+from .redis_stream import START, RedisStream, StreamEntry
+from .redis_stream import as_numbers
 from .replication import RULES, LogNode, Replica
 from .shared_rooms import NodeOutbox, LogQuestion, SharedAccounts
 from .shared_rooms import SharedModeration, SharedRooms
@@ -57,10 +60,10 @@ class ClusterNode:
 
     def __init__(
         self, place: RedisPlace, replicas: int = 0, operators: Iterable[Account] = (),
-        lost: LostLog | None = None,
+        lost: LostLog | None = None, history: NodeHistory | None = None,
     ) -> None:  # fmt: skip
         self.place, self._replicas, self._operators = place, replicas, list(operators)
-        self.lost = lost
+        self.lost, self._history = lost, history
         self.failure: str | None = None
         self._is_open = False
 
@@ -89,10 +92,13 @@ class ClusterNode:
             node = LogNode(name, self._replica)
             self._outbox = NodeOutbox(loop, node, self._log.append)
             self._begin(limits, "" if data is None else position_of(data))
+            self._is_open = True
         except (LogError, SnapshotError) as error:
             raise RedisError(f"{place.shown}: {error}", True) from error
+        finally:
+            if self._history is not None and not self._is_open:
+                self._history.close()
         self._log.start(self._replica.position)
-        self._is_open = True
         rules, outbox = self._replica.rules, self._outbox
         assert rules is not None
         self._epoch = rules.store.epoch
@@ -121,6 +127,8 @@ class ClusterNode:
             self._is_open = False
             self._outbox.put(NodeGone(self._name))
             self._log.end(self._outbox.take())
+            if self._history is not None:
+                self._history.close()
 
     def _new_name(self) -> str:
         self._name = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
@@ -132,15 +140,33 @@ class ClusterNode:
         node.put(ChatBegun(RULES, secrets.token_hex(4), msgspec.to_builtins(limits)))
         for each in self._operators:
             node.put(AccountGiven(each.name, each.hash, each.role))
-        if (lost := self.lost) is not None and not lost.is_before(position):
+        lost = self._open_history(limits) or self.lost
+        if lost is not None and not lost.is_before(position):
             node.put(EpochBegun(lost.epoch, secrets.token_hex(4)))
         self._log.append_now(self._outbox.take())
         while not node.is_begun:
             for entry in self._log.read_now(self._replica.position, 1.0):
                 node.receive(entry.position, entry.payload)
+                if self._history is not None:
+                    self._history.take()
+            if self._history is not None:
+                self._history.write_now()
             if time.monotonic() > end:
                 wrong = f"the log was not read to its end in {self.PATIENCE:.0f} s"
                 raise RedisError(f"{self.place.shown}: {wrong}")
+        if self._history is not None:
+            self._history.settle(self._replica)
+
+    def _open_history(self, limits: Limits) -> LostLog | None:
+        """Has Redis lost what the file of this node has?"""
+        if self._history is None:
+            return None
+        place, stream = self._history.open(limits, self._loop), RedisStream(self.place)
+        try:
+            has_all = self._history.begin(self._replica, stream.has)
+            return None if has_all else LostLog(place.epoch, place.position)
+        finally:
+            stream.close()
 
     def on_entries(self, entries: list[StreamEntry]) -> None:
         """They come from the log: carry them out, and tell what follows."""
@@ -152,6 +178,9 @@ class ClusterNode:
                     self._tell(question, deliveries)
         except LogError as error:
             return self._fail(str(error))
+        if self._history is not None:
+            self._history.take()
+            self._history.commit()
         self._since += len(entries)
         if self._since >= self.EVERY:
             self._since = 0
@@ -161,7 +190,15 @@ class ClusterNode:
     def _tell(self, question: LogQuestion | None, deliveries: list[Delivery]) -> None:
         if question is None:
             self._server.tell(deliveries)
-        elif not self._rooms.answer(question, deliveries):
+        elif isinstance(asked := question.command, GetHistory | Join) and self._history:
+            wanted = question.inquiry.wanted if question.inquiry else lambda: True
+            done = partial(self._answer, question)
+            self._history.complete(asked, deliveries, done, wanted)
+        else:
+            self._answer(question, deliveries)
+
+    def _answer(self, question: LogQuestion, deliveries: list[Delivery]) -> None:
+        if not self._rooms.answer(question, deliveries):
             self._server.answer(question.client, deliveries, question.command)
 
     def _look_after(self) -> None:
@@ -227,13 +264,10 @@ class ClusterSettings(
     replicas: _Count = 0  # of Redis, that must have a message before it counts
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # processes of this machine
 
-    def place(self, data: str | None) -> RedisPlace | None:
-        """Where the log is, if there is one. `data`: the data file. Raises `ValueError`."""
+    def place(self) -> RedisPlace | None:
+        """Where the log is, if there is one. Raises `ValueError`."""
         if self.redis is None:
             if self.workers > 1 or self.replicas:
                 raise ValueError("workers and replicas need a Redis: --redis URL")
             return None
-        if data is not None:
-            wrong = "with --redis, all is kept there: a data file is not supported"
-            raise ValueError(f"{wrong}, leave out --data")
         return parse_redis_url(self.redis)

@@ -196,7 +196,8 @@ _UPGRADE_2 = f"BEGIN IMMEDIATE; {_PLACES} PRAGMA user_version = 3; COMMIT;"
 _UPGRADE_3 = f"BEGIN IMMEDIATE; {_ACCOUNTS} PRAGMA user_version = 4; COMMIT;"
 _UPGRADE_4 = f"BEGIN IMMEDIATE; {_FILES} PRAGMA user_version = 5; COMMIT;"
 _UPGRADE_5 = f"BEGIN IMMEDIATE; {_NODE} PRAGMA user_version = 6; COMMIT;"
-_UPGRADES = _UPGRADE_1, _UPGRADE_2, _UPGRADE_3, _UPGRADE_4, _UPGRADE_5  # to the next one
+# Each one leads to the next version.
+_UPGRADES = _UPGRADE_1, _UPGRADE_2, _UPGRADE_3, _UPGRADE_4, _UPGRADE_5
 
 # %% ../nbs/026_datafile.ipynb #be7156f6
 Durability = Literal["power", "process"]

@@ -28,6 +28,7 @@ from .cluster import ClusterNode, ClusterSettings, LostLog
 from .delivery import backoff_delays
 from .line_client import ending_on_signals
 from .members import Account
+from .node_history import NodeHistory
 from .operations import Config, HangUps
 from .redis_place import RedisPlace
 from .service import notify
@@ -50,10 +51,13 @@ class Worker(NamedTuple):
     line: socket.socket
 
     def settings(self, config: Config) -> Config:
-        """Those of this worker. For figures, each has a port of its own."""
-        port = config.metrics
+        """Those of this worker. For figures, each has a port of its own, and a file of its
+        own: `chat.db.1`, `chat.db.2`.
+        """
+        port, data = config.metrics, config.data
         metrics = None if port is None else port + self.number - 1
-        return replace(config, port=self.port, metrics=metrics)
+        data = None if data is None else f"{data}.{self.number}"
+        return replace(config, port=self.port, metrics=metrics, data=data)
 
     def tell_parent(self) -> None:
         """The port is open."""
@@ -100,7 +104,7 @@ def cluster_settings(given: Namespace, settings: ClusterSettings) -> ClusterSett
 # %% ../nbs/115_workers.ipynb #0023df16
 def cluster_place(config: Config) -> RedisPlace | None:
     """Where the log is, if the settings ask for one. Raises `ValueError`."""
-    place = config.cluster.place(config.data)
+    place = config.cluster.place()
     if place is not None and config.files.folder is not None:
         raise ValueError("files are not supported with --redis: leave out --files")
     return place
@@ -113,7 +117,10 @@ def cluster_node(config: Config, operators: list[Account]) -> ClusterNode | None
         return None
     epoch, _, position = os.environ.pop(_LOST, "").partition(" ")
     lost = LostLog(epoch, position) if position else None
-    return ClusterNode(place, config.cluster.replicas, operators, lost)
+    history = None
+    if config.data is not None:
+        history = NodeHistory(config.data, config.durability, place.chat)
+    return ClusterNode(place, config.cluster.replicas, operators, lost, history)
 
 
 Started = Callable[[ChatServer], object]
@@ -174,7 +181,8 @@ class _Process:
             self.is_ready = self.is_ready or self.line.recv(1) == b"!"
         if self.is_ready and self._must_hang_up:
             self._must_hang_up = False
-            self.process.send_signal(signal.SIGHUP)
+            if sys.platform != "win32":
+                self.process.send_signal(signal.SIGHUP)
         return self.process.poll()
 
     def end(self, seconds: float) -> None:
@@ -255,9 +263,10 @@ class Workers:
             worker.end(max(0.0, end - time.monotonic()))
 
 # %% ../nbs/115_workers.ipynb #a25509eb
-def run_workers(config: Config, operator: str | None) -> int:
+def run_workers(config: Config, operator: str | None, can_change: bool = True) -> int:
     """Run as many workers as the settings say, until Ctrl-C or SIGTERM; this process serves
-    nobody itself. Returns the exit status. Raises `OSError` or `ValueError`.
+    nobody itself. `can_change`: there is something that can be read again, on SIGHUP.
+    Returns the exit status. Raises `OSError` or `ValueError`.
     """
     cluster_place(config)
     if operator is not None:
@@ -274,8 +283,12 @@ def run_workers(config: Config, operator: str | None) -> int:
         undo.callback(workers.stop)
         try:
             while (status := workers.look()) is None:
-                if hang_ups.wait(Workers.LOOK):
+                if not hang_ups.wait(Workers.LOOK):
+                    continue
+                if can_change:
                     workers.hang_up()
+                else:
+                    log.warning("SIGHUP: there is no --config that could be read again")
             return status
         except KeyboardInterrupt:
             return 0
