@@ -43,6 +43,13 @@ def test_the_first_screen_says_what_it_is() -> None:
     assert "server.recv(1024)" in start  # the bug
 
 
+def test_the_map_says_what_one_can_do() -> None:
+    """Each row goes on where its heading stops: "you can" and a verb. A new chapter brings its lead, which does not."""
+    rows = re.findall(r"^\| *\d* \| \[.+?\]\((\w+)\.ipynb\) \| (.*) \|$", HOME, re.M)
+    assert len(rows) > 100
+    assert [name for name, says in rows if not re.match(r"[a-z]+,? .*[^.]$", says)] == []
+
+
 def test_the_figures_are_those_of_the_picture() -> None:
     picture = (ROOT / "nbs" / "images" / "bench.svg").read_text(encoding="utf-8")
     room = picture.split('class="head"')[1]  # one room of 100, deliveries
