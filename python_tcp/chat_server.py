@@ -215,7 +215,7 @@ class ChatServer:
         self.data = self.history = history if data is None else data
         self.on_event: Callable[[Event], object] | None = None  # hears of each
         self.hooks = Hooks()
-        self._trusted = trusted = NetworkList(trusted_networks)
+        self.trusted = trusted = NetworkList(trusted_networks)
         self._encrypted = EVERYWHERE if tls is not None else NetworkList(tls_proxies)
         self._costs = costs
         self._gate = gate = AddressGate(limits, trusted)
@@ -240,7 +240,7 @@ class ChatServer:
         self._server.stop()
 
     def set_limits(self, limits: Limits) -> None:
-        """Go by these from now on. Who is connected keeps the times of its pings."""
+        """Go by these from now on. Connected clients keep the times of their pings."""
         change = partial(self._rules.take_limits, self.limits, limits)
         self._server.loop.call_threadsafe(change)
 
@@ -309,7 +309,7 @@ class ChatServer:
         elif self.data is not None:
             self._rules = open_rules(self.data, self.durability, limits, loop)
         rules, way = self._rules, self._encrypted
-        logins = open_logins(rules, self._server, way, self._trusted, self._costs)
+        logins = open_logins(rules, self._server, way, self.trusted, self._costs)
         self._house = House(rules.rooms.by_name, rules.rooms.rooms)
         self._doors.opened(self._server.bound)
         parts = self._server, self._sender, self._admission, rules, logins

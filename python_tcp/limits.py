@@ -16,6 +16,7 @@ _AtLeast1 = Annotated[int, Meta(ge=1)]
 _NotNegative = Annotated[int, Meta(ge=0)]
 _Positive = Annotated[float, Meta(gt=0)]
 _Seconds = Annotated[float, Meta(ge=0)]
+_Share = Annotated[float, Meta(gt=0, le=1)]
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,10 +49,12 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     file_bytes_per_person: _NotNegative = 4_294_967_296  # of all that is kept of one
     file_bytes_per_room: _NotNegative = 8_589_934_592
     file_bytes_in_all: _NotNegative = 17_179_869_184
+    file_share_per_address: _Share = 0.25  # of all, for guests at one address
     files_per_person: _AtLeast1 = 100  # that are kept
     files_in_all: _AtLeast1 = 10_000
     uploads_per_person: _AtLeast1 = 8  # that are not complete
     file_days: _Positive = 7.0  # a file is kept so long
+    offer_minutes: _Positive = 10.0  # and one of which no byte has come
     upload_days: _Positive = 1.0  # and one that is not complete, from its last byte on
 
     def take_over(self, other: Self) -> None:

@@ -585,7 +585,7 @@ ALL_LIMITS = {
     "data_bytes": 98_765, "resume_window": 4.5, "connections_per_address": 5, "connections_per_network": 6, "connect_rate": 1.5, "join_rate": 0.5,
     "guests": False, "registration": False, "sessions_per_account": 2,
     "file_bytes": 12, "file_bytes_per_person": 13, "file_bytes_per_room": 14, "file_bytes_in_all": 15, "files_per_person": 16, "files_in_all": 18,
-    "uploads_per_person": 19, "file_days": 2.5, "upload_days": 0.5,
+    "uploads_per_person": 19, "file_days": 2.5, "upload_days": 0.5, "offer_minutes": 3.5, "file_share_per_address": 0.125,
 }  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from python_tcp.file_http import HTTPExchange, read_range, read_request
 from python_tcp.file_rules import FileError, FileState, Offer, StoredFile
-from python_tcp.file_rules import check_quota, clean_file_name, size_text
+from python_tcp.file_rules import clean_file_name, size_text
+from python_tcp.file_space import FileSpace
 from python_tcp.file_store import FileStore
 from python_tcp.limits import Limits
 
@@ -86,6 +87,9 @@ NAMES = {
     "CON.txt": "_CON.txt",
     "nul .tar.gz": "_nul .tar.gz",
     "LPT¹": "_LPT¹",
+    "CONIN$": "_CONIN$",
+    "conout$.txt": "_conout$.txt",
+    "conin.txt": "conin.txt",
     "console.txt": "console.txt",
     "a\0b": "a_b",
     "a\x1b[31mred": "a_[31mred",
@@ -97,6 +101,20 @@ NAMES = {
     "photo.jpg                .exe": "photo.jpg .exe",
     "e\u0301.txt": "é.txt",
     "👩‍💻.png": "👩‍💻.png",
+    "\u200d": "file",
+    "\u3164": "file",
+    "\u2800": "file",
+    "\uffa0\u115f \u1160": "file",
+    "\u200c.\u200d-\u2800": "file",
+    "\U000e0100": "file",
+    "\u200b.bashrc": "bashrc",
+    "\u200d.bashrc": "bashrc",
+    "c\u200bon": "_con",
+    "a.txt\u2800\u2800\u2800.exe": "a.txt .exe",
+    "a.txt \u200d \u200c \u200d.exe": "a.txt .exe",
+    "a\u200d\u200d\u200db": "a\u200db",
+    "❤\ufe0f.png": "❤.png",
+    "نامه\u200cها.txt": "نامه\u200cها.txt",
     "<script>": "_script_",
     '"; rm -rf *': "_; rm -rf _",
 }
@@ -139,35 +157,100 @@ def kept(*offers: Offer, state: FileState = FileState.SHARED) -> list[StoredFile
     ]
 
 
+def space_with(there: list[StoredFile], limits: Limits) -> FileSpace:
+    space = FileSpace(limits)
+    for each in there:
+        is_here = each.state is not FileState.PARTIAL
+        space.count(each, each.offer.size if is_here else 0)
+    return space
+
+
 def refused(offer: Offer, there: list[StoredFile], **limits: float) -> str:
     with pytest.raises(FileError) as caught:
-        check_quota(offer, there, Limits(**limits))
+        space_with(there, Limits(**limits)).check(offer)
     assert str(caught.value).isprintable()
     return caught.value.code
 
 
 def test_each_limit_refuses_one_more() -> None:
     ten, other = offer_of(b"x" * 10), offer_of(b"y" * 10, owner="of bob")
+    guest = replace(other, network="192.0.2.7")
     assert refused(ten, [], file_bytes=9) == "file_too_large"
-    for there, limit in (
-        (kept(ten), {"file_bytes_per_person": 19}),
-        (kept(other), {"file_bytes_per_room": 19}),
-        (kept(replace(other, room="dev")), {"file_bytes_in_all": 19}),
-        (kept(ten), {"files_per_person": 1}),
-        (kept(other), {"files_in_all": 1}),
-        (kept(ten, state=FileState.PARTIAL), {"uploads_per_person": 1}),
+    for offer, there, limit in (
+        (ten, kept(ten), {"file_bytes_per_person": 19}),
+        (ten, kept(other), {"file_bytes_per_room": 19}),
+        (ten, kept(replace(other, room="dev")), {"file_bytes_in_all": 19}),
+        (ten, kept(ten), {"files_per_person": 1}),
+        (ten, kept(other), {"files_in_all": 1}),
+        (ten, kept(ten, state=FileState.PARTIAL), {"uploads_per_person": 1}),
+        (replace(guest, owner="of eve"), kept(guest), {"files_in_all": 7}),
+        (replace(guest, owner="of eve"), kept(guest), {"file_bytes_in_all": 79}),
     ):
         [(name, most)] = limit.items()
-        assert refused(ten, there, **limit) == "too_many_files", name
-        more = most + 1
-        check_quota(ten, there, Limits(**{name: more}))
+        assert refused(offer, there, **limit) == "too_many_files", name
+        space_with(there, Limits(**{name: most + 1})).check(offer)
 
 
-def test_what_is_not_brought_yet_counts_as_a_whole(tmp_path: Path) -> None:
+def test_what_somebody_has_offered_counts_against_them_as_a_whole(
+    tmp_path: Path,
+) -> None:
     store = FileStore(tmp_path / "files", Limits(file_bytes_per_person=1500))
     store.offer(offer_of(b"x" * 1000), NOW)
     with pytest.raises(FileError, match="1.5 kB together"):
         store.offer(offer_of(b"y" * 1000), NOW)
+    store.close()
+
+
+def test_what_others_have_only_offered_takes_nobody_s_room(tmp_path: Path) -> None:
+    """A guest offers as much as there is, again and again under new names."""
+    limits = Limits(file_bytes_in_all=len(DATA), file_bytes_per_room=len(DATA))
+    store = FileStore(tmp_path / "files", limits)
+    offers = [
+        offer_of(owner=f"guest {number}", network="192.0.2.7") for number in range(20)
+    ]
+    for offer in offers:
+        store.offer(replace(offer, size=len(DATA) // 4), NOW)
+    assert content(store, bring(store, offer_of())) == DATA
+    store.close()
+
+
+def test_what_does_not_fit_any_more_is_said_and_goes_on_later(tmp_path: Path) -> None:
+    limits = Limits(file_bytes_in_all=len(DATA) + 1000)
+    store = FileStore(tmp_path / "files", limits)
+    one, two = (store.offer(offer_of(owner=owner), NOW) for owner in ("1", "2"))
+    store.part(two).write(DATA[:1000])
+    store.part(one).write(DATA)
+    with pytest.raises(FileError, match="17.0 kB together") as caught:
+        store.part(two).write(DATA[1000:])
+    assert (caught.value.code, caught.value.status) == ("too_many_files", 507)
+    store.pause(two.number, NOW)
+    store.close()
+    store = FileStore(tmp_path / "files", limits)  # and a restart counts the same
+    with pytest.raises(FileError, match="17.0 kB together"):
+        store.part(two).write(DATA[1000:])
+    store.delete(one.number)
+    store.part(two).write(DATA[1000:])
+    assert content(store, finish(store, two)) == DATA
+    store.close()
+
+
+def test_the_guests_of_an_address_get_their_share(tmp_path: Path) -> None:
+    limits = Limits(file_bytes_in_all=4 * len(DATA), files_in_all=40)
+    store = FileStore(tmp_path / "files", limits)
+    guests = [
+        store.offer(offer_of(owner=f"{number}", network="2001:db8::"), NOW)
+        for number in range(2)
+    ]
+    store.part(guests[0]).write(DATA)
+    with pytest.raises(FileError, match="guests at your address"):
+        store.part(guests[1]).write(DATA[:1])
+    for number in range(8):
+        empty = offer_of(b"", owner=f"e{number}", network="2001:db8::")
+        store.offer(empty, NOW)
+    with pytest.raises(FileError, match="guests at your address: 10, and no more"):
+        store.offer(replace(empty, owner="e9"), NOW)
+    store.offer(offer_of(b"", network="198.51.100.7"), NOW)
+    assert content(store, bring(store, offer_of(owner="bob"))) == DATA
     store.close()
 
 
@@ -176,7 +259,14 @@ def test_old_files_go_and_those_that_are_not_complete_go_earlier(
 ) -> None:
     said = bring(store, offer_of())
     store.shared(said.number, NOW)
-    store.offer(offer_of(b"half"), NOW)
+    half = store.offer(offer_of(b"half"), NOW)
+    store.part(half).write(b"ha")
+    store.pause(half.number, NOW)
+    store.offer(offer_of(b"nothing"), NOW)
+    store.expire(NOW + 600 - 1)
+    assert len(store.files) == 3
+    store.expire(NOW + 600 + 1)
+    assert list(store.files) == [said.number, half.number]
     store.expire(NOW + 86_400 - 1)
     assert len(store.files) == 2
     store.expire(NOW + 86_400 + 1)

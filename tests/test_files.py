@@ -28,6 +28,9 @@ from python_tcp.file_rules import FileError, FileSettings
 from python_tcp.file_server import FileServer, FileVisitor
 from python_tcp.files import FileSharing
 from python_tcp.limits import Limits
+from python_tcp.members import Account
+from python_tcp.passwords import HashParameters, PasswordHasher
+from python_tcp.secret import Secret
 from waiting import LIMIT, wait_until
 
 DATA = os.urandom(3_000_000)
@@ -39,11 +42,15 @@ class Place:
     """A chat server with files, at some folder."""
 
     def __init__(
-        self, folder: Path, data: Path | None = None, limits: Limits = FREE
+        self,
+        folder: Path,
+        data: Path | None = None,
+        limits: Limits = FREE,
+        **options: object,
     ) -> None:
         self.folder = folder
         self.sharing = FileSharing(folder)
-        self.server = ChatServer(limits=limits, data=data)
+        self.server = ChatServer(limits=limits, data=data, **options)
         self.sharing.attach(self.server)
         self.server.start()
 
@@ -564,6 +571,99 @@ def test_who_says_nothing_is_let_go(
                 assert sock.recv(1) == b""
 
 
+def test_one_address_gets_its_share_of_the_connections(tmp_path: Path) -> None:
+    """A quarter more than in the chat itself, where each one hears why."""
+    limits = Limits(flood_burst=0, connections_per_address=4)
+    with Place(tmp_path / "files", limits=limits) as place, place.person("ann") as ann:
+        where = urlsplit(place.sharing.origin)
+        address = where.hostname, where.port
+        server = place.sharing._server
+        with contextlib.ExitStack() as stack:
+            socks = [
+                stack.enter_context(socket.create_connection(address, LIMIT))
+                for _ in range(5)
+            ]
+            wait_until(lambda: len(server.connections) == 5)
+            with contextlib.suppress(ConnectionResetError):
+                with socket.create_connection(address, LIMIT) as sixth:
+                    assert sixth.recv(1) == b""
+            other = stack.enter_context(
+                socket.create_connection(address, LIMIT, ("127.0.1.2", 0))
+            )
+            other.sendall(b"GET /files/1/x HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert other.recv(1000).startswith(b"HTTP/1.1 404 ")
+            assert len(socks) == 5
+        wait_until(lambda: not server.connections)  # whoever has gone, counts no more
+        time_is_up = Limits(flood_burst=0, connections_per_address=0)
+        place.server.set_limits(time_is_up)
+        wait_until(lambda: place.server.limits.connections_per_address == 0)
+        assert ask(send(ann)["file"]["url"], "GET")[0] == 200
+
+
+def test_whoever_has_shown_no_secret_is_closed(place: Place) -> None:
+    where = urlsplit(place.sharing.origin)
+    for method in ("OPTIONS", "HEAD", "GET"):
+        with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
+            sock.sendall(f"{method} /files/1/x HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: sock.recv(65_536), b""))
+            assert b"connection: close\r\n" in answer.lower()
+
+
+def test_a_body_for_what_takes_none_is_refused(place: Place) -> None:
+    with place.person("ann") as ann:
+        where = urlsplit(send(ann)["file"]["url"])
+        head = f"GET {where.path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
+            sock.sendall(head.encode() + b"1\r\nx\r\n")
+            answer = b"".join(iter(lambda: sock.recv(65_536), b""))
+            assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_that_only_trickles_does_not_keep_its_connection(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileVisitor, "PATIENCE", 0.3)
+    with place.person("ann") as ann:
+        upload = offer(ann)
+        where = urlsplit(upload["url"])
+        head = f"PATCH {where.path} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: {len(DATA)}\r\n\r\n"
+        with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
+            sock.sendall(head.encode())
+            sent, end = 0, time.monotonic() + LIMIT
+            with contextlib.suppress(ConnectionError):
+                while time.monotonic() < end and sent < FileVisitor.LEAST:
+                    sock.sendall(DATA[sent : sent + 1])
+                    sent += 1
+                    time.sleep(0.01)
+            assert 0 < sent < FileVisitor.LEAST and time.monotonic() < end
+        have = int(ask(upload["url"], "HEAD")[1]["Upload-Offset"])
+        assert bring(upload, DATA[have:], have) == (204, b"")
+
+
+def test_hundreds_of_slow_requests_from_a_network_leave_room_for_others(
+    tmp_path: Path,
+) -> None:
+    """From one network come a few at a time, and the chat hears nothing of them."""
+    limits = Limits(flood_burst=0, connections=50, connections_per_network=20)
+    with Place(tmp_path / "files", limits=limits) as place, place.person("ann") as ann:
+        upload, server = offer(ann), place.sharing._server
+        where = urlsplit(upload["url"])
+        with contextlib.ExitStack() as stack:
+            for number in range(100):
+                source = f"127.0.2.{number + 1}", 0
+                sock = socket.create_connection(
+                    (where.hostname, where.port), LIMIT, source
+                )
+                stack.enter_context(sock)
+                with contextlib.suppress(ConnectionError):
+                    sock.sendall(b"GET /files/1/x HTTP/1.1\r\nHost: ")
+            assert bring(upload, DATA) == (204, b"")  # who comes last is served last
+            assert len(server.connections) <= 26
+            with place.person("bob") as bob:
+                bob.say("message", content="we go on")
+                assert ann.read_until("message", username="bob")
+
+
 @pytest.mark.slow(seconds=10)
 def test_a_thousand_uploads_at_a_time(tmp_path: Path) -> None:
     """Each of ten people may bring eight: the others are refused, and the chat goes on."""
@@ -689,6 +789,139 @@ def test_an_index_that_is_full_when_it_was_said_keeps_nobody_waiting(
         monkeypatch.setattr(place.sharing._server.desk.store, "shared", full)
         assert bring(upload, DATA) == (204, b"")
         assert ask(ann.read_until("message")["file"]["url"], "GET")[2] == DATA
+
+
+def test_a_rule_that_fails_keeps_no_upload_busy(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*all: object) -> None:
+        raise ZeroDivisionError
+
+    with place.person("ann") as ann:
+        upload = offer(ann)
+        with monkeypatch.context() as patched:
+            patched.setattr(place.sharing._rules, "_say_rule", broken)
+            status, text = bring(upload, DATA)
+        assert (status, text) == (
+            500, b"server_error: something went wrong in the server\n",
+        )  # fmt: skip
+        assert [each.exc_info[0] for each in caplog.records] == [ZeroDivisionError]
+        assert bring(upload, b"", len(DATA)) == (204, b"")
+        assert ann.read_until("message")["file"]["size"] == len(DATA)
+
+
+def test_an_offer_that_fails_is_answered(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*all: object) -> None:
+        raise ZeroDivisionError
+
+    with place.person("ann") as ann:
+        with monkeypatch.context() as patched:
+            patched.setattr(place.sharing._server.desk.store, "offer", broken)
+            ann.say("offer_file", **about(DATA))
+            error = ann.read_until("error")
+        assert (error["code"], error["id"]) == ("server_error", "f1")
+        offer(ann)
+
+
+def test_a_chat_that_never_answers_is_not_waited_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileVisitor, "PATIENCE", 0.3)
+    with place.person("ann") as ann:
+        upload = offer(ann)
+        with monkeypatch.context() as patched:
+            patched.setattr(place.sharing._rules, "say", lambda *all: None)
+            with pytest.raises((ConnectionError, http.client.HTTPException)):
+                bring(upload, DATA)
+        assert bring(upload, b"", len(DATA)) == (204, b"")
+        assert ann.read_until("message")["file"]["size"] == len(DATA)
+
+
+def test_a_file_that_was_said_is_known_as_that_after_a_crash(tmp_path: Path) -> None:
+    """The server dies between the message and the note that it was said."""
+    parts = tmp_path / "files", tmp_path / "chat.db"
+    with Place(*parts) as place, place.person("ann") as ann:
+        lost = offer(ann, b"never said", id="f0")
+        with place.person("eve") as eve:
+            other = offer(eve, b"of eve")
+        assert bring(other, b"of eve")[0] == 403  # she has left
+        store = place.sharing._server.desk.store
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(store, "shared", lambda *all: None)
+            url = send(ann)["file"]["url"]
+            for number in range(3):
+                ann.say("message", content="x" * 4000, id=f"m{number}")
+                ann.read_until("ok")
+        assert bring(lost, b"ne")[0] == 204
+    with Place(*parts) as place:
+        store = place.sharing._server.desk.store
+        done = threading.Event()
+        place.sharing._server.loop.call_threadsafe(done.set)
+        assert done.wait(LIMIT)
+        states = [str(each.state) for each in store.files.values()]
+        assert states == ["PARTIAL", "COMPLETE", "SHARED"]
+        port = urlsplit(place.sharing.origin).port
+        here = url.replace(str(urlsplit(url).port), str(port))
+        done.clear()
+        later = time.time() + 3 * 86_400
+        place.sharing._server.loop.call_threadsafe(
+            lambda: (store.expire(later), done.set())
+        )
+        assert done.wait(LIMIT)
+        assert ask(here, "GET")[2] == DATA
+
+
+def test_guests_who_only_offer_keep_nobody_from_sending(tmp_path: Path) -> None:
+    """Again and again under new names, and the room is as empty as before."""
+    limits = Limits(
+        flood_burst=0,
+        join_rate=10_000.0,
+        file_bytes_per_person=len(DATA),
+        file_bytes_per_room=len(DATA),
+        file_bytes_in_all=4 * len(DATA),
+        files_in_all=40,
+    )
+    with Place(tmp_path / "files", limits=limits) as place, place.person("ann") as ann:
+        for number in range(3):
+            with place.person(f"eve{number}") as eve:
+                offer(eve, DATA, id="e")
+        assert send(ann)["file"]["size"] == len(DATA)
+
+
+@pytest.mark.parametrize("trusted", [[], ["127.0.0.1"]], ids=["any", "trusted"])
+def test_guests_of_one_address_are_counted_together(
+    tmp_path: Path, trusted: list[str]
+) -> None:
+    limits = Limits(flood_burst=0, join_rate=10_000.0, files_in_all=8)
+    answers = []
+    with Place(tmp_path / "files", limits=limits, trusted_networks=trusted) as place:
+        for number in range(3):
+            with place.person(f"eve{number}") as eve:
+                eve.say("offer_file", **about(b"x"))
+                while (event := eve.read())["type"] not in ("upload", "error"):
+                    pass
+                answers.append(event.get("code"))
+    assert answers == [None, None, None if trusted else "too_many_files"]
+
+
+@pytest.mark.parametrize("registration", [True, False])
+def test_an_account_counts_by_address_where_everybody_gets_one(
+    tmp_path: Path, registration: bool
+) -> None:
+    limits = Limits(flood_burst=0, registration=registration)
+    cheap = HashParameters(1, 32, 1)
+    known = Account("ann", PasswordHasher(cheap).hash(Secret("correct horse")))
+    options = {"operators": [known], "costs": cheap}
+    with Place(tmp_path / "files", limits=limits, **options) as place:
+        with LineClient(place.server.port) as ann:
+            ann.say("login", username="ann", password="correct horse")
+            ann.read_until("account")
+            offer(ann.join("ann"))
+            [stored] = place.sharing._server.desk.store.files.values()
+            assert stored.offer.owner == "account:ann"
+            assert stored.offer.network == ("127.0.0.1" if registration else "")
 
 
 def test_the_end_of_the_server_in_the_middle_of_a_file(tmp_path: Path) -> None:

@@ -636,7 +636,8 @@ EDGES = [  # a limit, what it may be, what it may not be
     *((name, [1, 1_000_000], [0, -1, 1.5, "1", None, True]) for name in ("connections", "rooms_per_client", "flood_excess", "bad_lines", "output_bytes", "sessions_per_account", "files_per_person", "files_in_all", "uploads_per_person")),
     *((name, [0, 1, 2**40], [-1, 0.5, "0", None, False]) for name in ("flood_burst", "history_messages", "history_bytes", "data_bytes", "connections_per_address", "connections_per_network", "file_bytes", "file_bytes_per_person", "file_bytes_per_room", "file_bytes_in_all")),
     *((name, [5e-324, 1, 86_400.5], [0, 0.0, -0.001, -1, "1", None])
-      for name in ("flood_rate", "connect_rate", "join_rate", "join_timeout", "ping_after", "ping_timeout", "output_timeout", "file_days", "upload_days")),
+      for name in ("flood_rate", "connect_rate", "join_rate", "join_timeout", "ping_after", "ping_timeout", "output_timeout", "file_days", "upload_days", "offer_minutes")),
+    ("file_share_per_address", [5e-324, 0.5, 1], [0, -0.1, 1.001, "1", None]),
     ("history_days", [0, 0.5, 3650], [-0.001, "1", None]),
     ("resume_window", [0, 0.5, 3600], [-0.001, "1", None]),
     ("guests", [True, False], [0, 1, "no", None]),

@@ -17,7 +17,8 @@ from python_tcp.commands import OfferFile
 from python_tcp.delivery import TokenBucket
 from python_tcp.events import Error, FileUpload, Goodbye, Welcome, goodbye
 from python_tcp.file_rules import FileError, FileState, Offer, StoredFile
-from python_tcp.file_rules import check_quota, clean_file_name
+from python_tcp.file_rules import clean_file_name
+from python_tcp.file_space import FileSpace
 from python_tcp.logins import weakness
 from python_tcp.members import User
 from python_tcp.messages import MemoryStore
@@ -355,6 +356,7 @@ class Stage:
         self.accounts = Accounts(self.rooms)
         self.moderation = Moderation(self.rooms, self.accounts)
         self.files: list[StoredFile] = []
+        self.space = FileSpace(self.limits)
         if "# needs files" in script.lines:
             self.rooms.add_rules({OfferFile: self.offer_file})
             self.rooms.add_feature("files")
@@ -456,11 +458,12 @@ class Stage:
         found = [each for each in self.files if each.is_for(offer)]
         try:
             if not found:
-                check_quota(offer, self.files, self.limits)
+                self.space.check(offer)
                 number = len(self.files) + 1
                 parts = number, offer, "key", "secret", FileState.PARTIAL, now
                 found = [StoredFile(*parts)]
                 self.files += found
+                self.space.count(found[0], 0)
         except FileError as error:
             answer = Error(error.code, str(error), command.id)
             return [Delivery((user.client,), answer)]
