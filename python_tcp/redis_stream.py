@@ -151,6 +151,26 @@ class RedisStream:
         """Another connection, for an event loop."""
         return self._link.connect()
 
+    def time(self) -> float:
+        """What the clock of Redis says, in Unix seconds."""
+        with self._link.use() as redis:
+            seconds, microseconds = redis.time()
+        return float(seconds + microseconds / 1e6)
+
+    def memory(self) -> tuple[int, str]:
+        """How many bytes it may use (0: all), and what it does when they are used up."""
+        with self._link.use() as redis:
+            told = redis.info("memory")
+        return int(told["maxmemory"]), str(told["maxmemory_policy"])
+
+    def figures(self) -> tuple[str, int, str]:
+        """The newest position, how many entries there are, and where the snapshot is."""
+        with self._link.use() as redis:
+            pipe = redis.pipeline(transaction=False)
+            pipe.xrevrange(self._log, count=1).xlen(self._log)
+            newest, count, at = pipe.get(self._place.key("snapshot-at")).execute()
+        return newest[0][0].decode() if newest else START, count, (at or b"").decode()
+
     def close(self) -> None:
         """End the connection, also while another thread waits for it."""
         self._link.close()

@@ -51,13 +51,15 @@ class _NotYet(BaseException):
 # %% ../nbs/113_shared_rooms.ipynb #2b1179d4
 class NodeOutbox:
     """What this node asks of the log, in order: what a tick has brought is one entry, which
-    is given to `append` at the end of the tick.
+    is given to `append` at the end of the tick. `now` is the clock of the whole chat.
     """
 
     def __init__(
-        self, loop: EventLoop, node: LogNode, append: Callable[[bytes], object]
-    ) -> None:
-        self._loop, self._append, self._is_due = loop, append, False
+        self, loop: EventLoop, node: LogNode, append: Callable[[bytes], object],
+        now: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self._loop, self._append, self._now = loop, append, now
+        self._is_due = False
         self.stand_for(node)
 
     def stand_for(self, node: LogNode) -> None:
@@ -108,6 +110,11 @@ class NodeOutbox:
             self.resend()
         return found
 
+    @property
+    def waiting(self) -> int:
+        """How many questions the log has not brought back."""
+        return len(self._asked)
+
     def number(self, client: int) -> int:
         """The number that a connection of ours has in the whole chat."""
         return self.node.global_number(client)
@@ -119,7 +126,7 @@ class NodeOutbox:
 
     def take(self) -> list[bytes]:
         """The entries that are to be appended now."""
-        return self.node.take(round(time.time(), 3))
+        return self.node.take(round(self._now(), 3))
 
     def _soon(self) -> None:
         if not self._is_due:
