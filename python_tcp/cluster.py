@@ -28,6 +28,7 @@ from .redis_log import RedisLog
 from .redis_place import RedisError, RedisPlace, parse_redis_url
 from .redis_stream import START, RedisStream, StreamEntry
 from .redis_stream import as_numbers
+from .redis_watch import LogFigures
 from .replication import RULES, LogNode, Replica
 from .shared_rooms import NodeOutbox, LogQuestion, SharedAccounts
 from .shared_rooms import SharedModeration, SharedRooms
@@ -84,13 +85,14 @@ class ClusterNode:
     def _open(self, limits: Limits, loop: EventLoop) -> ChatRules:
         self._loop, self._since = loop, 0  # entries since the last snapshot
         self._timer: Timer | None = None
-        name, place, post = self._new_name(), self.place, loop.call_threadsafe
-        self._log = RedisLog(place, name, self._replicas, self, post)
+        name, place = self._new_name(), self.place
+        self._log = RedisLog(place, name, self._replicas, self, loop)
         try:
             data = self._log.open()
             self._replica = Replica() if data is None else load_snapshot(data)
             node = LogNode(name, self._replica)
-            self._outbox = NodeOutbox(loop, node, self._log.append)
+            where = self._log.append, self._log.clock.now
+            self._outbox = NodeOutbox(loop, node, *where)
             self._begin(limits, "" if data is None else position_of(data))
             self._is_open = True
         except (LogError, SnapshotError) as error:
@@ -116,6 +118,10 @@ class ClusterNode:
     def trouble(self) -> str | None:
         """Why nothing can be said now; None if it can."""
         return self._log.trouble if self._is_open else None
+
+    def figures(self) -> LogFigures:
+        """How this node stands with its log."""
+        return self._log.figures(self._outbox.waiting, self._replica.position)
 
     def set_limits(self, limits: Limits) -> None:
         """From now on, the rules of all nodes go by these."""
@@ -219,7 +225,7 @@ class ClusterNode:
         at = self._replica.expires_at
         if at is not None and self._timer is None:
             late = secrets.randbelow(1000) / 1000 * self.LATE
-            wait = max(0.05, at - time.time()) + late
+            wait = max(0.05, at - self._log.clock.now()) + late
             self._timer = self._loop.call_later(wait, self._expire)
 
     def _expire(self) -> None:

@@ -180,9 +180,12 @@ class RedisLink:
         try:
             from redis.backoff import NoBackoff
             from redis.retry import Retry
-        except ImportError:
+
+            import_module("hiredis")  # for the wires
+        except ImportError as error:
+            wrong = f"the package {error.name} is missing"
             how = "pip install 'python_tcp[cluster]'"
-            raise RedisError(f"the package redis is missing: {how}", True) from None
+            raise RedisError(f"{wrong}: {how}", True) from None
         self._place = place
         limits = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), timeout)
         again = Retry(NoBackoff(), 0)  # we know ourselves what to do again
