@@ -212,9 +212,10 @@ class FileSharing:
         """Open the folder and the port, for a chat server that has not started yet. Raises
         `OSError` for the port, and `RuntimeError` for the folder.
         """
-        gate, most = AddressGate(server.limits, server.trusted), server.limits.connections
+        limits = server.limits
+        gate = AddressGate(limits, server.trusted)
         layers = [gate] if tls is None else [gate, tls]
-        desk = partial(self._desk, server.limits)
+        desk, most = partial(self._desk, limits), limits.connections
         parts = *self._where, desk
         self._server = FileServer(*parts, layers=layers, max_connections=most)
         self._server.on_left = self._server.on_dropped = gate.left
