@@ -1,0 +1,149 @@
+"""What somebody who runs a chat in a Redis is told: by a node that starts, by its log, and by its pages."""
+
+import http.client
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers import Program, wait_until
+from redis_servers import RedisServer, needs_redis
+from test_cluster import FREE, answer_to, come, node_of, said, server_on
+
+from python_tcp import redis_log, redis_watch
+from python_tcp.chat_server import ChatServer
+from python_tcp.cluster import ClusterNode
+from python_tcp.redis_place import RedisError
+from python_tcp.service import open_monitor
+
+pytestmark = needs_redis
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
+
+
+def page(port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("localhost", port, timeout=20)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def figures(port: int) -> dict[str, float]:
+    lines = page(port, "/metrics")[1].splitlines()
+    pairs = [line.split() for line in lines if line.startswith("chat_redis")]
+    return {name: float(value) for name, value in pairs}
+
+
+# --- settings of a Redis -------------------------------------------------------------------------
+
+
+def test_a_redis_that_would_drop_the_chat_is_refused(redis: RedisServer) -> None:
+    redis.ask("CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru")
+    with pytest.raises(RedisError, match="allkeys-lru drops the chat") as raised:
+        server_on(redis).start()
+    assert raised.value.final and "\n" not in str(raised.value)
+    assert redis.url in str(raised.value) and "noeviction" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "policy"), [("100mb", "volatile-lru"), ("0", "allkeys-lru")]
+)
+def test_a_redis_that_may_drop_signs_of_life_is_warned_of(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture, limit: str, policy: str
+) -> None:
+    redis.ask("CONFIG", "SET", "maxmemory", limit, "maxmemory-policy", policy)
+    with server_on(redis) as server:
+        come(server, "ann")[0].close()
+    [warned] = [each for each in caplog.messages if "maxmemory-policy" in each]
+    assert policy in warned and "noeviction" in warned
+
+
+# --- clocks --------------------------------------------------------------------------------------
+
+
+def test_the_clock_of_a_node_moves_nobodys_time(
+    redis: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    right = time.time
+
+    def hour_ahead() -> float:
+        return right() + 3600
+
+    with server_on(redis) as first:
+        ann, welcome = come(first, "ann")
+        ann.reset()  # her place is kept, for less than an hour
+        monkeypatch.setattr(time, "time", hour_ahead)
+        monkeypatch.setattr(redis_watch, "time", hour_ahead)
+        with server_on(redis) as second:
+            bob, _ = come(second, "bob")
+            with bob:
+                bob.say("message", content="what time is it?", id=1)
+                told = bob.read_until("message")["timestamp"]
+                assert abs(told - right()) < 60
+                bob.say("users")
+                assert bob.read_until("users")["users"] == ["ann", "bob"]
+    warned = [each for each in caplog.messages if "the clock of this machine" in each]
+    assert "3600 s ahead of Redis" in warned[0]
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow(seconds=3)
+def test_the_pages_say_that_redis_is_away_and_that_it_is_back(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClusterNode, "EVERY", 5)
+    monkeypatch.setattr(redis_log.RedisKeeper, "EVERY", 0.1)
+    node = node_of(redis)
+    with ChatServer(rules=node.open, limits=FREE) as server:
+        monitor = open_monitor(server, 0, node)
+        port = monitor.port
+        ann, _ = come(server, "ann")
+        with ann:
+            for number in range(10):
+                ann.say("message", content=f"m{number}", id=number)
+                answer_to(ann, number)
+            wait_until(lambda: page(port, "/health") == (200, "ok\n"))
+            wait_until(lambda: "chat_redis_snapshot_age_seconds" in figures(port))
+            found = figures(port)
+            assert found["chat_redis_up"] == 1 and found["chat_redis_entries"] > 0
+            assert 0 <= found["chat_redis_snapshot_age_seconds"] < 600
+            assert found["chat_redis_waiting"] == 0
+            redis.kill()
+            wait_until(lambda: page(port, "/health")[0] == 503)
+            status, why = page(port, "/health")
+            assert status == 503 and why.count("\n") == 1 and str(redis.port) in why
+            assert page(port, "/live") == (200, "ok\n"), "to restart it would not help"
+            wait_until(lambda: figures(port)["chat_redis_up"] == 0)
+            redis.start()
+            wait_until(lambda: page(port, "/health") == (200, "ok\n"))
+            wait_until(lambda: figures(port)["chat_redis_up"] == 1)
+        monitor.stop()
+
+
+@pytest.mark.slow(seconds=3)
+def test_the_command_serves_the_pages_of_its_node(redis: RedisServer) -> None:
+    options = "--port", 0, "--redis", redis.url, "--metrics", 0
+    with Program("start_server", *options) as program:
+        line = wait_until(
+            lambda: next((each for each in said(program) if "/health" in each), None)
+        )
+        port = int(line.rpartition("http://localhost:")[2].partition("/")[0])
+        assert figures(port)["chat_redis_up"] == 1
+        redis.kill()
+        wait_until(lambda: page(port, "/health")[0] == 503)
+        assert page(port, "/live")[0] == 200
+        redis.start()
+        wait_until(lambda: page(port, "/health")[0] == 200)
+        assert program.end(signal.SIGTERM)[0] == 0
