@@ -76,6 +76,15 @@ def parse_target(text: str) -> tuple[str, str]:
     return network, network
 
 # %% ../nbs/065_bans.ipynb #r2ban023
+def _length(network: str) -> tuple[int, int]:
+    parsed = ipaddress.ip_network(network)
+    return parsed.version, parsed.prefixlen
+
+
+def _end(ban: SavedBan) -> float:
+    return math.inf if ban.until is None else ban.until
+
+# %% ../nbs/065_bans.ipynb #1e023285
 class BanTable:
     """The bans of one room, or of the server."""
 
@@ -162,12 +171,3 @@ class BanTable:
             if address is not None and address.version == version:
                 network = ipaddress.ip_network((address, bits), strict=False)
                 yield from self._by_network.get(_as_text(network), ())
-
-
-def _length(network: str) -> tuple[int, int]:
-    parsed = ipaddress.ip_network(network)
-    return parsed.version, parsed.prefixlen
-
-
-def _end(ban: SavedBan) -> float:
-    return math.inf if ban.until is None else ban.until

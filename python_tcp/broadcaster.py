@@ -35,7 +35,7 @@ def without(data: bytes, holes: list[tuple[int, int]]) -> bytes:
 # %% ../nbs/011_broadcaster.ipynb #2d5f77e3
 Receivers = tuple[int, ...] | frozenset[int]  # ids, in what can't change
 
-
+# %% ../nbs/011_broadcaster.ipynb #676bba7b
 @dataclass(eq=False, slots=True)
 class PendingWrite:
     """What was broadcast to the same receivers in a tick, and is not queued yet."""

@@ -20,7 +20,7 @@ SPEAKS_TLS = "the server speaks TLS, and this client does not (--tls)"
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # an alert, a handshake (RFC 8446, 5.1)
 _TLS_ANSWER = b"This port speaks TLS."  # what our server says to clear text
 
-
+# %% ../nbs/045_chat_link.ipynb #3afff090
 class ChatLink:
     """One connection to a chat server: commands go out, events come in, silence is noticed.
 

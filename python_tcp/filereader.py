@@ -56,7 +56,7 @@ class _Connection(sqlite3.Connection):
         super().__init__(*args, **options)
         self.text_factory = partial(str, encoding="utf-8", errors="replace")
 
-
+# %% ../nbs/028_filereader.ipynb #643aa369
 class FileReader:
     """Looks things up in a data file: what is committed. Raises `StoreError`."""
 

@@ -48,6 +48,10 @@ def _wait_for(sock: socket.socket, size: int) -> None:
 _Over = Callable[["_Handshake", str], object]  # with an empty text, it has succeeded
 
 
+def _nothing(*args: object) -> None:
+    """It is over already."""
+
+# %% ../nbs/058_handshakes.ipynb #af2622bf
 class _Handshake:
     """A new connection, until TLS has begun on it. Until its first byte, it costs no more
     than its socket.
@@ -139,10 +143,6 @@ class _Handshake:
         """Close it."""
         self._leave(why)
         self.sock.close()
-
-
-def _nothing(*args: object) -> None:
-    """It is over already."""
 
 # %% ../nbs/058_handshakes.ipynb #61b22e9f
 class Handshakes:

@@ -41,7 +41,7 @@ def words_for(chat: ChatController, before: str) -> list[str]:
     known = chat.view.known_rooms | set(ours)
     return candidates(before, people, known, set(ours))
 
-
+# %% ../nbs/050_input_line.ipynb #7d1b34db
 class InputLine:
     """The line being typed: what stands before it, and what Tab does."""
 

@@ -237,7 +237,7 @@ _SECRET = {"PASS", "AUTHENTICATE", "JOIN", "MODE"}  # may have a password in the
 _BACK = "You are no longer marked as being away"
 _AWAY = "You have been marked as being away"
 
-
+# %% ../nbs/086_irc.ipynb #be1b45e8
 class IRC(Speaker):
     """The dialect of IRC clients: RFC 1459 and 2812, as they are spoken today."""
 

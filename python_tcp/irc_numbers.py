@@ -25,7 +25,7 @@ def _is_same(sent: Command, command: Command) -> bool:
     same = all(getattr(sent, name) == getattr(command, name) for name in fields)
     return has_password and getattr(sent, "password") is not None and same
 
-
+# %% ../nbs/084_irc_numbers.ipynb #e75f293c
 class IRCUser:
     """What is remembered of one IRC client."""
 
@@ -218,7 +218,6 @@ def topic_lines(me: IRCUser, name: str, room: str) -> Iterable[Raw]:
 
 # %% ../nbs/084_irc_numbers.ipynb #1fd39c82
 MOTD = ["Everybody here is in the same rooms, whatever they have connected with."]
-
 _SUPPORT = [  # 13 at most
     "AWAYLEN=80", "CASEMAPPING=ascii", "CHANMODES=b,k,,in", "CHANNELLEN=65",
     "CHANTYPES=#", "CLIENTTAGDENY=*", "KICKLEN=200", "MODES=1", "NETWORK=python_tcp",
@@ -243,7 +242,7 @@ def size_lines(me: IRCUser) -> list[Raw]:
         me.reply("255", f"I have {people} clients and 0 servers"),
     ]
 
-
+# %% ../nbs/084_irc_numbers.ipynb #738343da
 def greeting(me: IRCUser) -> bytes:
     """What a client hears when it is registered."""
     lines = [

@@ -131,7 +131,7 @@ def _head(who: str, to: str) -> bytes:
 
 _ADDRESS = re.compile(r"[@:/]|^[0-9.]+$")  # in what is banned; else it is a name
 
-
+# %% ../nbs/083_irc_text.ipynb #688fc195
 class IRCEncoder:
     """Events as bytes, for all clients with the same extensions. The `house` says who is
     there and who has an account.
@@ -246,7 +246,7 @@ class IRCEncoder:
         text = "".join(span.text for span in line.spans)
         return b"".join(irc_line("NOTICE", to, row) for row in split_text(text, 410))
 
-
+# %% ../nbs/083_irc_text.ipynb #25859343
 _NOBODY = House()
 
 

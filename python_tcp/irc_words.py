@@ -22,7 +22,6 @@ from .secret import overwrite
 
 # %% ../nbs/085_irc_words.ipynb #cb203865
 HISTORY = 20  # messages that a newcomer sees
-
 IRCHandler = Callable[[IRCUser, list[str]], Iterable[Said]]
 
 
@@ -30,7 +29,7 @@ def _room(name: str) -> str:
     """The room behind a channel's name; what is no channel gives a name that no room has."""
     return name[1:] if name[:1] == "#" else ""
 
-
+# %% ../nbs/085_irc_words.ipynb #473d2e03
 def _join(me: IRCUser, params: list[str]) -> Iterable[Said]:
     if params[0] == "0":
         yield from _part(me, [",".join(f"#{room}" for room in sorted(me.rooms))])
@@ -158,7 +157,7 @@ def _userhost(me: IRCUser, params: list[str]) -> Iterable[Said]:
         found.append(f"{name}={sign}{name}@{SERVER}")
     yield me.reply("302", " ".join(found))
 
-
+# %% ../nbs/085_irc_words.ipynb #358a6f20
 def _kick(me: IRCUser, params: list[str]) -> Iterable[Said]:
     why = "".join(params[2:3])
     for name in params[1].split(","):
@@ -185,7 +184,7 @@ def _banned(mask: str) -> str:
     nick, _, rest = mask.partition("!")
     return nick if nick.strip("*") else rest.partition("@")[0]
 
-
+# %% ../nbs/085_irc_words.ipynb #86975197
 def _mode(me: IRCUser, params: list[str]) -> Iterable[Said]:
     name, word, about = params[0], "".join(params[1:2]), "".join(params[2:3])
     letter, room = word.strip("+-")[:1], _room(name)

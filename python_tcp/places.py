@@ -39,7 +39,7 @@ def _welcome(
         hello.read = min(room.seq, account.read.get(room.name, 0))
     return hello
 
-
+# %% ../nbs/022_places.ipynb #2ec29861
 class _Greeter:
     """What somebody hears who has entered a room."""
 

@@ -26,7 +26,7 @@ class _Unread(NamedTuple):
     seq: int
     line: Line
 
-
+# %% ../nbs/042_room_memory.ipynb #64c09ba3
 class UnreadLines:
     """Lines of rooms where we don't talk at the moment, until we go there."""
 

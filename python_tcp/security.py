@@ -258,7 +258,7 @@ class ClientTLS:
         if (session := sock.session) is not None and session.has_ticket:
             self._sessions = {who: session}
 
-
+# %% ../nbs/057_security.ipynb #af1c7db2
 def _for_anybody() -> ssl.SSLContext:
     context = _context(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

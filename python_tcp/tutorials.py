@@ -31,7 +31,7 @@ def sentences(event: Event) -> list[str]:
         return []
     return line.plain().split("\n")
 
-
+# %% ../nbs/087_tutorials.ipynb #644c91fb
 class TutorialChat(Speaker):
     """What the dialects of tutorials share: one room, no commands. `read(chat, data)` says
     what a read means, and `encode` writes an event.
@@ -69,7 +69,7 @@ class TutorialChat(Speaker):
                 self.me = event.username
         return self.encode(event)
 
-
+# %% ../nbs/087_tutorials.ipynb #1cabd720
 Reader = Callable[[TutorialChat, bytes], Iterable[Said]]
 MOST = 4000  # characters of a message: as many as the rules allow
 
@@ -213,7 +213,7 @@ def connect_bytes(event: Event) -> bytes:
     shown = "\n".join(sentences(event))
     return _object("notification", message=shown) if shown else b""
 
-
+# %% ../nbs/087_tutorials.ipynb #eed47731
 class _ConnectReader:
     """What the objects of one client mean."""
 
