@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# All tests run beside each other, a worker for each processor. A few are quicker without.
-WORKERS := -n logical --maxprocesses 4 --dist worksteal
+# All tests run beside each other: tests/conftest.py says how many workers there are. A few are quicker without.
+WORKERS := -n auto --dist worksteal
 # Compiled code is kept, also where the system says not to: pytest compiles all tests.
 export PYTHONDONTWRITEBYTECODE :=
 # The folder for which .venv was made: its programs name it, so after `mv` it is made anew.
@@ -16,7 +16,7 @@ help:
 	@echo "make run     serve the book on http://127.0.0.1:8080, and a chat on 127.0.0.1:8000 and, for browsers, http://127.0.0.1:8001"
 	@echo "             HOST=0.0.0.0: for other machines too, such as those of a class"
 	@echo "make test    run all tests; make test ARGS='-k framing' for some"
-	@echo "make quick   run the tests that take less than a second, in half a minute"
+	@echo "make quick   run most of the tests, in half a minute: not notebooks, site, browsers, terminals, commands as processes, answers to exercises, attacks"
 	@echo "make book    open the notebooks in JupyterLab"
 	@echo "make site    build the tutorial site into _docs/"
 	@echo "make bench   measure the chat; ARGS='--help' lists what can be measured"

@@ -33,6 +33,9 @@ MADE_BY_TOOLS = shutil.ignore_patterns(
     "results",
 )
 
+# For jsonschema, and so for nbformat, this takes a second to import, and nothing here needs it.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
 settings.register_profile("no clock", deadline=None)  # a slow machine is no bug
 settings.load_profile("no clock")
 
