@@ -135,7 +135,7 @@ def _add_ports(add: Callable[..., object]) -> None:
     add("--web", metavar="[HOST:]PORT", help=page)
     name = "the address under which a proxy shows it, such as https://chat.example.org"
     add("--web-origin", dest="web_origins", metavar="URL", action="append", help=name)
-    figures = "serve /metrics and /health on this port, to this machine only"
+    figures = "serve /metrics, /health and /live on this port, to this machine only"
     add("--metrics", type=_port, metavar="PORT", help=figures)
 
 # %% ../nbs/056_chat_app.ipynb #6fe985a2
@@ -237,8 +237,8 @@ def start_server(argv: list[str] | None = None) -> int:
         config = config if worker is None else worker.settings(config)
         operators = _operators(given.operator, config.data if alone else None)
         read = partial(_server_config, given)
-        operator = ServerOperator(config, read, lambda: files.origin)
         node = cluster_node(config, operators)
+        operator = ServerOperator(config, read, lambda: files.origin, node)
     except (OSError, ValueError) as error:
         parser.error(explain_error(error))
     if hasattr(signal, "SIGTTIN"):

@@ -330,16 +330,21 @@ class LocalPages:
 
 # %% ../nbs/075_metrics.ipynb #2b0525c4
 class MetricsPage:
-    """The page `/metrics` of a running chat `server`: an `exposition` of its figures."""
+    """The page `/metrics` of a running chat `server`: an `exposition` of its figures, and of
+    `more()`.
+    """
 
     FRESH = 1.0  # seconds for which the same text is served again
 
-    def __init__(self, server: ChatServer) -> None:
+    def __init__(
+        self, server: ChatServer, more: Callable[[], list[Metric]] = list
+    ) -> None:
         self._loop, self._metrics = server.engine.loop, ChatMetrics(server)
+        self._more = more
         self._text, self._made_at = "", -self.FRESH
 
     def __call__(self, answer: Answer) -> None:
         if self._loop.now >= self._made_at + self.FRESH:
-            self._text = exposition(self._metrics.collect())
+            self._text = exposition([*self._metrics.collect(), *self._more()])
             self._made_at = self._loop.now
         answer(200, self._text)

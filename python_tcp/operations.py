@@ -23,7 +23,7 @@ from msgspec.structs import asdict, replace
 
 from .certificates import pin_of_file, self_made_certificate
 from .chat_server import ChatServer
-from .cluster import ClusterSettings
+from .cluster import ClusterNode, ClusterSettings
 from .console import ServerConsole
 from .core import LOCALHOST, format_address, own_addresses
 from .datafile import Durability
@@ -282,6 +282,7 @@ class ServerOperator:
     def __init__(
         self, config: Config, read: Callable[[], Config],
         files: Callable[[], str] = lambda: "",  # where its files are
+        node: ClusterNode | None = None,
     ) -> None:  # fmt: skip
         self._reloader = Reloader(config, _LIVE | {"quiet"}, read, self._apply)
         self._cert = cert = _certificate(config)
@@ -290,7 +291,7 @@ class ServerOperator:
         self.listeners = _listeners(config, files)
         web = [each.dialect for each in self.listeners if each.name == "web"]
         self.dialect = main_dialect(*web)
-        self._server: ChatServer
+        self._node = node
         self._service: Service | None = None
         self._monitor: LocalPages | None = None
         _set_quiet(config.quiet)
@@ -300,7 +301,7 @@ class ServerOperator:
         self._server, self._service = server, Service(server)
         if (port := self._reloader.settings.metrics) is not None:
             try:
-                self._monitor = open_monitor(server, port)
+                self._monitor = open_monitor(server, port, self._node)
             except OSError as error:
                 wrong = f"can't listen on port {port} for metrics: {error.strerror}"
                 raise RuntimeError(wrong) from error
