@@ -8,8 +8,10 @@ __all__ = ['Thing', 'Numbering', 'SavedSession', 'SavedUser', 'SavedPerson', 'Sa
            'position_of', 'load_snapshot']
 
 # %% ../nbs/108_snapshot.ipynb #rs005
+import re
 import zlib
 from collections.abc import Iterable
+from sys import intern
 from typing import Generic, TypeVar
 
 import msgspec
@@ -273,13 +275,8 @@ class StateReader:
 # %% ../nbs/108_snapshot.ipynb #rs033
 def shared_texts(rooms: list[list[Message]]) -> list[list[Message]]:
     """The same messages; a name that is in many of them takes its memory once."""
-    known: dict[str, str] = {}
-
-    def one(text: str) -> str:
-        return known.setdefault(text, text)
-
     return [
-        [replace(m, room=one(m.room), username=one(m.username)) for m in room]
+        [replace(m, room=intern(m.room), username=intern(m.username)) for m in room]
         for room in rooms
     ]
 
@@ -297,6 +294,7 @@ class _Envelope(Struct, array_like=True):
 
 
 _FORMAT = "python_tcp snapshot"
+_POSITION = re.compile(r"(\d{1,20}-\d{1,20})?", re.A)  # of a log; empty: its beginning
 _encode = msgspec.msgpack.Encoder().encode
 _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
 _body_decoder = msgspec.msgpack.Decoder(SavedChat | None)
@@ -318,8 +316,10 @@ def _open_envelope(data: bytes) -> _Envelope:
         raise SnapshotError(f"this is no snapshot of a chat: {error}") from None
     if envelope.format != _FORMAT:
         raise SnapshotError(f"this is no snapshot of a chat: {envelope.format[:40]!a}")
+    if not _POSITION.fullmatch(at := envelope.position):
+        raise SnapshotError(f"a snapshot's position is like '29-0', not {at[:40]!a}")
     if zlib.crc32(envelope.body) != envelope.checksum:
-        raise SnapshotError(f"the snapshot at {envelope.position} is damaged")
+        raise SnapshotError(f"the snapshot at {at} is damaged")
     return envelope
 
 
@@ -339,11 +339,12 @@ def load_snapshot(data: bytes) -> Replica:
         )
     try:
         saved = _body_decoder.decode(zlib.decompress(envelope.body))
-    except (msgspec.DecodeError, UnicodeDecodeError, zlib.error) as error:
+        rules = None if saved is None else StateReader(saved).read()
+    except (msgspec.DecodeError, UnicodeDecodeError, zlib.error, LookupError) as error:
         wrong = f"the snapshot at {envelope.position} is not understood: {error}"
         raise SnapshotError(wrong) from None
     if saved is None:
         return Replica(position=envelope.position)
     counts = saved.node_count, saved.accepted
     table = NodeTable(saved.nodes, saved.gone, *counts)
-    return Replica(StateReader(saved).read(), envelope.position, saved.now, table)
+    return Replica(rules, envelope.position, saved.now, table)

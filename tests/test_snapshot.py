@@ -1,8 +1,11 @@
 """`python_tcp.snapshot`: a replica that was written down and read again is the same, also in what nobody sees."""
 
 import random
+import re
+import zlib
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 import pytest
@@ -272,6 +275,22 @@ def test_a_snapshot_of_other_rules_is_refused(
     assert "\n" not in str(caught.value) and position_of(data) == "29-0"
 
 
+def with_position(position: str, data: bytes) -> bytes:
+    """The position is not covered by the checksum."""
+    fields = msgspec.msgpack.decode(data)
+    return msgspec.msgpack.encode([*fields[:2], position, *fields[3:]])
+
+
+def test_a_snapshot_that_speaks_of_what_is_not_in_it_is_refused(data: bytes) -> None:
+    fields = msgspec.msgpack.decode(data)
+    saved = msgspec.msgpack.decode(zlib.decompress(fields[4]), type=snapshot.SavedChat)
+    saved.present.append(99)
+    body = zlib.compress(msgspec.msgpack.encode(saved))
+    spoilt = msgspec.msgpack.encode([*fields[:3], zlib.crc32(body), body])
+    with pytest.raises(SnapshotError, match="at 29-0 is not understood: .*range$"):
+        load_snapshot(spoilt)
+
+
 @pytest.mark.parametrize(
     "spoil, wrong",
     [
@@ -284,6 +303,22 @@ def test_a_snapshot_of_other_rules_is_refused(
             "no snapshot of a chat",
         ),
         (lambda data: data[:-9] + b"\0" + data[-8:], "at 29-0 is damaged"),
+        *(
+            (
+                partial(with_position, position),
+                f"a snapshot's position is like '29-0', not {re.escape(shown)}$",
+            )
+            for position, shown in (
+                ("yesterday", "'yesterday'"),
+                ("7", "'7'"),
+                ("7-", "'7-'"),
+                ("-1-0", "'-1-0'"),
+                ("٣-0", r"'\u0663-0'"),
+                ("7-0\n", r"'7-0\n'"),
+                ("\x1b[2J", r"'\x1b[2J'"),
+                ("9" * 5000 + "-0", f"'{'9' * 40}'"),
+            )
+        ),
     ],
 )
 def test_what_is_no_snapshot_is_refused(spoil, wrong: str, data: bytes) -> None:
