@@ -9,6 +9,7 @@ __all__ = ['next_page', 'last_page', 'Gap', 'Comparison', 'catch_up', 'gaps_in_w
 # %% ../nbs/132_history_copy.ipynb #hc000001
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -164,18 +165,23 @@ def save_place(place: CopyPlace, db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM node")
     db.execute("INSERT INTO node VALUES (?, ?, ?)", place)
 
+# %% ../nbs/132_history_copy.ipynb #c575087f
+def _read_node(path: str | Path) -> tuple[list[tuple[str, str, str]], bool]:
+    """What a file says about itself, and whether there is something in it."""
+    used = "SELECT 1 FROM messages UNION ALL SELECT 1 FROM accounts LIMIT 1"
+    with closing(FileReader(path)) as reader:
+        places = reader.query("SELECT chat, epoch, position FROM node")
+        return places, bool(reader.query(used))
+
 
 def read_place(path: str | Path, chat: str) -> CopyPlace:
-    """What a file says about itself. Raises `StoreFileError` if it belongs to another chat
-    than this one, or to one that is not in Redis; `StoreError` if it can't be read.
+    """How far a file goes. Raises `StoreFileError` if it can't be read, or belongs to
+    another chat than this one, or to one that is not in Redis.
     """
-    reader = FileReader(path)
     try:
-        places = reader.query("SELECT chat, epoch, position FROM node")
-        kept = "SELECT 1 FROM messages UNION ALL SELECT 1 FROM accounts LIMIT 1"
-        is_used = bool(reader.query(kept))
-    finally:
-        reader.close()
+        places, is_used = _read_node(path)
+    except StoreError as error:
+        raise StoreFileError(f"{printable_path(path)}: {error}") from error
     if not places and is_used:
         wrong = "it belongs to a chat that is not in Redis: start it without --redis"
         raise StoreFileError(f"{printable_path(path)}: {wrong}, or give another file")
