@@ -8,9 +8,10 @@ and 200 delays.
 import os
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,7 @@ def nodes(count: int, port: int, folder: Path) -> Iterator[Nodes]:
     )
     url = f"redis://{HOST}:{port}"
     words = "--port", 0, "--workers", count, "--redis", url, "--config", settings
+    words = *words, "--data", folder / "chat.db"
     with Program("start_server", *words) as program:
         wait_until(
             lambda: (
@@ -163,3 +165,7 @@ def test_people_talk_while_nodes_and_redis_are_killed_and_links_are_cut_and_dela
             talkers.stop()
         check(people, talkers)
         assert cluster.program.end(signal.SIGTERM)[0] == 0
+    for number in (1, 2, 3):  # each worker has a file of its own, with everything
+        with closing(sqlite3.connect(tmp_path / f"chat.db.{number}")) as db:
+            kept = db.execute("SELECT seq, content FROM messages ORDER BY seq")
+            assert kept.fetchall() == people[0].told_in(), number
