@@ -184,6 +184,7 @@ class EventLoop:
         self._hooks, self._flushes = list[Callback](), list[Callback]()
         self._timers, self._calls, self._running = TimerQueue(), _ThreadCalls(), True
         self._thread_id: int | None = None  # of the thread in `run`
+        self.apart = {self._calls.sock}  # sockets that are no client's
         self.watch(self._calls.sock, EVENT_READ, self._calls.run)
 
     def watch(
@@ -219,8 +220,7 @@ class EventLoop:
 
     def tick(self, longest: float | None = None) -> None:
         """One turn. Waits until something happens, at most `longest` seconds."""
-        if self._hooks or self._flushes:  # asked for by the last one's flushes
-            longest = 0
+        longest = 0 if self._hooks or self._flushes else longest  # of the last flushes
         self._poll(self._timers.time_to_wait(self._clock(), longest))
         due = self._timers.due(self.now)
         _run_all(timer.callback for timer in due if timer.callback is not None)
@@ -235,9 +235,9 @@ class EventLoop:
         """Serve the sockets that are ready; of a crowd, wait a moment for the rest."""
         ready = self._selector.select(longest)
         self._serve(ready)
-        self._woke = self.now  # before those who are waited for
-        if (count := len(ready)) == 1 and ready[0][0].fileobj is self._calls.sock:
-            return  # a call from another thread says nothing about a crowd
+        self._woke, count = self.now, len(ready)  # before those who are waited for
+        if count and all(key.fileobj in self.apart for key, _ in ready):
+            return  # that they are ready says nothing about a crowd
         if count < self._expected:
             count = self._serve_the_rest({key.fd for key, _ in ready})
         self._expected = count if count >= self.CROWD else 0

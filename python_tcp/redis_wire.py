@@ -53,6 +53,7 @@ class RedisWire:
         self._unsent = bytearray()
         self._is_open, self._is_full = True, False
         loop.watch(self._sock, selectors.EVENT_READ, self._ready)
+        loop.apart.add(self._sock)
         self._timer = loop.call_later(self.LOOK, self._look)
 
     def ask(self, words: Sequence[bytes], then: Callable[[Any], object]) -> None:
@@ -78,6 +79,7 @@ class RedisWire:
             self._is_open = False
             self._timer.cancel()
             self._loop.watch(self._sock, 0)
+            self._loop.apart.discard(self._sock)
             self._asked.clear()
             self._owner.disconnect()
 

@@ -571,6 +571,23 @@ def test_a_few_are_served_at_once(crowd):
     assert len(crowd.served) == 11 and crowd.waited < crowd.loop.PATIENCE
 
 
+def test_a_socket_that_is_apart_says_nothing_about_a_crowd(crowd):
+    ours, peer = crowd.pair()
+    crowd.loop.watch(ours, EVENT_READ, lambda events: ours.recv(10))
+    crowd.loop.apart.add(ours)
+    crowd.speak(slice(None))
+    crowd.loop.tick(LIMIT)
+    peer.send(b"x")
+    crowd.loop.tick(LIMIT)
+    assert crowd.waited < crowd.loop.PATIENCE  # nobody of the crowd can come
+    crowd.speak(slice(5))
+    late = threading.Timer(0.05, crowd.speak, [slice(5, None)])
+    late.start()
+    crowd.loop.tick(LIMIT)
+    late.join()
+    assert sorted(crowd.served) == sorted([*range(10)] * 2)
+
+
 def test_one_that_never_stops_is_served_once_a_tick_and_is_no_crowd(crowd):
     crowd.speak(slice(None))
     crowd.loop.tick(LIMIT)
