@@ -293,8 +293,8 @@ def _pieces_of(answer: Any) -> Iterable[bytes]:
 def pull(
     url: str, target: FileTarget, route: FileRoute, moved: Callable[[int], object]
 ) -> bool:
-    """Get what is missing. False: the answer does not fit, look again. Raises `OSError` if the connection is lost on the way: what has
-    come is kept, and the next call goes on. `moved(done)` is called after each piece.
+    """Get what is missing. False: the answer does not fit, look again. Raises `OSError` if
+    the connection is lost: what has come is kept. `moved(done)` is called after each piece.
     """
     if target.done == target.size:
         return True
