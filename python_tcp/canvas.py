@@ -42,7 +42,11 @@ style="max-width:100%;height:auto" font-size="12" fill="currentColor" \
 font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,monospace">
 <title id="{id}-title">{title}</title>
 <desc id="{id}-desc">{desc}</desc>
-<style>svg:root{{color:#1f2328}}svg:root>.paper{{fill:#fff}}</style>
+<style>\
+svg:root{{color:#1f2328}}svg:root>.paper{{fill:#fff}}\
+@media(prefers-color-scheme:dark)\
+{{svg:root{{color:#d6dbe0}}svg:root>.paper{{fill:#161b22}}}}\
+</style>
 <rect class="paper" width="100%" height="100%" rx="6" fill="none"/>
 {body}
 </svg>"""

@@ -395,6 +395,40 @@ def test_a_number_in_a_shell_is_a_word(browser: webdriver.Chrome, address: str) 
     assert colours and all(number == text for number, text in colours)
 
 
+@pytest.mark.parametrize("page", ["limits", "trust", "framing", "notebooks"])
+def test_an_output_without_columns_does_not_scroll(
+    browser: webdriver.Chrome, address: str, page: str
+) -> None:
+    """Such as what a check says, or the value of an object with many fields."""
+    browser.get(f"{address}{page}.html")
+    for width in (390, 1400):
+        look(browser, width)
+        scrolling = browser.execute_script(
+            "return [...document.querySelectorAll('.cell_output pre')]"
+            ".filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
+        )
+        without_columns = [
+            text
+            for text in scrolling
+            if not re.search(r"\S   +\S", text) and "def " not in text
+        ]
+        assert without_columns == []
+    look(browser)
+
+
+def test_no_drawing_is_wider_than_a_telephone_but_those_with_many_words(
+    browser: webdriver.Chrome, address: str
+) -> None:
+    look(browser, 390)
+    for page, scrolls in {"core": 0, "index": 0, "acceptor": 0, "demo": 1}.items():
+        browser.get(f"{address}{page}.html")
+        pictures = browser.execute_script(
+            "return [...document.querySelectorAll('article img')].map(e => e.width)"
+        )
+        assert pictures and sum(width > 390 for width in pictures) == scrolls, page
+    look(browser)
+
+
 def test_search_says_so_when_there_is_nothing(
     browser: webdriver.Chrome, address: str
 ) -> None:

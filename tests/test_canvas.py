@@ -76,6 +76,25 @@ def test_an_image_has_the_colour_of_the_page_and_a_paper_only_where_it_stands_al
     assert not re.search(r"(fill|stroke)=.(#000|#fff|black|white)", picture)
 
 
+def test_an_image_that_stands_alone_in_the_dark_is_dark_and_can_be_read() -> None:
+    picture = image("a", [], [words(5, 5, "b")], (10, 10))
+    light, dark = re.findall(
+        r"svg:root{color:(#\w+)}svg:root>.paper{fill:(#\w+)}", picture
+    )
+    assert picture.index(dark[0]) > picture.index("@media(prefers-color-scheme:dark){")
+
+    def brightness(colour: str) -> float:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * c for c in colour[1:])
+        parts = [byte / 255 for byte in bytes.fromhex(digits)]
+        linear = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts
+        ]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05
+
+    assert brightness(light[1]) / brightness(light[0]) > 7
+    assert brightness(dark[0]) / brightness(dark[1]) > 7
+
+
 def test_what_differs_in_anything_has_other_ids() -> None:
     pictures = [
         image("a", [], [], (1, 1)),

@@ -489,3 +489,12 @@ def test_what_a_shell_prints_is_not_coloured_as_python(site: dict[Path, Page]) -
                 path.name,
                 block,
             )
+
+
+def test_no_address_of_ours_stands_in_code(site: dict[Path, Page]) -> None:
+    """nbdev links names also in the code that an output shows."""
+    assert site
+    for path in site:
+        text = path.read_text(encoding="utf-8")
+        for block in re.findall(r"<pre>.*?</pre>", text, re.S):
+            assert ".github.io" not in block, path.name

@@ -276,6 +276,9 @@ def show_definitions(tree: Path, book: list[Page]) -> None:
                 cell.source = re.sub(label, "", cell.source, flags=re.M)
                 if has_picture(cell):
                     cell.source = with_alternative(cell)
+                without_links_in_code(cell)
+                if classes := classes_of(cell):
+                    cell.source = f"#| classes: {classes}\n{cell.source}"
             cells.append(cell)
         notebook.cells = cells
         nbformat.write(notebook, path)
@@ -290,6 +293,41 @@ def without_host(text: str) -> str:
 def is_show_doc(cell: nbformat.NotebookNode) -> bool:
     source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M)
     return source.startswith("show_doc(")
+
+
+def without_links_in_code(cell: nbformat.NotebookNode) -> None:
+    """nbdev also links names in an output that is Markdown: in a block of code they would be shown as they are written."""
+    for output in cell.outputs:
+        if text := output.get("data", {}).get("text/markdown"):
+            output.data["text/markdown"] = re.sub(
+                r"^```.*?^```",
+                lambda code: re.sub(r"\[(`[^`\n]+`)\]\([^)\n]*\)", r"\1", code[0]),
+                text,
+                flags=re.M | re.S,
+            )
+
+
+# On a telephone 350 pixels are there for a drawing. One that is much wider can't be read if it shrinks to that.
+WIDE_DRAWING, LONG_LINE = 480, 40
+
+
+def classes_of(cell: nbformat.NotebookNode) -> str:
+    """How the outputs of a cell may be shown where there is little room."""
+    shown = [output.get("data", {}) for output in cell.outputs]
+    drawings = [data.get("image/svg+xml", "") for data in shown]
+    widths = [re.search(r'<svg[^>]* width="([\d.]+)"', each) for each in drawings]
+    if any(width and float(width[1]) > WIDE_DRAWING for width in widths):
+        return "wide-drawing"
+    lines = [
+        line
+        for output in cell.outputs
+        for text in (output.get("text"), output.get("data", {}).get("text/plain"))
+        for line in (text or "").splitlines()
+    ]
+    has_columns = any(re.search(r"\S   +\S", line) for line in lines)
+    if any(len(line) > LONG_LINE for line in lines) and not has_columns:
+        return "wrap-output"
+    return ""
 
 
 def has_picture(cell: nbformat.NotebookNode) -> bool:
@@ -514,6 +552,7 @@ def for_sphinx(
         "remove-output": options.get("output") == "false",
         "remove-cell": options.get("include") == "false",
         "hide-input": options.get("code-fold") == "true",
+        options.get("classes"): "classes" in options,
     }
     metadata = {
         "tags": [tag for tag, wanted in tags.items() if wanted],
