@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.check import Reader, Stream  # noqa: E402
 from bench.dialects import DIALECTS, Broken, content_of, user_name  # noqa: E402
-from bench.load import work  # noqa: E402
+from bench.load import children, cpu_seconds, work  # noqa: E402
 from bench.report import aims, goals  # noqa: E402
 from bench.servers import PEERS, ROOT, running  # noqa: E402
 
@@ -308,3 +308,19 @@ def test_the_room_with_irc_is_measured() -> None:
     first, *others = done.stdout.splitlines()
     assert "JSON lines alone" in first and "(1.00)" in first and len(others) == 2
     assert all(float(line.split("(")[1][:4]) > 0 for line in others)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_cpu_time_of_a_server_is_that_of_its_workers_too() -> None:
+    work = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    parent = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', {!r}]); sys.stdin.read()"
+    busy = work + "\nprint('done', flush=True)\nimport sys; sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent.format(busy)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline() == b"done\n"
+        assert len(children(process.pid)) == 1
+        assert cpu_seconds(process.pid) >= 0.3
+        process.stdin.close()
