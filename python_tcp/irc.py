@@ -97,6 +97,9 @@ class _SASL:
         return self._me.reply("904", f"SASL authentication failed: {why}")
 
 # %% ../nbs/086_irc.ipynb #e9fc84d7
+_NO_LOGIN = "PASS named no account with its password: you have not logged in"
+
+
 class Registration:
     """How a client comes in: `NICK`, `USER`, and `CAP` for extensions."""
 
@@ -134,20 +137,24 @@ class Registration:
             return
         self.state, nick = IRCState.ASKING, self._me.account or self._nick
         password, self._password = self._password, ""
-        if password and not self._me.account:
-            yield self._me.ask(Login(nick, password), "PASS", nick)
-        overwrite(password)
-        yield self._me.ask(Join(nick), "NICK", nick)
+        name, colon, rest = password.partition(":")
+        for account, word in ((nick, password), (name, rest)):
+            if word and not self._me.account:
+                yield self._me.ask(Login(account, word), "PASS", account)
+                yield self._me.ask(GetHistory(), "NOTICE")  # its answer comes later
+            overwrite(word)
+        yield self._me.ask(Join(nick := self._me.account or nick), "NICK", nick)
         if self._me.rooms:
             self.state = IRCState.HERE
+            if colon and not self._me.account:
+                yield self._me.reply("NOTICE", _NO_LOGIN)
             yield self._me.ask(GetHistory(limit=HISTORY), "HISTORY")
         else:
             self.state, self._nick = IRCState.NEW, ""
 
     def _name(self, nick: str) -> Iterable[Said]:
-        if nick:
-            self._nick = nick
-        else:
+        self._nick = nick or self._nick
+        if not nick:
             yield self._me.reply("431", "No nickname given")
 
     def extend(self, params: list[str]) -> Iterable[Said]:
@@ -158,9 +165,8 @@ class Registration:
             names = " ".join(sorted(EXTENSIONS))
             version = "".join(params[1:2])[:9]
             is_new = version.isdecimal() and int(version) >= 302  # may hear of values
-            yield self._cap(
-                "LS", names.replace("sasl", "sasl=PLAIN") if is_new else names
-            )
+            shown = names.replace("sasl", "sasl=PLAIN") if is_new else names
+            yield self._cap("LS", shown)
         elif word == "LIST":
             yield self._cap("LIST", " ".join(sorted(self._me.extensions)))
         elif word == "REQ":

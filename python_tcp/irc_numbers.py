@@ -124,7 +124,7 @@ def _number(error: Error, word: str) -> tuple[str, str]:
 def _refused_login(me: IRCUser, error: Error, word: str) -> bytes:
     if word == "SASL":
         return me.reply("904", f"SASL authentication failed: {error.content}").data
-    if error.code in ("bad_login", "no_accounts", "bad_message"):
+    if error.code in ("bad_login", "no_accounts", "bad_message", "bad_name"):
         me.mistype()
         return b""
     return me.reply("464", f"Password incorrect: {error.content}").data

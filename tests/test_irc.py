@@ -927,6 +927,34 @@ def test_a_registered_name_needs_its_password(registered: ChatServer) -> None:
     assert len(free) == 1, "a name that is nobody's needs no password"
 
 
+def test_pass_with_an_account_and_its_password(registered: ChatServer) -> None:
+    come_in = ("NICK eve", "USER eve 0 * :Eve")
+    right = irc_lines(registered, "PASS :ann:correct horse", *come_in, end=" 366 ")
+    assert right[:2] == [
+        ":chat 900 * ann!ann@chat ann :You are now logged in as ann",
+        ":chat 001 ann :Welcome to the chat, ann",
+    ]
+    why = "PASS named no account with its password: you have not logged in"
+    for wrong in ("ann:wrong horse", "nobody:correct horse", "a b:c", "ann:"):
+        heard = irc_lines(
+            registered, f"PASS :{wrong}", *come_in, end=" NOTICE eve :PASS"
+        )
+        assert heard[0] == ":chat 001 eve :Welcome to the chat, eve", wrong
+        assert heard[-1] == f":chat NOTICE eve :{why}"
+
+
+def test_a_password_may_have_a_colon_in_it(server: ChatServer) -> None:
+    with LineClient(server.port) as ann:
+        ann.say("register", username="ann", password="bob:the horse")
+        assert ann.read()["type"] == "account"
+    come_in = ("PASS :bob:the horse", "NICK ann", "USER a 0 * :A")
+    heard = irc_lines(server, *come_in, end=" 366 ")
+    assert heard[1] == ":chat 001 ann :Welcome to the chat, ann"
+    assert not [line for line in heard if "have not logged in" in line]
+    wrong = irc_lines(server, "PASS :bob:no horse", *come_in[1:], end=" 433 ")
+    assert wrong[0] == ":chat 464 * :Password incorrect"
+
+
 def test_sasl_plain(registered: ChatServer) -> None:
     def authenticate(text: str, end: str) -> list[str]:
         word = base64.b64encode(text.encode()).decode()
