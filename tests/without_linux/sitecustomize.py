@@ -138,13 +138,7 @@ def windows_socket() -> dict[str, object]:
             one = socket.create_connection(listener.getsockname())
             return one, listener.accept()[0]
 
-    class Nowhere:
-        def __get__(self, instance: object, owner: type) -> object:
-            raise AttributeError("not on Windows")
-
     socket.socket.setsockopt = setsockopt
-    for method in ("sendmsg", "recvmsg", "recvmsg_into"):
-        setattr(socket.socket, method, Nowhere())
     return {"SO_EXCLUSIVEADDRUSE": -5, "socketpair": socketpair}
 
 
@@ -198,9 +192,14 @@ def windows_subprocess() -> dict[str, object]:
                 raise ValueError(f"Unsupported signal: {number}")
 
         def terminate(self) -> None:
-            super().send_signal(9)  # and its status is 1 there
+            super().send_signal(9)
 
         kill = terminate
+
+        def _handle_exitstatus(self, status: int, *more: object) -> None:
+            super()._handle_exitstatus(status, *more)
+            if self.returncode == -9:
+                self.returncode = 1
 
     return {"Popen": Popen, "CREATE_NEW_PROCESS_GROUP": 0}
 
@@ -318,9 +317,9 @@ def our_import(
 def asked_by_us() -> bool:
     frame = sys._getframe(2)
     passing = "pathlib", "glob", "genericpath", "posixpath", "os", "fnmatch", "codecs"
-    if frame.f_code.co_name == "in_use":  # we look ourselves
-        return False
     while frame.f_back and frame.f_globals.get("__name__") in (*passing, __name__):
+        if frame.f_code.co_name == "in_use":  # we look ourselves
+            return False
         frame = frame.f_back
     return is_ours(frame.f_globals)
 
