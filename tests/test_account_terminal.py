@@ -20,6 +20,8 @@ from python_tcp.events import (
     Welcome,
 )  # fmt: skip
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 PASSWORD, OTHER = "correct horse", "battery staple"
 WIDE = {"columns": 100, "rows": 30}
 

@@ -22,6 +22,8 @@ from python_tcp.datafile import StoreFileError, check_file, end_well, open_file
 from python_tcp.history import SQLiteStore
 from python_tcp.protocol import History, Limits, Message
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 COMMAND = [sys.executable, "-m", "python_tcp.backup"]
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 

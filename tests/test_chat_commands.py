@@ -22,6 +22,8 @@ from python_tcp.datafile import FILE_VERSION
 from python_tcp.history import SQLiteStore
 from python_tcp.protocol import Limits, Message
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 CLIENT = (
     "import sys; from python_tcp.chat_app import start_client as main; sys.exit(main())"
 )

@@ -13,6 +13,8 @@ from python_tcp import delivery, reconnector
 from python_tcp.chat_app import ChatServer
 from python_tcp.demo import CONVERSATION, ChatPerson, Step, connect, play
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 TRANSCRIPT = {
     "Alice": [
         "* Welcome to lobby, Alice!", "* in lobby: Alice", "* Bob joined lobby", "* Charlie joined lobby", "Alice: Hello everyone!", "Bob: Hi Alice, hi Charlie.",

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from exercises import Try, chapters, check_of, checks_of, right_ones_of
 
+pytestmark = pytest.mark.slow
+
 ANSWERS = Path(__file__).with_name("answers")
 WRONG, RIGHT = 3, 2  # at least so many for each check
 

@@ -13,6 +13,8 @@ from test_fuzz import CHANGES, changed, INTERESTING, VALID, is_clean
 from python_tcp.languages import DIALECTS
 from python_tcp.protocol import JSONLines, decode_event
 
+pytestmark = pytest.mark.slow
+
 MALLORY, BOB, HONEST, FRIEND, FIRST = 1, 2, 3, 4, 10
 HOME = "where-the-honest-are"
 

@@ -18,6 +18,8 @@ from python_tcp.dialects import Speaker
 from python_tcp.languages import DIALECTS, listeners_for, main_dialect
 from python_tcp.protocol import Limits
 
+pytestmark = pytest.mark.slow
+
 # --- the command line ----------------------------------------------------------------------------------------------
 
 

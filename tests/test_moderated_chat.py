@@ -23,6 +23,8 @@ from python_tcp.events import (
 from python_tcp.passwords import HashParameters
 from python_tcp.protocol import Limits
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 PASSWORD, OTHER = "correct horse", "battery staple 9"
 CHEAP = HashParameters(1, 32, 1)
 WIDE = {"columns": 90, "rows": 24}

@@ -23,9 +23,12 @@ from python_tcp.chat_app import Config
 from python_tcp.operations import HangUps, Reloader, changed_settings, with_settings
 from python_tcp.protocol import Limits
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP on Windows"
-)
+pytestmark = [
+    pytest.mark.slow,  # it starts programs
+    pytest.mark.skipif(
+        not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP on Windows"
+    ),
+]
 
 
 class Served:

@@ -16,6 +16,8 @@ import pytest
 
 from python_tcp.core import own_addresses
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

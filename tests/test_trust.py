@@ -27,6 +27,8 @@ from python_tcp.security import ClientTLS, client_context
 from python_tcp.trust import KnownServers, ServerTrust, TrustPrompt
 from python_tcp.trust import clear_text_warning, is_loopback, server_name
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 pytest.importorskip("cryptography", reason="needs python_tcp[tls]")
 trustme = pytest.importorskip("trustme")
 

@@ -20,6 +20,8 @@ from python_tcp.chat_server import ChatServer  # noqa: E402
 from python_tcp.protocol import Limits  # noqa: E402
 from python_tcp.trust import KnownServers  # noqa: E402
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 QUESTION = "Trust it from now on? (yes or no):"
 
 
