@@ -149,7 +149,8 @@ def gaps_in_words(gaps: list[Gap]) -> str:
     count = sum(gap.last - gap.first + 1 for gap in gaps)
     named = [f"{gap.room} {gap.first} to {gap.last}" for gap in gaps[:3]]
     more = [f"{len(gaps) - 3} more rooms"] if len(gaps) > 3 else []
-    return f"{count} messages ({', '.join(named + more)})"
+    messages = "1 message" if count == 1 else f"{count} messages"
+    return f"{messages} ({', '.join(named + more)})"
 
 # %% ../nbs/132_history_copy.ipynb #hc000009
 class CopyPlace(NamedTuple):

@@ -101,8 +101,8 @@ def _report(path: str | Path, found: Comparison) -> None:
         log.warning(what, name, lacks, extra={"fields": fields})
     if found.strays:
         fields = {"event": "history_strays", "messages": found.strays}
-        what = "history: Redis has lost %s messages: they are taken out of %s"
-        log.warning(what, found.strays, name, extra={"fields": fields})
+        what = "history: messages that Redis has lost are taken out of %s: %s"
+        log.warning(what, name, found.strays, extra={"fields": fields})
 
 # %% ../nbs/133_node_history.ipynb #c0c3901f
 class CopyWriter:

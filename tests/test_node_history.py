@@ -423,12 +423,38 @@ def test_what_redis_has_lost_is_taken_out_and_begins_a_new_epoch(
         redis.ask("XDEL", "{chat}:log", entry.position)
     stream.close()
     with server_on(redis, file) as server:
-        assert "Redis has lost 3 messages" in caplog.text
+        assert "a.db: 3" in caplog.text
         ann, again = come(server, "ann", token=welcome["token"], since=8)
         with ann:
             assert again["epoch"] != welcome["epoch"] and again["seq"] == 5
             say(ann, 6, 6)
     assert kept(file) == expected(*range(1, 7))
+
+
+@needs_redis
+def test_a_running_node_begins_anew_with_its_file_when_redis_has_gone_back(
+    redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "a.db"
+    node = node_on(redis, file)
+    with ChatServer(rules=node.open, limits=FREE) as server:
+        ann, welcome = come(server, "ann")
+        with ann:
+            say(ann, 1, 5)
+            last = server._rules.log._replica.position
+            assert redis.ask("XDEL", "{chat}:log", last) == b":1\r\n"
+            wait_until(lambda: not server.running)
+    assert node.lost is not None and node.lost.position == last
+    node = ClusterNode(
+        node.place, lost=node.lost, history=NodeHistory(file, "process", "chat")
+    )
+    with ChatServer(rules=node.open, limits=FREE) as server:
+        assert "a.db: 1" in caplog.text
+        ann, again = come(server, "ann", token=welcome["token"], since=5)
+        with ann:
+            assert again["epoch"] != welcome["epoch"] and again["seq"] == 4
+            say(ann, 5, 5)
+    assert kept(file) == expected(*range(1, 6))
 
 
 # --- a disk that fails ----------------------------------------------------------------------------
