@@ -23,6 +23,7 @@ from .log_entries import NodeGone, NodeTable, OwnConnections, decode_entry
 from .log_entries import encode_entry, limits_of
 from .members import Account, Delivery, User, session_key
 from .moderation import Moderation
+from .room_settings import LastNotes
 from .rooms import Rooms
 
 # %% ../nbs/107_replication.ipynb #rq052a
@@ -45,7 +46,8 @@ class SharedRules:
         self.store = LogStore(most, most_bytes, epoch)
         self.rooms = Rooms(self.limits, self.store)
         self.accounts = Accounts(self.rooms)
-        self.moderation = Moderation(self.rooms, self.accounts)
+        self.notes = LastNotes()  # of what operators and moderators have done
+        self.moderation = Moderation(self.rooms, self.accounts, self.notes)
         self._do: dict[type, Callable[[int, Any, float], list[Delivery]]] = {
             CommandGiven: self._command, ConnectionOpened: self._opened,
             ConnectionLost: self._lost, ConnectionClosed: self._closed,

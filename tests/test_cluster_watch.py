@@ -7,17 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers import Program, wait_until
+from helpers import LineClient, Program, wait_until
 from redis_servers import RedisServer, needs_redis
 from test_cluster import FREE, answer_to, come, node_of, said, server_on
 
 from python_tcp import redis_log, redis_watch
 from python_tcp.chat_server import ChatServer
+from python_tcp.account_tool import hash_password
 from python_tcp.cluster import ClusterNode
+from python_tcp.members import Account
 from python_tcp.redis_place import RedisError
 from python_tcp.service import open_monitor
 
 pytestmark = needs_redis
+PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
@@ -94,6 +97,42 @@ def test_the_clock_of_a_node_moves_nobodys_time(
                 assert bob.read_until("users")["users"] == ["ann", "bob"]
     warned = [each for each in caplog.messages if "the clock of this machine" in each]
     assert "3600 s ahead of Redis" in warned[0]
+
+
+# --- audit log -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow(seconds=2)
+def test_what_an_operator_does_is_logged_once_where_it_was_asked(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = PASSWORD[:1] + PASSWORD[1:]  # it is wiped
+    root = Account("root", hash_password("root", lambda name: copy), "operator")
+    nodes = [node_of(redis, operators=[root]), node_of(redis)]
+    servers = [ChatServer(rules=node.open, limits=FREE) for node in nodes]
+    with servers[0], servers[1]:
+        bob, _ = come(servers[0], "bob")
+        with bob, LineClient(servers[1].port) as boss:
+            boss.say("login", username="root", password=PASSWORD, id=1)
+            boss.read_until("account")
+            boss.say("join", username="root", room="lobby")
+            boss.read_until("users")
+            why = "100 % noise"
+            boss.say("kick", to="bob", room="lobby", reason=why, id=2)
+            assert answer_to(boss, 2)["type"] == "ok"
+            for number in (3, 4):
+                boss.say("topic", topic=f"quiet {number}", room="lobby", id=number)
+                assert answer_to(boss, number)["type"] == "ok"
+            bob.read_until("moderated", action="kick")
+        with server_on(redis):  # which carries out all of it again
+            pass
+    lines = [each for each in caplog.records if each.name == "python_tcp.audit"]
+    assert [each.getMessage() for each in lines] == [
+        f"audit: root kick bob lobby ({why})",
+        "audit: root topic lobby (quiet 3)",
+        "audit: root topic lobby (quiet 4)",
+    ]
+    assert lines[0].fields["audit"]["target"] == "bob"
 
 
 # --- pages ---------------------------------------------------------------------------------------
