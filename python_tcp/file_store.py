@@ -76,6 +76,9 @@ class FileFolder:
         os.close(self._fd)
 
 # %% ../nbs/098_file_store.ipynb #f1110013
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has only this one
+
+
 class Part:
     """The bytes of a file that have come so far: they are written, counted and hashed.
     `grow(count)` hears of them before, and raises `FileError` if there is no room.
@@ -120,7 +123,7 @@ class Part:
                 self._hash_on(left[:count])
                 self.received, left = self.received + count, left[count:]
             if self.received - self._synced >= self.SYNC:
-                os.fdatasync(self._fd)  # a little at a time: the disk has other users
+                _sync(self._fd)  # a little at a time: the disk has other users
                 self._synced = self.received
         except OSError as error:
             raise disk_error(error) from error
