@@ -22,6 +22,7 @@ from .admission import network_of
 from .chat_server import ChatServer
 from .core import format_address, own_addresses
 from .delivery import TokenBucket
+from .other_systems import SPARE, most_sockets
 from .protocol import MAX_LINE, Event, Limits, Message, UserLeft, Welcome
 from .text import LONGEST_TEXT, sanitize
 
@@ -283,6 +284,8 @@ class ServerConsole:
         if there is not None and there < most:
             text = f"there are only {there // 1_000_000} MB of memory for all of that:"
             log.warning("%s lower `connections` or `output_bytes`", text)
+        if (places := most_sockets()) and limits.connections >= places - SPARE:
+            log.warning("select() takes no more connections than that on this system")
 
     def happened(self, event: Event) -> None:
         """On the server's thread, for each event that anybody gets."""

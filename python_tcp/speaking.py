@@ -6,7 +6,6 @@
 __all__ = ['BACKLOG', 'DialectConnection', 'DialectSender', 'Doors', 'chat_engine']
 
 # %% ../nbs/081_speaking.ipynb #402caac5
-import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -15,13 +14,12 @@ from contextlib import suppress
 from .admission import AdmissionControl, last_words
 from .chat_fanout import ChatConnection, Commands, EventSender
 from .dialects import AnyDialect, Aside, Asked, House, Listener, Raw
-from .dialects import Speaker, Switch
+from .dialects import Speaker, Switch, commands_in
 from .loop import Timer
 from .other_systems import fitting
 from .output import Layer
 from .protocol import Event, Goodbye, Limits, Ping, WhisperReceived
 from .server import EventDrivenTCPServer
-from .turns import commands_in
 
 # %% ../nbs/081_speaking.ipynb #78158959
 def _watch_by_kernel(sock: socket.socket) -> None:
@@ -264,17 +262,6 @@ class Doors:
 
 # %% ../nbs/081_speaking.ipynb #6ed80523
 BACKLOG = 1024  # connections that the kernel keeps for us
-_log = logging.getLogger("python_tcp.speaking")
-
-
-def _fit(limits: Limits) -> None:
-    """Take fewer connections, where one loop can't watch so many."""
-    possible = fitting(limits)
-    if possible.connections < limits.connections:
-        most, wanted = possible.connections, limits.connections
-        said = "this system's select() takes few sockets: at most %d connections, not %d"
-        _log.warning(said, most, wanted, extra={"fields": {"event": "fewer"}})
-        limits.take_over(possible)
 
 
 def chat_engine(
@@ -282,7 +269,7 @@ def chat_engine(
     more: Iterable[tuple[str, int]] = (), shared: bool = False,
 ) -> EventDrivenTCPServer:  # fmt: skip
     """The server below a chat, with its limits: as many as this system allows."""
-    _fit(limits)
+    limits.take_over(fitting(limits))
     return EventDrivenTCPServer(
         host, port, BACKLOG,
         max_connections=limits.connections + AdmissionControl.TURNED_AWAY,
