@@ -353,6 +353,7 @@ def server_process() -> Iterator[tuple[int, int]]:
 proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 
+@pytest.mark.slow
 @proc
 def test_100_mb_without_a_newline_take_no_memory_and_get_one_error() -> None:
     with server_process() as (process, port):

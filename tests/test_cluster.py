@@ -622,6 +622,7 @@ def sorted_names(count: int) -> list[str]:
 # --- accounts, limits, other languages -----------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_redis
 def test_an_account_is_one_on_all_servers(two: list[ChatServer]) -> None:
     ann, _ = come(two[0], "ann")

@@ -29,6 +29,8 @@ from python_tcp.console import _kind_and_network, _Repeats
 from python_tcp.core import format_address
 from python_tcp.protocol import UNSAFE
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 termios = pytest.importorskip("termios", reason="needs a POSIX terminal")
 fcntl = pytest.importorskip("fcntl")
 

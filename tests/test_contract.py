@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -69,6 +70,7 @@ def received(path: Path) -> Iterator[str]:
     return (text for _, sign, text in lines(path) if sign == "<")
 
 
+@cache
 def check(part: str) -> Draft202012Validator:
     """What checks a `command` or an `event` by the file."""
     whole = json.loads((ROOT / "protocol" / "schema.json").read_text(encoding="utf-8"))
@@ -89,6 +91,7 @@ def test_the_files_are_what_the_tool_writes() -> None:
     assert json.loads((ROOT / "protocol" / "schema.json").read_text()) == schema()
 
 
+@pytest.mark.slow
 def test_that_being_out_of_step_is_noticed_and_mended(tmp_path: Path) -> None:
     for name in ("tools", "protocol"):
         shutil.copytree(

@@ -28,6 +28,8 @@ from python_tcp.history import SQLiteStore
 from python_tcp.messages import StoreError
 from python_tcp.protocol import Limits, Message
 
+pytestmark = pytest.mark.slow
+
 FREE = Limits(flood_burst=0, connections_per_address=0)
 
 

@@ -33,6 +33,8 @@ from python_tcp.passwords import HashParameters, PasswordHasher
 from python_tcp.secret import Secret
 from waiting import LIMIT, wait_until
 
+pytestmark = pytest.mark.slow
+
 DATA = os.urandom(3_000_000)
 FREE = Limits(flood_burst=0, connections_per_address=0, connections_per_network=0)
 FREE_JOIN = {"join_rate": 10_000.0, "connect_rate": 10_000.0}

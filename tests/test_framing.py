@@ -289,6 +289,7 @@ def test_netstrings_in_any_pieces(contents: list[bytes], places: set[int]) -> No
     assert feed_all(NetstringFramer(limit=12), cut(stream, places)) == contents
 
 
+@pytest.mark.slow
 @given(st.text("a\r\n", max_size=60).map(str.encode), st.sets(st.integers(0, 60)))
 def test_heads_in_any_pieces(stream: bytes, places: set[int]) -> None:
     assert feed_all(HeadFramer(), cut(stream, places)) == stream.split(b"\r\n\r\n")[:-1]

@@ -14,6 +14,8 @@ import pytest
 from exercises import _defined, _used
 from test_notebooks import run
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 ROOT = Path(__file__).resolve().parent.parent
 NBS = sorted((ROOT / "nbs").glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("path", NBS, ids=lambda path: path.stem)

@@ -271,6 +271,7 @@ def test_a_handshake_does_not_take_more_than_its_part_of_a_tick(close) -> None:
     assert sum(answered) == 30 and max(answered) == Handshakes.PER_TICK
 
 
+@pytest.mark.slow
 def test_a_certificate_replaced_under_load_disturbs_nobody(tmp_path: Path) -> None:
     """Twenty who talk and five who come and go, while the files are replaced thirty times."""
     path = tmp_path / "server.pem"

@@ -486,6 +486,7 @@ SCRIPT = (
 ).encode()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.integers(0, len(SCRIPT)), max_size=12))
 def test_every_split_of_a_conversation_gives_the_same(cuts: list[int]) -> None:
@@ -506,6 +507,7 @@ nasty = st.one_of(
 LINE = re.compile(r"(:(\S+!\S+@chat|chat) )?([A-Z]+|\d{3})( [^\r\n\0]*)?")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(st.lists(nasty, max_size=8), st.booleans())
 def test_whatever_a_client_sends_reaches_nobody_as_more_than_a_message(
@@ -912,6 +914,7 @@ def irc_lines(server: ChatServer, *lines: str, end: str) -> list[str]:
         return heard
 
 
+@pytest.mark.slow
 def test_a_registered_name_needs_its_password(registered: ChatServer) -> None:
     come_in = ("NICK ann", "USER ann 0 * :Ann")
     [refused] = irc_lines(registered, *come_in, end="433")
@@ -955,6 +958,7 @@ def test_a_password_may_have_a_colon_in_it(server: ChatServer) -> None:
     assert wrong[0] == ":chat 464 * :Password incorrect"
 
 
+@pytest.mark.slow
 def test_sasl_plain(registered: ChatServer) -> None:
     def authenticate(text: str, end: str) -> list[str]:
         word = base64.b64encode(text.encode()).decode()

@@ -26,7 +26,10 @@ from python_tcp.lab_program import ProgramTarget, filled, is_free, processes_wit
 from python_tcp.lab_report import gradescope_report, json_report, junit_report
 from python_tcp.lab_report import read_points, text_report
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
+pytestmark = [
+    pytest.mark.slow,  # it starts programs
+    pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX"),
+]
 
 ECHO_PROGRAM = """
 import os, socket, threading

@@ -9,6 +9,8 @@ from python_tcp.lab_app import chosen_stages
 from python_tcp.lab_bugs import BUGS, ECHO_PROGRAM, ROOM_PROGRAM, PlantedBug
 from python_tcp.lab_program import ProgramTarget
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 # A word of the cause that the report names.
 CAUSES = {
     "recv taken for a message": "takes what one `recv` gives for one message",

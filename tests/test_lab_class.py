@@ -21,7 +21,10 @@ from python_tcp.lab_bugs import ECHO_PROGRAM as GOOD
 from python_tcp.lab_class import check_submission, class_csv, submissions
 from python_tcp.lab_echo import ECHO
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX")
+pytestmark = [
+    pytest.mark.slow,  # it starts programs
+    pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX"),
+]
 LITTER = """
 import os, sys, tempfile
 from pathlib import Path

@@ -12,7 +12,10 @@ from test_lab_stages import FIRE
 from python_tcp.lab import run_stages
 from python_tcp.lab_clients import client_stages, no_server
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
+pytestmark = [
+    pytest.mark.slow,  # it starts programs
+    pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX"),
+]
 CHAPTER = FIRE.with_name("128_lab_clients.ipynb")
 
 

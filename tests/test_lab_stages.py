@@ -24,6 +24,8 @@ from python_tcp.lab_program import ProgramTarget
 from python_tcp.lab_protocol import TRANSCRIPTS, protocol_stage
 from python_tcp.protocol import Limits
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 FOLDER = Path(__file__).resolve().parent / "lab"
 FIRE = FOLDER.parent.parent / "nbs" / "126_lab_fire.ipynb"
 NODE = shutil.which("node")

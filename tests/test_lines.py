@@ -246,6 +246,7 @@ SCRIPT = (
 ).encode("latin-1")
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.integers(0, len(SCRIPT)), max_size=12))
 def test_every_split_of_a_conversation_gives_the_same(cuts: list[int]) -> None:
@@ -260,6 +261,7 @@ nasty = st.one_of(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @pytest.mark.parametrize("dialect", [Lines, BudgetChat])
 @given(st.lists(nasty, max_size=8))

@@ -185,7 +185,7 @@ def test_that_a_second_round_with_another_output_is_noticed() -> None:
 @pytest.mark.slow(seconds=50)
 def test_nbdev_runs_them_too() -> None:
     """nbdev's own run has no time limit, so it has one here."""
-    command = [Path(sys.executable).with_name("nbdev_test"), "--n_workers", "2"]
+    command = [Path(sys.executable).with_name("nbdev_test"), "--n_workers", "4"]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=600
     )

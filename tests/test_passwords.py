@@ -234,6 +234,7 @@ def said_by(script: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 @linux
 def test_a_hash_leaves_one_of_two_cores_to_the_rest() -> None:
     assert said_by(THREADS) == "2 True", "the main thread and the one that hashes"
@@ -322,6 +323,7 @@ def test_whoever_has_failed_least_comes_first() -> None:
     assert limits.rank("ann", "192.0.2.1") == 0 < limits.rank("bob", "192.0.2.1")
 
 
+@pytest.mark.slow
 def test_the_memory_for_guesses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Rates, "MOST", 500)
     monkeypatch.setattr(GuessLimits, "KNOWN", 500)

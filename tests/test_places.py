@@ -18,7 +18,7 @@ from python_tcp.members import Room, Session, User, session_key
 from python_tcp.places import RoomIndex
 from python_tcp.protocol import MAX_EVENT, Limits, RoomSize, encode
 
-pytestmark = pytest.mark.usefixtures("nothing_left_over")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nothing_left_over")]
 
 
 @contextmanager

@@ -528,6 +528,7 @@ def test_a_command_with_a_byte_changed_gives_a_command_or_an_error(
     check(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=100) | NEAR_MISSES.map(json.dumps).map(str.encode))
 def test_any_line_from_a_server_gives_an_event_or_nothing(line: bytes) -> None:
     assert decode_event(line) is None or isinstance(decode_event(line), get_args(Event))
@@ -704,6 +705,7 @@ def test_a_line_that_is_too_long_is_one_error_and_the_next_one_is_read() -> None
     ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(COMMANDS), max_size=8), st.data())
 def test_however_the_bytes_arrive_the_commands_are_the_same(
     commands: list, data: st.DataObject

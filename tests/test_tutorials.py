@@ -227,6 +227,7 @@ values = st.recursive(
 documents = st.dictionaries(st.text(max_size=5), values, max_size=4)
 
 
+@pytest.mark.slow
 @given(st.lists(documents, max_size=5), st.lists(st.integers(0), max_size=8), st.booleans())  # fmt: skip
 def test_objects_are_found_however_they_are_glued_and_cut(
     objects: list[dict], cuts: list[int], ascii: bool
@@ -275,6 +276,7 @@ nasty = st.one_of(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @pytest.mark.parametrize("dialect", [nick_chat, tilde_chat, connect_chat])
 @given(st.lists(nasty, max_size=6))

@@ -386,6 +386,7 @@ def test_a_flood_of_pings_is_ended(honest: Honest) -> None:
         assert bob.read_until("pong") == {"type": "pong", "id": 1}
 
 
+@pytest.mark.slow
 def test_a_megabyte_of_frames_keeps_nobody_waiting(
     server: ChatServer, honest: Honest
 ) -> None:

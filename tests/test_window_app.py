@@ -8,6 +8,8 @@ import pytest
 
 from python_tcp.window_app import NO_TK
 
+pytestmark = pytest.mark.slow  # it starts programs
+
 COMMAND = "from python_tcp.window_app import start_window as main; sys.exit(main())"
 
 
