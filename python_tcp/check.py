@@ -76,9 +76,9 @@ _Place = tuple[FrameType, int]  # a frame, and the number of the line where it i
 
 def _is_of_a_check(code: CodeType, checks: CodeType) -> bool:
     """Is it in a check, or in a cell with helpers of one? Such a cell is folded."""
-    first, second = (linecache.getlines(code.co_filename) + ["", ""])[:2]
-    folded = first.startswith("#| code-fold: true")
-    if folded and not second.strip().endswith(('try"', 'solution"')):
+    head = linecache.getlines(code.co_filename)[:2]
+    theirs = any(line.rstrip().endswith(('try"', 'solution"')) for line in head)
+    if "#| code-fold: true\n" in head and not theirs:
         return True
     cell = not os.path.exists(code.co_filename)  # one cell, one such name
     same = cell and code.co_filename == checks.co_filename

@@ -88,7 +88,7 @@ def checks_of(chapter: str) -> list[str]:
     found = []
     for source, tree in cells_of(chapter):
         theirs = re.search(r'code-summary: "A.*(try|solution)"', source)
-        if source.startswith("#| code-fold: true") and not theirs:
+        if "#| code-fold: true\n" in source and not theirs:
             found += [
                 each.name
                 for each in tree.body

@@ -138,7 +138,7 @@ const out = [...text.querySelectorAll('*')].filter(e => e.getBoundingClientRect(
 const page = Math.max(document.documentElement.scrollWidth, innerWidth);
 return [...(page > room ? [`the page: ${page}`] : []), ...out.map(e => `${e.tagName}.${e.className}`)];
 """
-# Contrast of text with what lies behind it (WCAG 2.2, "relative luminance"): below 3 to 1 even large text is hard to read.
+# Contrast of text with what lies behind it (WCAG 2.2, "relative luminance"): 4.5 to 1 is the least for text of ordinary size.
 HARD_TO_READ = """
 const numbers = color => (color.match(/[\\d.]+/g) || []).map(Number);
 const light = rgb => {
@@ -154,12 +154,12 @@ const behind = element => {
     return known.get(element);
 };
 const found = new Set();
-for (const element of document.querySelectorAll('article p, article li, article pre, article pre span, article h1, article h2, article code, article td, article a, .sidebar-tree a')) {
+for (const element of document.querySelectorAll('article summary p, .toc-tree a, .prev-next-area, .page-info *, .api, article p, article li, article pre, article pre span, article h1, article h2, article code, article td, article a, .sidebar-tree a')) {
     if (![...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim())) continue;
     if (!element.getClientRects().length || element.closest('svg')) continue;
     const [a, b] = [light(numbers(getComputedStyle(element).color).slice(0, 3)), light(behind(element))];
     const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (contrast < 3) found.add(`${element.tagName}.${element.className} ${getComputedStyle(element).color} on ${behind(element)}: ${contrast.toFixed(1)}`);
+    if (contrast < 4.5) found.add(`${element.tagName}.${element.className} ${getComputedStyle(element).color} on ${behind(element)}: ${contrast.toFixed(1)}`);
 }
 return [...found];
 """

@@ -284,14 +284,22 @@ def test_an_answer_beside_its_check_may_not_stay_behind() -> None:
         assert call.result() == 3 and call.ended
 
 
-def test_a_folded_cell_beside_the_check_is_not_the_answers(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "fold",
+    [
+        '#| code-summary: "{}"\n#| code-fold: true\n',
+        '#| code-fold: true\n#| code-summary: "{}"\n',
+    ],
+)
+def test_a_folded_cell_beside_the_check_is_not_the_answers(
+    tmp_path: Path, fold: str
+) -> None:
     def cell(name: str, source: str) -> None:
         lines = source.splitlines(keepends=True)
         linecache.cache[name] = (len(source), None, lines, name)
         exec(compile(source, name, "exec"), space)
 
     space: dict[str, object] = {"check": check, "expect": expect}
-    fold = '#| code-fold: true\n#| code-summary: "{}"\n'
     helper = "def helper():\n    raise ConnectionError('dead')\n"
     cell("<one>", fold.format("What the check hears") + helper)
     cell("<two>", fold.format("The check") + "@check\ndef check_it(answer): answer()\n")

@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
 # No import statement: nbdev would run the cell for the site, and warn of the other code in it.
 MARK = "#| code-summary: Install the package where it is missing"
-CELL = f"""#| hide
+CELL = f"""{MARK}
+#| hide
 #| code-fold: true
-{MARK}
 try:
     __import__("python_tcp")
 except ModuleNotFoundError:
