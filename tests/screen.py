@@ -1,19 +1,21 @@
 """A program on a pseudo-terminal, and the screen that a person would see: its bytes are obeyed by an emulator, not searched for strings."""
 
-import fcntl
 import os
-import pty
 import re
 import select
 import signal
 import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable
 
 import pyte
+import pytest
+
+fcntl = pytest.importorskip("fcntl", reason="needs a POSIX terminal")
+pty = pytest.importorskip("pty", reason="needs a POSIX terminal")
+termios = pytest.importorskip("termios", reason="needs a POSIX terminal")
 
 LIMIT = 20.0  # seconds
 WITHOUT_WIDTH = re.compile(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from helpers import LIMIT, Listener, Program
-from waiting import wait_until
+from waiting import ENDINGS, wait_until
 
 from python_tcp import backup
 from python_tcp.backup import back_up, is_backup, start_backup
@@ -304,7 +304,7 @@ def stopped(data: Path) -> Iterator[Stopped]:
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", ENDINGS)
 @pytest.mark.usefixtures("hang_ups_are_heard")
 def test_an_interrupted_backup_leaves_the_old_one_and_nothing_else(
     data: Path, number: signal.Signals

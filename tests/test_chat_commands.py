@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from waiting import ENDINGS
 from helpers import LineClient, Program, wait_until
 
 from python_tcp import chat_app
@@ -154,7 +155,7 @@ def test_people_chat_whisper_are_killed_and_are_told_of_the_end(
 
 @posix
 @pytest.mark.usefixtures("hang_ups_are_heard")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", ENDINGS)
 def test_a_signal_ends_the_server_with_status_0_and_the_clients_are_told(
     number: signal.Signals,
 ) -> None:
@@ -208,7 +209,7 @@ def test_a_client_that_does_not_read_does_not_keep_the_server_from_ending(
 
 @posix
 @pytest.mark.usefixtures("hang_ups_are_heard")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", ENDINGS)
 def test_a_signal_ends_the_client_with_status_0_and_the_others_hear_it(
     server: ChatServer, number: signal.Signals
 ) -> None:

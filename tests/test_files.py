@@ -5,7 +5,6 @@ import hashlib
 import http.client
 import os
 import re
-import resource
 import signal
 import socket
 import sys
@@ -624,20 +623,22 @@ def test_a_body_for_what_takes_none_is_refused(place: Place) -> None:
 def test_a_body_that_only_trickles_does_not_keep_its_connection(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FileVisitor, "PATIENCE", 0.3)
     with place.person("ann") as ann:
         upload = offer(ann)
         where = urlsplit(upload["url"])
         head = f"PATCH {where.path} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: {len(DATA)}\r\n\r\n"
-        with socket.create_connection((where.hostname, where.port), LIMIT) as sock:
+        with monkeypatch.context() as patched:
+            patched.setattr(FileVisitor, "PATIENCE", 0.5)
+            sock = socket.create_connection((where.hostname, where.port), LIMIT)
+            wait_until(lambda: place.sharing._server.connections)
+        sent, end = 0, time.monotonic() + LIMIT
+        with sock, contextlib.suppress(ConnectionError):
             sock.sendall(head.encode())
-            sent, end = 0, time.monotonic() + LIMIT
-            with contextlib.suppress(ConnectionError):
-                while time.monotonic() < end and sent < FileVisitor.LEAST:
-                    sock.sendall(DATA[sent : sent + 1])
-                    sent += 1
-                    time.sleep(0.01)
-            assert 0 < sent < FileVisitor.LEAST and time.monotonic() < end
+            while time.monotonic() < end and sent < FileVisitor.LEAST:
+                sock.sendall(DATA[sent : sent + 1])
+                sent += 1
+                time.sleep(0.02)
+        assert sent < FileVisitor.LEAST and time.monotonic() < end
         have = int(ask(upload["url"], "HEAD")[1]["Upload-Offset"])
         assert bring(upload, DATA[have:], have) == (204, b"")
 
@@ -733,6 +734,7 @@ def test_more_connections_than_it_takes_wait_and_cost_the_chat_none(
 def test_a_full_disk_is_said_and_the_rest_can_be_brought_later(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with place.person("ann") as ann, place.person("bob") as bob:
         upload = offer(ann)
@@ -830,14 +832,16 @@ def test_an_offer_that_fails_is_answered(
 def test_a_chat_that_never_answers_is_not_waited_for(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FileVisitor, "PATIENCE", 0.3)
     with place.person("ann") as ann:
         upload = offer(ann)
+        assert bring(upload, DATA[:-1]) == (204, b"")
         with monkeypatch.context() as patched:
             patched.setattr(place.sharing._rules, "say", lambda *all: None)
+            patched.setattr(FileVisitor, "PATIENCE", 0.5)
             with pytest.raises((ConnectionError, http.client.HTTPException)):
-                bring(upload, DATA)
-        assert bring(upload, b"", len(DATA)) == (204, b"")
+                bring(upload, DATA[-1:], len(DATA) - 1)
+        have = int(ask(upload["url"], "HEAD")[1]["Upload-Offset"])
+        assert bring(upload, DATA[have:], have) == (204, b"")
         assert ann.read_until("message")["file"]["size"] == len(DATA)
 
 
@@ -848,6 +852,8 @@ def test_a_file_that_was_said_is_known_as_that_after_a_crash(tmp_path: Path) -> 
         lost = offer(ann, b"never said", id="f0")
         with place.person("eve") as eve:
             other = offer(eve, b"of eve")
+            eve.say("leave")
+            eve.read_all()
         assert bring(other, b"of eve")[0] == 403  # she has left
         store = place.sharing._server.desk.store
         with pytest.MonkeyPatch.context() as patched:

@@ -6,7 +6,6 @@ import logging
 import os
 import random
 import re
-import resource
 import signal
 import socket
 import subprocess
@@ -610,6 +609,7 @@ def test_no_password_is_in_a_core_dump_after_a_login(tmp_path: Path) -> None:
     arguments = "--port", 0, "--data", tmp_path / "chat.db"
     with Program("start_server", *arguments, folder=tmp_path) as program:
         wait_until(lambda: program.lines)
+        resource = pytest.importorskip("resource")
         whole = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         resource.prlimit(program.process.pid, resource.RLIMIT_CORE, whole)
         port = int(re.search(r":(\d+);", program.lines[0])[1])

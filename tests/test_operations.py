@@ -153,7 +153,7 @@ def test_an_argument_still_goes_before_the_file(tmp_path: Path) -> None:
         assert program.lines == []
 
 
-def signal_is_handled(process: int, number: int = signal.SIGHUP) -> bool:
+def signal_is_handled(process: int, number: int = getattr(signal, "SIGHUP", 1)) -> bool:
     """Has it a handler for the signal, and with that a server that runs?"""
     (mask,) = re.findall(
         r"^SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text(), re.M

@@ -288,3 +288,21 @@ def test_the_512_sockets_of_windows(tmp_path: Path) -> None:
         while b"still here" not in words.readline():
             pass
         assert server.process.poll() is None
+
+
+@pytest.mark.slow(seconds=3)
+def test_the_client_for_terminals_is_what_windows_gets() -> None:
+    """The half of prompt_toolkit that is for Windows is played by the other half; all that is ours goes its way."""
+    from screen import CLIENT, Terminal
+
+    server, port = server_of("win32")
+    command = [sys.executable, "-c", CLIENT, "127.0.0.1", port, "--username", "ann"]
+    env = elsewhere("win32") | {"TERM": "", "PYTHONIOENCODING": "utf-8"}
+    with server, Terminal(*command, **env) as terminal:
+        terminal.until("Welcome to lobby, ann!")
+        with Chat("win32", "client", "127.0.0.1", port, "--username", "bob") as bob:
+            terminal.until("bob joined")
+            terminal.type("hello from a console\r")
+            bob.shows("ann: hello from a console")
+        terminal.until("bob")
+        assert terminal.end("/quit\r") == 0

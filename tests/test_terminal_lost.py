@@ -42,7 +42,7 @@ def said(terminal: Terminal) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("end", [getattr(signal, "SIGKILL", 9), signal.SIGTERM])
 def test_two_clients_come_back_and_a_third_sees_what_they_typed_meanwhile(
     port: int, tmp_path: Path, end: signal.Signals
 ) -> None:

@@ -16,6 +16,7 @@ from helpers import LIMIT, LineClient, cpu_time, wait_until
 pytest.importorskip("termios", reason="needs a POSIX terminal")
 
 from screen import CLIENT, Emulator, Terminal, chat  # noqa: E402
+from waiting import ENDINGS  # noqa: E402
 
 from python_tcp.chat_server import ChatServer  # noqa: E402
 from python_tcp.protocol import Limits  # noqa: E402
@@ -527,7 +528,7 @@ def test_ctrl_z_and_fg(server: ChatServer) -> None:
 
 
 @pytest.mark.usefixtures("hang_ups_are_heard")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", ENDINGS)
 def test_a_signal(ann: Terminal, server: ChatServer, number: signal.Signals) -> None:
     assert ann.end(number=number, limit=5) == 0 and ann.as_found()
     wait_until(lambda: server.users == [])

@@ -1,12 +1,18 @@
 """Waiting with a limit, for all tests."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
+ENDINGS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)  # Windows has no SIGHUP
+]
 LIMIT = 20.0  # seconds: far more than anything here takes; a wait that reaches it has failed
 FULL = bool(os.environ.get("FULL"))  # `FULL=1 make test` cuts nothing short
 

@@ -1,7 +1,6 @@
 """Answers to the exercises of the chapter certificates."""
 
 import datetime
-import fcntl
 import math
 import os
 import threading
@@ -127,6 +126,8 @@ def with_a_lock_file(path: Path, make: Make) -> bytes:
 
 @right("check_keep")
 def with_flock(path: Path, make: Make) -> bytes:
+    import fcntl
+
     with open(path, "ab+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)

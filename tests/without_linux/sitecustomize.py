@@ -29,7 +29,7 @@ def is_ours(names: dict[str, object] | None) -> bool:
     """Is this the code of the project, a notebook's cell or a program that a test has written?"""
     name = str((names or {}).get("__name__", ""))
     file = str((names or {}).get("__file__") or "")
-    if name == "__main__" or name.startswith("python_tcp"):
+    if name in ("__main__", "_pytest.outcomes") or name.startswith("python_tcp"):
         return True
     return file.startswith(ROOT) and not file.startswith((*PACKAGES, __file__))
 
@@ -243,9 +243,15 @@ def play_windows_terminal() -> None:
     windows10 = ModuleType("prompt_toolkit.output.windows10")
 
     def output(stdout: object, default_color_depth: object = None) -> object:
+        from prompt_toolkit.data_structures import Size
         from prompt_toolkit.output.vt100 import Vt100_Output
 
-        return Vt100_Output.from_pty(stdout, default_color_depth=default_color_depth)
+        def size() -> Size:
+            columns, rows = os.get_terminal_size(stdout.fileno())
+            return Size(rows=rows, columns=columns)
+
+        depth = default_color_depth
+        return Vt100_Output(stdout, size, default_color_depth=depth, enable_cpr=False)
 
     windows10.Windows10_Output = output
     windows10.is_win_vt100_enabled = lambda: True
@@ -253,13 +259,13 @@ def play_windows_terminal() -> None:
 
 
 def no_signal_handlers() -> None:
-    """asyncio's loops on Windows have none; prompt_toolkit, which sees Linux, needs one."""
+    """asyncio's loops on Windows have none; prompt_toolkit, which sees Linux, needs some."""
     from asyncio import unix_events
 
     real = unix_events._UnixSelectorEventLoop.add_signal_handler
 
     def add(self: object, number: int, *call: object) -> None:
-        if number != 28:  # SIGWINCH
+        if is_ours(sys._getframe(1).f_globals):
             raise NotImplementedError
         real(self, number, *call)
 
