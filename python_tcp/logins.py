@@ -238,11 +238,11 @@ class Logins:
         if refusal := self._refusal(client, command, origin, now):
             return refusal
         assert self._hasher is not None
-        stored = self._stored(client, command, self._hasher)
-        if stored is None:
-            return replace(command, password=None)
+        if isinstance(command, Join) and self._doors.lock_hash(command.room) is None:
+            return replace(command, password=None)  # that room has none
         if refusal := self._hurry(client, command, origin.host):
             return refusal
+        stored = self._stored(client, command, self._hasher)
         work, name = _Work(self._hasher, command, stored), self._name(client, command)
         bare = _without_passwords(command)
 
@@ -253,19 +253,17 @@ class Logins:
         self._pool.submit(work, ended, self._guesses.rank(name, origin.host))
         return None
 
-    def _stored(
-        self, client: int, command: Command, hasher: PasswordHasher
-    ) -> str | None:
-        """The hash to which the password must fit. None: the room has no password."""
+    def _stored(self, client: int, command: Command, hasher: PasswordHasher) -> str:
+        """The hash to which the password must fit; empty if there is none yet."""
         match command:
             case Join():
-                return self._doors.lock_hash(command.room)
+                return self._doors.lock_hash(command.room) or ""
             case Login():
                 account = self._accounts.find(command.username)
             case ChangePassword() | DeleteAccount():
                 account = self._accounts.account_of(client)
             case _:
-                return ""  # there is none yet
+                return ""
         return hasher.dummy() if account is None else account.hash
 
     def _name(self, client: int, command: Command) -> str:

@@ -2,23 +2,26 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from unittest.mock import Mock
+from unittest.mock import ANY, Mock
 
 import pytest
 
 from python_tcp.admission import Budgets, network_of
 from python_tcp.chat_fanout import ChatConnection
+from python_tcp.commands import Login
 from python_tcp.delivery import TokenBucket
+from python_tcp.logins import Checked
 from python_tcp.loop import EventLoop
-from python_tcp.protocol import JSONLines, Limits
-from python_tcp.turns import Turns
+from python_tcp.members import Delivery
+from python_tcp.protocol import Error, JSONLines, Limits, Ping
+from python_tcp.turns import PasswordWaits, Turns
 
 
 class Server:
     """What a `ChatConnection` needs of a server."""
 
-    def __init__(self) -> None:
-        self.loop = EventLoop()
+    def __init__(self, loop: EventLoop | None = None) -> None:
+        self.loop = loop or EventLoop()
         self.connections = defaultdict(Mock)  # with `pause_reading`, `resume_reading`
 
 
@@ -132,7 +135,7 @@ def test_who_is_quiet_goes_before_a_crowd_that_is_loud(server: Server) -> None:
     """Row 5 of the attacks: each of 300 had a millisecond of each tick."""
     order = []
     turns = Turns(server.loop, lambda each, commands: order.append(each.client))
-    turns.SECONDS = 60.0
+    turns.SECONDS = turns.LOUD = 60.0
     for client in range(1, 5):
         connection = connect(server, client)
         if client < 4:
@@ -195,3 +198,58 @@ def test_who_has_gone_meanwhile_has_no_turn(server: Server) -> None:
     connection.close()
     server.loop.tick()
     assert order == [1]
+
+
+def test_after_their_time_the_loud_wait_and_the_quiet_do_not() -> None:
+    """The thread that commits needs the interpreter. While thousands of guesses were
+    refused in one tick after the other, it waited for it at each of its steps.
+    """
+    order, now = [], [0.0]
+    server = Server(EventLoop(lambda: now[0]))
+    turns = Turns(server.loop, lambda each, commands: order.append(each.client))
+    turns.LOUD, turns.REST, turns.SECONDS = 0.0, 1.0, 60.0
+    for client in (1, 2):
+        (connection := connect(server, client)).count(is_bad=True)
+        turns.put_off(connection, [])
+    for _ in range(5):
+        now[0] += 0.1
+        server.loop.tick(0)
+    assert order == [1], "each turn is longer than no time"
+    assert not turns.are_over(), "a long answer does not wait for them"
+    turns.put_off(connect(server, 3), [])
+    server.loop.tick(0)
+    assert order == [1, 3]
+    now[0] = 1.2
+    for _ in range(2):  # the rest ends, and their turn begins
+        server.loop.tick(0)
+    assert order == [1, 3, 2]
+    server.loop.close()
+
+
+def test_the_loud_do_not_wait_before_their_time_is_over() -> None:
+    """100 MB without a newline took longer than one may stay without a name."""
+    order = []
+    server = Server(EventLoop(lambda: 0.0))
+    turns = Turns(server.loop, lambda each, commands: order.append(each.client))
+    turns.LOUD = 60.0
+    (connection := connect(server, 1)).count(is_bad=True)
+    for _ in range(3):
+        turns.put_off(connection, [])
+        server.loop.tick(0)
+    assert order == [1, 1, 1]
+    server.loop.close()
+
+
+@pytest.mark.parametrize("is_wrong", [True, False])
+def test_what_follows_a_wrong_password_comes_with_the_loud(
+    server: Server, is_wrong: bool
+) -> None:
+    turns, told = Mock(), []
+    logins = Mock(check=lambda *asked: told.append(asked[-1]))
+    waits = PasswordWaits(logins, turns, lambda: 0.0, Mock())
+    connection, guess = connect(server, 1), Login("ann", "wrong-Guess-1")
+    assert not waits.is_refused(connection, guess, [Ping()]) and not turns.mock_calls
+    wrong: Checked = [Delivery((1,), Error("bad_login", "no"))]
+    told[0](wrong if is_wrong else guess)
+    turns.put_off.assert_called_once_with(connection, ANY, is_wrong)
+    connection.close()
