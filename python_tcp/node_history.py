@@ -170,9 +170,7 @@ class NodeHistory:
         self._is_open = True
         place = read_place(self.path, self._chat)
         self._writer = CopyWriter(self.path, self._store, place, self._ended)
-        write = partial(self.commit, True)
-        cleaner = HistoryCleaner(self._store, limits.history_days, loop, write)
-        loop.call_threadsafe(cleaner.clean)
+        self._days = limits.history_days
         return place
 
     def begin(self, replica: Replica, has: Callable[[str], bool]) -> bool:
@@ -190,6 +188,8 @@ class NodeHistory:
         """All that the log has is read. Raises `StoreFileError`."""
         if self._replica is not replica:
             self._follow(replica, CopyState.BEHIND)
+        parts = self._store, self._days, self._loop, partial(self.commit, True)
+        self._loop.call_threadsafe(HistoryCleaner(*parts).clean)
 
     def _follow(self, replica: Replica, state: CopyState) -> None:
         self._replica, self._state = replica, state
@@ -249,8 +249,7 @@ class NodeHistory:
         if rules is None or self._state is not CopyState.LEVEL:
             done(deliveries)
         else:
-            rooms = rules.rooms.rooms
-            complete(self._store, rooms, asked, deliveries, done, wanted)
+            complete(self._store, rules.rooms.rooms, asked, deliveries, done, wanted)
 
     def close(self) -> None:
         """Write down how far the file goes, and let go of it."""

@@ -18,15 +18,15 @@ from test_cluster import answer_to, come, said
 from python_tcp import redis_log
 from python_tcp.backup import back_up
 from python_tcp.chat_server import ChatServer
-from python_tcp.cluster import ClusterNode
+from python_tcp.cluster import ClusterNode, LostLog
 from python_tcp.datafile import StoreFileError, end_well, open_file
-from python_tcp.history import SQLiteStore
+from python_tcp.history import HistoryCleaner, SQLiteStore
 from python_tcp.history_copy import Comparison, CopyPlace, Gap, catch_up
 from python_tcp.history_copy import compare_with, last_page, next_page
 from python_tcp.messages import StoreError
 from python_tcp.node_history import NodeHistory
 from python_tcp.protocol import Limits, Message
-from python_tcp.redis_place import parse_redis_url
+from python_tcp.redis_place import RedisError, parse_redis_url
 from python_tcp.redis_stream import RedisStream
 from python_tcp.snapshot import load_snapshot, take_snapshot
 from python_tcp.workers import Worker
@@ -455,6 +455,35 @@ def test_a_running_node_begins_anew_with_its_file_when_redis_has_gone_back(
             assert again["epoch"] != welcome["epoch"] and again["seq"] == 4
             say(ann, 5, 5)
     assert kept(file) == expected(*range(1, 6))
+
+
+@needs_redis
+def test_a_start_that_is_tried_again_opens_the_file_again(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that goes on where another one has failed waits for Redis."""
+    cleaners, append = [], redis_log.RedisLog.append_now
+
+    class Cleaner(HistoryCleaner):
+        def __init__(self, *parts: object) -> None:
+            super().__init__(*parts)
+            cleaners.append(self)
+
+    def fail_once(log: redis_log.RedisLog, payloads: list[bytes]) -> None:
+        monkeypatch.setattr(redis_log.RedisLog, "append_now", append)
+        raise RedisError("Redis has gone again")
+
+    monkeypatch.setattr("python_tcp.node_history.HistoryCleaner", Cleaner)
+    monkeypatch.setattr(redis_log.RedisLog, "append_now", fail_once)
+    history = NodeHistory(tmp_path / "a.db", "process", "chat")
+    place = parse_redis_url(redis.url)
+    node = ClusterNode(place, lost=LostLog("cafe", "5-0"), history=history)
+    with ChatServer(rules=node.open, limits=FREE) as server:
+        ann, _ = come(server, "ann")
+        with ann:
+            say(ann, 1, 2)
+    assert kept(tmp_path / "a.db") == expected(1, 2)
+    assert len(cleaners) == 1, "that of the first try would never come to an end"
 
 
 # --- a disk that fails ----------------------------------------------------------------------------
