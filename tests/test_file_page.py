@@ -143,6 +143,25 @@ def test_a_file_is_dropped_on_the_page(files: FileChat, page: PageOf) -> None:
     assert page.all(".log b b") == [] and page.errors() == []
 
 
+def test_names_that_are_not_seen_or_are_no_names(files: FileChat, page: PageOf) -> None:
+    bob = files.person("bob")
+    page.join("ann")
+    page.run(
+        """
+        const files = new DataTransfer();
+        for (const name of ["\\u3164\\u2800", "CONIN$", "a.txt\\u2800\\u2800.exe", "x".repeat(300)])
+          files.items.add(new File([name], name));
+
+        document.getElementById("say").dispatchEvent(
+          new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: files}));
+        """
+    )
+    for name in ("file", "_CONIN$", "a.txt .exe"):
+        assert heard_file(bob, name).name == name
+    page.wait(lambda: "can't be sent: " in page.text("#mistake"))
+    page.wait(lambda: page.all("#transfers li") == [])
+
+
 def test_the_hash_of_the_page_is_sha_256(files: FileChat, page: PageOf) -> None:
     sizes = [0, 1, 55, 56, 63, 64, 65, 119, 120, 1000, 100_000]
     found = page.run(
