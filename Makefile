@@ -40,7 +40,7 @@ book: $(READY)
 		echo "You are root, and JupyterLab does not start as root unless you say so: make book ARGS=--allow-root" >&2; \
 		echo "(Whoever reaches its page can run programs as root. Better: a copy of this folder that belongs to an ordinary user.)" >&2; \
 		exit 1; fi
-	$(BIN)/jupyter lab $(ARGS) nbs/index.ipynb
+	$(BIN)/jupyter lab --notebook-dir=. $(ARGS) nbs/index.ipynb
 
 site: _docs/index.html
 

@@ -85,7 +85,7 @@ def test_the_book_is_served_from_the_top_so_that_links_out_of_nbs_work(
 ) -> None:
     done = folder.make("book", "ARGS=--port=0")
     assert done.returncode == 0, done.stderr
-    assert "lab --port=0 nbs/index.ipynb" in folder.said()
+    assert "lab --notebook-dir=. --port=0 nbs/index.ipynb" in folder.said()
 
 
 def test_root_is_told_how_to_start_jupyterlab(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_root_is_told_how_to_start_jupyterlab(tmp_path: Path) -> None:
     assert done.returncode != 0 and "lab" not in folder.said()
     assert "make book ARGS=--allow-root" in done.stderr
     assert folder.make("book", "ARGS=--allow-root").returncode == 0
-    assert "lab --allow-root nbs/index.ipynb" in folder.said()
+    assert "lab --notebook-dir=. --allow-root nbs/index.ipynb" in folder.said()
 
 
 def test_only_a_host_that_was_typed_counts(folder: Folder) -> None:
