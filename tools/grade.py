@@ -386,6 +386,8 @@ def main() -> int:
         help="seconds for the answer to one exercise (default: 40)",
     )  # fmt: skip
     options = parser.parse_args()
+    if os.name != "posix":
+        parser.error("marking needs Linux or macOS: each notebook has limits there")
     try:
         papers = [
             mark_paper(path, name, options.limit)

@@ -16,6 +16,7 @@ from python_tcp.dialects import Listener
 from python_tcp.web import web_dialect
 
 ROOT = Path(__file__).resolve().parent.parent
+BIN = ".venv\\Scripts\\" if sys.platform == "win32" else ".venv/bin/"
 DEFAULT_CHAT_PORT = 8000  # what chat_client takes where it is told none
 DEFAULT_WEB_PORT = 8001
 
@@ -76,7 +77,8 @@ def main() -> int:
             for address in own_addresses(host) or [host]:
                 say_where(address, *ports)
             print("Ctrl-C ends both.", flush=True)
-            over.wait()
+            while not over.wait(1):  # not longer: Windows hears Ctrl-C between two
+                pass
         finally:
             site.shutdown()
             chat.stop()
@@ -100,7 +102,7 @@ def say_where(host: str, site_port: int, chat_port: int, web_port: int) -> None:
     here = host == "127.0.0.1" and chat_port == DEFAULT_CHAT_PORT
     address = "" if here else f"{host} {chat_port} "
     print(
-        f"The chat: {format_address(host, chat_port)}. To join, in another terminal: .venv/bin/chat_client {address}--username YOU"
+        f"The chat: {format_address(host, chat_port)}. To join, in another terminal: {BIN}chat_client {address}--username YOU"
     )
     print(f"The chat in a browser: http://{format_address(host, web_port)}")
 
@@ -109,7 +111,7 @@ def complain(error: OSError, port: int, what: str, option: str) -> int:
     if error.errno == errno.EADDRINUSE:
         print(
             f"Port {port} is in use: end the program that has it, or choose another for the {what}: "
-            f".venv/bin/python tools/run.py {option} PORT",
+            f"{BIN}python tools/run.py {option} PORT",
             file=sys.stderr,
         )
     else:

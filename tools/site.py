@@ -9,6 +9,7 @@ All of it happens in a temporary copy, because nbdev writes into the tree that i
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -77,7 +78,11 @@ def main() -> int:
         and not (output / "index.html").exists()
     ):
         parser.error(f"{output} holds something else than a site; it is not replaced")
-    with tempfile.TemporaryDirectory(prefix="python_tcp_site_") as folder:
+    # `prepare` goes into the folder, and Windows deletes none that somebody is in.
+    with (
+        tempfile.TemporaryDirectory(prefix="python_tcp_site_") as folder,
+        contextlib.chdir(ROOT),
+    ):
         tree = Path(folder, "tree").resolve()
         say("Building the book's pages. This takes one to three minutes.")
         copy_inputs(tree)
