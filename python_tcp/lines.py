@@ -156,6 +156,7 @@ class Lines(Speaker):
     resumes = False  # nobody here has a token
     HISTORY = 10  # messages that a newcomer sees
     unheard = frozenset({Message})  # they stand on the screen already
+    ELSEWHERE = " (with chat_client, in a browser or over IRC: not on this line)"
     TOO_LONG = _line_bytes(f"! a line may have {MAX_LINE} bytes")
 
     def __init__(self) -> None:
@@ -245,8 +246,10 @@ class Lines(Speaker):
                 return _line_bytes(f"* You have left {room}.{where}")
             case Error(code="rate_limited") if isinstance(self._asked, Leave):
                 self._rooms.insert(0, (self._asked.room or "").lower())  # still there
-            case Error(content=wrong) if not self._me:
-                text = f"! {sanitize(wrong)}\nWhat is your name?"
+            case Error(code=code, content=wrong) if not self._me:
+                needs_login = code in ("name_registered", "login_needed")
+                where = self.ELSEWHERE if needs_login else ""
+                text = f"! {sanitize(wrong)}{where}\nWhat is your name?"
                 return _line_bytes(text)
         return event_line(event, self._me)
 

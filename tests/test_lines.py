@@ -421,3 +421,23 @@ def test_telnets_first_bytes_on_a_real_server(budget: ChatServer) -> None:
         assert "ann" in budget.users
         client.sock.shutdown(socket.SHUT_WR)
         wait_until(lambda: budget.users == [])
+
+
+def test_who_has_an_account_is_told_where_to_log_in() -> None:
+    lines = [Listener("lines", Lines, "127.0.0.1", 0)]
+    with ChatServer(listeners=lines) as server:
+        with LineClient(server.port) as ann:
+            ann.say("register", username="ann", password="correct horse")
+            assert ann.read()["type"] == "account"
+        [where] = server.listening("lines")
+        with LineClient(int(where.rpartition(":")[2])) as line:
+            assert line.line() == b"This is chat. What is your name?\r\n"
+            line.send(b"ann\r\n")
+            refused = line.line().decode()
+            assert refused.startswith("! ")
+            assert refused.endswith(
+                "(with chat_client, in a browser or over IRC: not on this line)\r\n"
+            )
+            assert line.line() == b"What is your name?\r\n"
+            line.send(b"dan\r\n")
+            assert line.line().startswith(b"* You are dan, in lobby.")
