@@ -21,8 +21,12 @@ from redis_servers import RedisServer, needs_redis
 from test_resume import FULL, HOST, Crowd, Talkers, config, in_order
 
 from python_tcp import delivery, reconnector
+from python_tcp.chat_server import ChatServer
 from python_tcp.chat_session import HistoryGap
+from python_tcp.cluster import ClusterNode
+from python_tcp.node_history import NodeHistory
 from python_tcp.protocol import Ok, UserLeft
+from python_tcp.redis_place import parse_redis_url
 from python_tcp.redis_stream import RedisStream
 
 pytestmark = [
@@ -165,7 +169,12 @@ def test_people_talk_while_nodes_and_redis_are_killed_and_links_are_cut_and_dela
             talkers.stop()
         check(people, talkers)
         assert cluster.program.end(signal.SIGTERM)[0] == 0
-    for number in (1, 2, 3):  # each worker has a file of its own, with everything
-        with closing(sqlite3.connect(tmp_path / f"chat.db.{number}")) as db:
+    place = parse_redis_url(redis.url)
+    for number in (1, 2, 3):  # each worker has a file of its own
+        file = tmp_path / f"chat.db.{number}"
+        node = ClusterNode(place, history=NodeHistory(file, "power", place.chat))
+        with ChatServer(rules=node.open):
+            pass  # it was killed, or told to end while it began
+        with closing(sqlite3.connect(file)) as db:
             kept = db.execute("SELECT seq, content FROM messages ORDER BY seq")
             assert kept.fetchall() == people[0].told_in(), number
