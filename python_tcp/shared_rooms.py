@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from .accounts import Accounts
 from .commands import Lock
 from .log_entries import HashRenewed, LogItem, NodeTable
-from .loop import EventLoop
+from .loop import EventLoop, Timer
 from .members import Account, Delivery, User
 from .messages import Rule, StoreError, Told
 from .moderation import Moderation
@@ -51,8 +51,11 @@ class _NotYet(BaseException):
 # %% ../nbs/113_shared_rooms.ipynb #2b1179d4
 class NodeOutbox:
     """What this node asks of the log, in order: what a tick has brought is one entry, which
-    is given to `append` at the end of the tick. `now` is the clock of the whole chat.
+    is given to `append` at the end of the tick. While an entry is under way, the next one
+    waits for it, and grows. `now` is the clock of the whole chat.
     """
+
+    PATIENCE = 1.0  # seconds: it may be lost, which only a later one shows
 
     def __init__(
         self, loop: EventLoop, node: LogNode, append: Callable[[bytes], object],
@@ -60,6 +63,7 @@ class NodeOutbox:
     ) -> None:  # fmt: skip
         self._loop, self._append, self._now = loop, append, now
         self._is_due = False
+        self._overdue: Timer | None = None  # something waits for the entry under way
         self.stand_for(node)
 
     def stand_for(self, node: LogNode) -> None:
@@ -108,6 +112,8 @@ class NodeOutbox:
             found.append((question, outcome.deliveries))
         if self.node.must_resend:
             self.resend()
+        if self._overdue is not None and not self.node.unconfirmed():
+            self._go()
         return found
 
     @property
@@ -135,6 +141,15 @@ class NodeOutbox:
 
     def _end_tick(self) -> None:
         self._is_due = False
+        if not self.node.unconfirmed():
+            self._go()
+        elif self._overdue is None:
+            self._overdue = self._loop.call_later(self.PATIENCE, self._go)
+
+    def _go(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+        self._overdue = None
         for payload in self.take():
             self._append(payload)
 
