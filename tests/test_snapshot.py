@@ -141,10 +141,11 @@ class Crowd:
         )  # fmt: skip
 
 
-# What is only there to be fast, or belongs to a commit under way: it need not be the same.
+# What is only there to be fast, belongs to a commit under way, or is taken out by the node
+# (the notes for its audit log): it need not be the same.
 FASTER = {
     "listed", "_pages", "_next_end", "_lengths", "_addresses", "_uncommitted",
-    "_committed", "_number", "_latest",
+    "_committed", "_number", "_latest", "_notes",
 }  # fmt: skip
 
 
