@@ -15,8 +15,9 @@ BOOK := settings.ini _quarto.yml $(wildcard nbs/_quarto.yml nbs/*.css nbs/*.ipyn
 help:
 	@echo "make run     serve the book on http://127.0.0.1:8080, and a chat on 127.0.0.1:8000 and, for browsers, http://127.0.0.1:8001"
 	@echo "             HOST=0.0.0.0: for other machines too, such as those of a class"
-	@echo "make test    run all tests; make test ARGS='-k framing' for some"
-	@echo "make quick   run most of the tests, in half a minute: not notebooks, site, browsers, terminals, commands as processes, answers to exercises, attacks"
+	@echo "make test    run all tests; make test ARGS='-k framing' for some; FULL=1 make test cuts nothing short"
+	@echo "make quick   run two thirds of the tests, those that take least: no notebooks, no site, no browser, no terminal,"
+	@echo "             no answers to exercises, no lab, no attacks, and hardly a command as a program of its own"
 	@echo "make book    open the notebooks in JupyterLab"
 	@echo "make site    build the tutorial site into _docs/"
 	@echo "make bench   measure the chat; ARGS='--help' lists what can be measured"
@@ -33,7 +34,7 @@ test: $(READY)
 	$(BIN)/python -m pytest $(or $(ARGS),$(WORKERS))
 
 quick: $(READY)
-	$(BIN)/python -m pytest $(WORKERS) -m 'not slow and not alone' $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not slow and not alone' $(ARGS)
 
 book: $(READY)
 	@if test "`id -u`" = 0 && test -z "$(findstring --allow-root,$(ARGS))"; then \
