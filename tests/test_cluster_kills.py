@@ -168,7 +168,8 @@ def test_people_talk_while_nodes_and_redis_are_killed_and_links_are_cut_and_dela
         finally:
             talkers.stop()
         check(people, talkers)
-        assert cluster.program.end(signal.SIGTERM)[0] == 0
+        status, errors = cluster.program.end(signal.SIGTERM)
+        assert status == 0, "\n".join(errors[-30:])
     place = parse_redis_url(redis.url)
     for number in (1, 2, 3):  # each worker has a file of its own
         file = tmp_path / f"chat.db.{number}"
