@@ -22,6 +22,7 @@ from .protocol import Ping, Pong
 from .text import sanitize
 
 # %% ../nbs/087_tutorials.ipynb #52612d4f
+Reader = Callable[["TutorialChat", bytes], Iterable[Said]]  # says what a read means
 _SILENT = (Ok, Ping, Pong, UserList, History)  # what such a client has no place for
 
 
@@ -42,7 +43,7 @@ class TutorialChat(Speaker):
     unheard = frozenset({Message})  # its client has shown them
 
     def __init__(
-        self, encode: Callable[[Event], bytes], read: "Reader", opening: bytes = b""
+        self, encode: Callable[[Event], bytes], read: Reader, opening: bytes = b""
     ) -> None:
         self.encode, self._read, self._opening = encode, read, opening
         self.me = ""  # until there is a welcome
@@ -70,7 +71,6 @@ class TutorialChat(Speaker):
         return self.encode(event)
 
 # %% ../nbs/087_tutorials.ipynb #1cabd720
-Reader = Callable[[TutorialChat, bytes], Iterable[Said]]
 MOST = 4000  # characters of a message: as many as the rules allow
 
 
