@@ -25,7 +25,7 @@ from .members import Account, Delivery
 from .messages import MemoryStore, StoreError
 from .moderation import Moderation
 from .networks import NetworkList, as_address
-from .other_systems import fitting
+from .other_systems import fitting_limits
 from .passwords import GuessLimits, HashParameters, HashPool
 from .passwords import PasswordHasher
 from .protocol import Command, Limits
@@ -71,7 +71,7 @@ class ChatRules(NamedTuple):
 
     def take_limits(self, own: Limits, limits: Limits) -> None:
         """From now on, the server goes by these limits, and so do all that share the rules."""
-        own.take_over(fitting(limits))
+        own.take_over(fitting_limits(limits))
         if self.log is not None:
             self.log.set_limits(limits)
 

@@ -16,7 +16,7 @@ from .chat_fanout import ChatConnection, Commands, EventSender
 from .dialects import AnyDialect, Aside, Asked, House, Listener, Raw
 from .dialects import Speaker, Switch, commands_in
 from .loop import Timer
-from .other_systems import fitting
+from .other_systems import fitting_limits
 from .output import Layer
 from .protocol import Event, Goodbye, Limits, Ping, WhisperReceived
 from .server import EventDrivenTCPServer
@@ -269,7 +269,7 @@ def chat_engine(
     more: Iterable[tuple[str, int]] = (), shared: bool = False,
 ) -> EventDrivenTCPServer:  # fmt: skip
     """The server below a chat, with its limits: as many as this system allows."""
-    limits.take_over(fitting(limits))
+    limits.take_over(fitting_limits(limits))
     return EventDrivenTCPServer(
         host, port, BACKLOG,
         max_connections=limits.connections + AdmissionControl.TURNED_AWAY,

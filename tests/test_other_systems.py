@@ -19,7 +19,7 @@ from waiting import wait_until
 import python_tcp.loop
 from python_tcp.client import TCPClient
 from python_tcp.limits import Limits
-from python_tcp.other_systems import SPARE, fitting, most_sockets
+from python_tcp.other_systems import SPARE, fitting_limits, most_sockets
 from python_tcp.server import EventDrivenTCPServer
 from python_tcp.speaking import chat_engine
 
@@ -165,11 +165,13 @@ def test_the_chat_takes_as_many_as_select_can_watch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits = Limits(connections=1000)
-    assert fitting(limits).connections == 1000
-    assert fitting(limits, selectors.SelectSelector).connections == 1024 - SPARE
+    assert fitting_limits(limits).connections == 1000
+    assert fitting_limits(limits, selectors.SelectSelector).connections == 1024 - SPARE
     few = Limits(connections=7)
-    assert fitting(few, selectors.SelectSelector) == few
-    monkeypatch.setattr("python_tcp.speaking.fitting", lambda it: Limits(connections=5))
+    assert fitting_limits(few, selectors.SelectSelector) == few
+    monkeypatch.setattr(
+        "python_tcp.speaking.fitting_limits", lambda it: Limits(connections=5)
+    )
     chat_engine("127.0.0.1", 0, limits, [])
     assert limits.connections == 5
 
