@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import nbformat
 import pytest
 from waiting import wait_until
 
@@ -308,3 +309,18 @@ def test_the_client_for_terminals_is_what_windows_gets() -> None:
             bob.shows("ann: hello from a console")
         terminal.until("bob")
         assert terminal.end("/quit\r") == 0
+
+
+@pytest.mark.slow(seconds=5)
+def test_a_notebook_on_pseudo_terminals_runs_through_on_windows() -> None:
+    from test_notebooks import NBS, run
+
+    stored = nbformat.read(NBS / "054_hidden_input.ipynb", as_version=4)
+    env = {"SYSTEM": "win32", "PYTHONPATH": elsewhere("win32")["PYTHONPATH"]}
+    (fresh,), _ = run(stored, rounds=1, **env)  # raises what a cell raises
+    texts = [
+        output["text"] for cell in fresh.cells for output in cell.get("outputs", [])
+        if output["output_type"] == "stream"
+    ]  # fmt: skip
+    assert sum("This cell needs Linux or macOS" in text for text in texts) >= 5
+    assert any("data" in out for cell in fresh.cells for out in cell.get("outputs", []))

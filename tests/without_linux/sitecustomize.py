@@ -323,6 +323,7 @@ def our_import(
 def asked_by_us() -> bool:
     frame = sys._getframe(2)
     passing = "pathlib", "glob", "genericpath", "posixpath", "os", "fnmatch", "codecs"
+    passing += ("IPython.core.interactiveshell",)  # whose `open` a cell calls
     while frame.f_back and frame.f_globals.get("__name__") in (*passing, __name__):
         if frame.f_code.co_name == "in_use":  # we look ourselves
             return False
