@@ -262,6 +262,20 @@ class Workers:
         for worker in self._running.values():
             worker.end(max(0.0, end - time.monotonic()))
 
+# %% ../nbs/115_workers.ipynb #d3920d65
+def _status_of(workers: Workers, hang_ups: HangUps, can_change: bool) -> int:
+    """Look after them until one ends that could not start: its status. This is no part of
+    the `try` below: there, Python 3.11 may miss a signal where a loop begins anew.
+    """
+    while (status := workers.look()) is None:
+        if not hang_ups.wait(Workers.LOOK):
+            continue
+        if can_change:
+            workers.hang_up()
+        else:
+            log.warning("SIGHUP: there is no --config that could be read again")
+    return status
+
 # %% ../nbs/115_workers.ipynb #a25509eb
 def run_workers(config: Config, operator: str | None, can_change: bool = True) -> int:
     """Run as many workers as the settings say, until Ctrl-C or SIGTERM; this process serves
@@ -282,13 +296,6 @@ def run_workers(config: Config, operator: str | None, can_change: bool = True) -
             undo.callback(listener.close)
         undo.callback(workers.stop)
         try:
-            while (status := workers.look()) is None:
-                if not hang_ups.wait(Workers.LOOK):
-                    continue
-                if can_change:
-                    workers.hang_up()
-                else:
-                    log.warning("SIGHUP: there is no --config that could be read again")
-            return status
+            return _status_of(workers, hang_ups, can_change)
         except KeyboardInterrupt:
             return 0

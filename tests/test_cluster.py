@@ -1,9 +1,12 @@
 """One chat on several servers, over a real Redis: one order, a Redis that is away, nodes that die."""
 
+import dis
 import os
 import signal
+import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +18,7 @@ from redis_servers import RedisServer, needs_redis
 from test_cluster_kills import check
 from test_resume import FULL, Crowd, Person, Talkers
 
-from python_tcp import delivery, reconnector, redis_log
+from python_tcp import cluster, delivery, reconnector, redis_log
 from python_tcp.chat_server import ChatServer
 from python_tcp.chat_session import Reconnected
 from python_tcp.cluster import ClusterNode, ClusterSettings, LostLog
@@ -617,6 +620,46 @@ def said(program: Program) -> list[str]:
 
 def sorted_names(count: int) -> list[str]:
     return sorted(f"p{number}" for number in range(count))
+
+
+def missed(code: types.CodeType) -> Iterator[str]:
+    """Functions that catch Ctrl-C, with a `try` that begins with a loop to which a `continue`
+    jumps: what a signal raises there counts as raised one instruction before, so outside.
+    """
+    table = list(dis._parse_exception_table(code))
+
+    def caught_by(offset: int) -> list[int]:
+        return [each.target for each in table if each.start <= offset < each.end]
+
+    if "KeyboardInterrupt" in code.co_names:
+        for each in dis.get_instructions(code):
+            if each.opname == "JUMP_BACKWARD":
+                if caught_by(each.argval) != caught_by(each.argval - 2):
+                    yield code.co_name
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from missed(inner)
+
+
+NAIVE = """
+def wait(ready):
+    try:
+        while not ready():
+            if ready():
+                continue
+            print()
+        return 1
+    except KeyboardInterrupt:
+        return 0
+"""
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="as CPython 3.11 does it")
+def test_no_signal_is_missed_where_a_loop_begins_anew() -> None:
+    """SIGTERM ended one in twelve parents of workers with a traceback."""
+    assert list(missed(compile(NAIVE, "naive", "exec"))) == ["wait"]
+    for path in Path(cluster.__file__).parent.glob("*.py"):
+        assert list(missed(compile(path.read_text(), path, "exec"))) == [], path.name
 
 
 # --- accounts, limits, other languages -----------------------------------------------------------
