@@ -192,7 +192,7 @@ def built_into(folder: Path) -> str:
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=540,  # where many others work beside it
     )
     assert done.returncode == 0, done.stderr
     return done.stderr
