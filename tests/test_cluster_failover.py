@@ -111,9 +111,11 @@ def test_what_a_failover_has_lost_is_seen_as_a_new_epoch(
         for number in range(3):
             ann.say("message", content=f"m{number}", id=number)
             assert answer_to(ann, number)["type"] == "ok"
-        # The replica no longer hears of the primary, and lacks what comes now.
-        nobody = str(watched.sentinel.port)
-        watched.replicas[0].ask("REPLICAOF", "127.0.0.1", nobody)
+        primary, [replica] = watched.primary, watched.replicas
+        length = "XLEN", "{chat}:log"
+        wait_until(lambda: replica.ask(*length) == primary.ask(*length))
+        # From now on it no longer hears of the primary, and lacks what comes.
+        replica.ask("REPLICAOF", "127.0.0.1", str(watched.sentinel.port))
         ann.say("message", content="lost", id=3)
         assert answer_to(ann, 3)["type"] == "ok"
         watched.primary.kill()
