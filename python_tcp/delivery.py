@@ -61,9 +61,11 @@ class TokenBucket:
 
     __slots__ = ("tokens", "filled", "refused")
 
+    FORGIVEN = 10  # refusals, for each command that goes through
+
     def __init__(self, burst: float, now: float) -> None:
         self.tokens, self.filled = float(burst), now
-        self.refused = 0  # in a row
+        self.refused = 0  # so often, less what was forgiven
 
     def wait(self, burst: float, rate: float, now: float, price: float = 1.0) -> float:
         """Take a token, or what the `price` is (never more than the burst), and return 0;
@@ -74,7 +76,7 @@ class TokenBucket:
         self.filled = now
         if self.tokens >= price - 1e-6 * (1 + rate):  # Unix time in a float is no finer
             self.tokens = max(0.0, self.tokens - price)
-            self.refused = 0
+            self.refused = max(0, self.refused - self.FORGIVEN)
             return 0.0
         self.refused += 1
         wait = min((price - self.tokens) / rate, 1e9)  # a rate may be next to nothing

@@ -30,7 +30,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rooms_per_client: _AtLeast1 = 20
     flood_burst: _NotNegative = 20  # commands at once; 0: as many as one likes
     flood_rate: _Positive = 5.0  # and then so many a second
-    flood_excess: _AtLeast1 = 100  # refused in a row, then the connection is closed
+    flood_excess: _AtLeast1 = 100  # refused (one that is not takes ten off): closed
     bad_lines: _AtLeast1 = 10  # in a row, then the connection is closed
     sessions_per_account: _AtLeast1 = 8  # clients that are joined at once
     guests: bool = True  # may names without an account join?

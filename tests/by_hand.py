@@ -162,6 +162,7 @@ class Chat:
         self.admission = AdmissionControl(self.server, self.limits)
         self.queue = DeliveryQueue(self.rooms, self.loop, self._release)
         self.handler = CommandHandler(self.rooms, self.admission, self.queue, self.loop)
+        self.handler._turns.LOUD = 60.0  # seconds: nothing depends on the machine
         self.server.on_close = self.leave
         self.released: list[list[Delivery]] = []
 

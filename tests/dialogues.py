@@ -52,6 +52,7 @@ class Dialogue(Chat):
         self.queue = DeliveryQueue(self.rooms, self.loop, self._release)
         parts = self.rooms, self.admission, self.queue, self.loop, self.sender.speak
         self.handler = CommandHandler(*parts)
+        self.handler._turns.LOUD = 60.0  # seconds: nothing depends on the machine
         self.house = House(self.rooms.by_name, self.rooms.rooms)
 
     def _release(self, deliveries: list[Delivery]) -> None:

@@ -370,6 +370,18 @@ def test_a_crowd_does_not_come_back_at_once() -> None:
 # --- TokenBucket ---------------------------------------------------------------------
 
 
+def test_refusals_add_up_though_something_goes_through_now_and_then() -> None:
+    """Where a server has little time for a flood, some forty refusals fit between two tokens."""
+    bucket = TokenBucket(1, 0.0)
+    for number in range(1, 401):
+        bucket.wait(1, 5.0, number / 200)
+    assert 250 < bucket.refused <= 300
+    patient = TokenBucket(1, 0.0)
+    for number in range(1, 401):  # twice as fast as it may
+        patient.wait(1, 5.0, number / 10)
+    assert patient.refused <= 1
+
+
 def test_a_token_bucket_gives_the_burst_and_then_the_rate() -> None:
     bucket = TokenBucket(3, 100.0)
     assert [bucket.wait(3, 2.0, 100.0) for _ in range(5)] == [0.0, 0.0, 0.0, 0.5, 0.5]
@@ -379,7 +391,7 @@ def test_a_token_bucket_gives_the_burst_and_then_the_rate() -> None:
         bucket.wait(3, 2.0, 100.5),
         bucket.wait(3, 2.0, 100.5),
     ] == [0.25, 0.0, 0.5]
-    assert bucket.refused == 1  # in a row
+    assert bucket.refused == 1  # one that goes through takes ten off
     assert [bucket.wait(3, 2.0, 1000.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5], (
         "it never holds more than the burst"
     )
