@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def page() -> str:
-    cells = nbformat.read(ROOT / "nbs" / "079_friends.ipynb", as_version=4).cells
+    cells = nbformat.read(ROOT / "nbs" / "081_friends.ipynb", as_version=4).cells
     return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 

@@ -47,7 +47,9 @@ def test_the_map_says_what_one_can_do() -> None:
     """Each row goes on where its heading stops: "you can" and a verb. A new chapter brings its lead, which does not."""
     rows = re.findall(r"^\| *\d* \| \[.+?\]\((\w+)\.ipynb\) \| (.*) \|$", HOME, re.M)
     assert len(rows) > 100
-    assert [name for name, says in rows if not re.match(r"[a-z]+,? .*[^.]$", says)] == []
+    assert [
+        name for name, says in rows if not re.match(r"[a-z]+,? .*[^.]$", says)
+    ] == []
 
 
 def test_the_figures_are_those_of_the_picture() -> None:

@@ -315,7 +315,7 @@ def test_the_client_for_terminals_is_what_windows_gets() -> None:
 def test_a_notebook_on_pseudo_terminals_runs_through_on_windows() -> None:
     from test_notebooks import NBS, run
 
-    stored = nbformat.read(NBS / "054_hidden_input.ipynb", as_version=4)
+    stored = nbformat.read(NBS / "056_hidden_input.ipynb", as_version=4)
     env = {"SYSTEM": "win32", "PYTHONPATH": elsewhere("win32")["PYTHONPATH"]}
     (fresh,), _ = run(stored, rounds=1, **env)  # raises what a cell raises
     texts = [

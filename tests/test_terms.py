@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = (
-    "A record of [TLS](057_security.ipynb) and a kernel",
+    "A record of [TLS](059_security.ipynb) and a kernel",
     "A `RST`. The peer sends a RST, and *linger*s; a RST more.",
     "# A FIN\n\n> A FIN\n\n| FIN |\n\n```\nFIN\n```\n\n    FIN = 1\n\nA FIN, *a handshake of TCP with ACK*.",
     "## What we learned\n\n- A SYN.\n\n## Exercises\n\nA packet, and the NAT-box.",
@@ -38,7 +38,7 @@ def test_a_term_is_linked_at_its_first_use(tmp_path: Path, terms: ModuleType) ->
     linked = [cell.source for cell in nbformat.read(path, as_version=4).cells[1:]]
     glossary = "970_glossary.ipynb"
     assert linked == [
-        f"A record of [TLS](057_security.ipynb) and a [kernel]({glossary}#K)",
+        f"A record of [TLS](059_security.ipynb) and a [kernel]({glossary}#K)",
         f"A `RST`. The [peer]({glossary}#P) sends a [RST]({glossary}#R), and *linger*s; a RST more.",
         RECORDS[2].replace("A FIN, *", f"A [FIN]({glossary}#F), *"),
         RECORDS[3]
