@@ -30,7 +30,7 @@ except ModuleNotFoundError:
     package = "..[all]"
     if not __import__("os").path.exists("../setup.py"):  # no copy of the repository
         package = "python_tcp[all] @ git+{{url}}"
-    others = '{{others}}'
+    others = {{others}}
     get_ipython().run_line_magic("pip", f'install -q "{{{{package}}}}" {{{{others}}}}')"""
 
 
@@ -71,7 +71,8 @@ def first_cell(packages: set[str]) -> str:
         for each in known[key].split()
     }
     quoted = [f'"{each}"' for each in others if name_of(each) not in of_ours]
-    return CELL.format(url=known["git_url"], others=" ".join(quoted))
+    text = " ".join(quoted)
+    return CELL.format(url=known["git_url"], others=f"'{text}'" if text else '""')
 
 
 def give(path: Path, check: bool = False) -> bool:
