@@ -87,7 +87,8 @@ def add_cluster_options(
     add: Callable[..., object], count: Callable[[str], int]
 ) -> None:
     """Those of `chat_server`. `count` reads a number."""
-    log = "share the chat with other servers through this Redis: redis://HOST"
+    ways = "redis://HOST, redis+sentinel://HOST/NAME or redis+cluster://HOST"
+    log = f"share the chat with other servers through a Redis: {ways}"
     add("--redis", metavar="URL", help=log)
     safe = "a message counts when so many replicas of Redis have it, too (0)"
     add("--redis-replicas", type=count, metavar="N", help=safe)
