@@ -20,7 +20,7 @@ from .chat_rules import ChatRules, ServerSide
 from .delivery import backoff_delays
 from .log_entries import AccountGiven, ChatBegun, EpochBegun
 from .log_entries import LimitsSet, LogError, NodeGone
-from .loop import EventLoop, Timer
+from .loop import FAILURES, EventLoop, Timer
 from .members import Account, Delivery
 from .node_history import NodeHistory
 from .protocol import GetHistory, Join, Limits
@@ -196,10 +196,13 @@ class ClusterNode:
             for entry in entries:
                 answers = self._outbox.receive(entry)
                 for question, deliveries in answers:
-                    self._tell(question, deliveries)
+                    self._tell_safely(question, deliveries)
                 self._note(any(question is not None for question, _ in answers))
         except LogError as error:
             return self._fail(str(error))
+        except FAILURES:  # a copy that has not done all of it is unlike the others
+            log.exception("an entry could not be carried out")
+            return self._fail("an entry could not be carried out")
         if self._history is not None:
             self._history.take()
             self._history.commit()
@@ -215,6 +218,12 @@ class ClusterNode:
         for each in self._replica.rules.notes.take():
             if is_own:
                 write_down(each)
+
+    def _tell_safely(self, question: LogQuestion | None, told: list[Delivery]) -> None:
+        try:
+            self._tell(question, told)
+        except FAILURES:
+            log.exception("an answer could not be told")
 
     def _tell(self, question: LogQuestion | None, deliveries: list[Delivery]) -> None:
         if question is None:

@@ -7,6 +7,7 @@ __all__ = ['FileIndex']
 
 # %% ../nbs/101_file_index.ipynb #h5b180df
 import errno
+import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ class FileIndex:
         path = folder / "index.db"
         if path.is_symlink():
             raise OSError(errno.ELOOP, "it is a link", str(path))
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        os.close(os.open(path, flags, 0o600))  # it holds the secrets of the files
+        os.chmod(path, 0o600)  # an older one, too
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA busy_timeout = 0")

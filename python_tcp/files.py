@@ -188,6 +188,12 @@ def said_files(store: MessageStore, files: Iterable[StoredFile]) -> dict[int, fl
     return said
 
 # %% ../nbs/105_files.ipynb #f1260014
+def _shared(store: FileStore, number: int, when: float) -> None:
+    """Its message is there. If the disk is full, the next start finds it again."""
+    with suppress(FileError):
+        store.shared(number, when)
+
+
 class FileSharing:
     """Files for the rooms of a chat server: kept in `folder`, and served by HTTP at this
     address, on a thread of its own. `url` is how clients reach it, if that is not plain.
@@ -252,7 +258,7 @@ class FileSharing:
         with suppress(StoreError):
             said = said_files(rules.rooms.store, list(store.files.values()))
             for number, when in said.items():
-                self._post(partial(store.shared, number, when))
+                self._post(partial(_shared, store, number, when))
         self._post(lambda: store.expire(time.time()))
 
     def _post(self, call: Callable[[], object]) -> bool:

@@ -33,7 +33,8 @@ def next_page(
     first = found[0].seq
     end = min(first + limit - 1, last)
     messages = store.read(room, first, end, PAGE_BYTES)
-    whole = [each for place, each in enumerate(messages) if each.seq == first + place]
+    kept = [each for place, each in enumerate(messages) if each.seq == first + place]
+    whole = kept or found  # they may have been forgotten between the two readings
     return whole, whole[-1].seq < last, first - after - 1
 
 # %% ../nbs/121_history_copy.ipynb #hc000003
@@ -49,7 +50,8 @@ def last_page(
     top = found[0].seq
     messages = store.read(room, max(1, top - limit + 1), top, PAGE_BYTES, backward=True)
     start = top - len(messages) + 1
-    whole = [each for place, each in enumerate(messages) if each.seq == start + place]
+    kept = [each for place, each in enumerate(messages) if each.seq == start + place]
+    whole = kept or found
     first = whole[0].seq
     more = bool(store.read(room, 1, first - 1, 1, backward=True))
     return whole, more, stop - top if more else stop - len(whole)

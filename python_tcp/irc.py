@@ -138,7 +138,7 @@ class Registration:
         self.state, nick = IRCState.ASKING, self._me.account or self._nick
         password, self._password = self._password, ""
         name, colon, rest = password.partition(":")
-        for account, word in ((nick, password), (name, rest)):
+        for account, word in ((name, rest), (nick, password)):
             if word and not self._me.account:
                 yield self._me.ask(Login(account, word), "PASS", account)
                 yield self._me.ask(GetHistory(), "NOTICE")  # its answer comes later

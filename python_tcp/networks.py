@@ -162,8 +162,9 @@ class AddressLimits:
         return [(address, each)] + ([(network, together)] if together else [])
 
     def _wait(self, rates: Rates, host: str, rate: float, now: float) -> float:
-        for key, most in self._allowed(host):
-            in_proportion = rate * most / self._limits.connections_per_address
+        allowed = self._allowed(host)
+        for key, most in allowed:
+            in_proportion = rate * self._slack * most / allowed[0][1]
             if wait := rates.wait(key, most, in_proportion, now):
                 return wait
         return 0.0

@@ -188,8 +188,13 @@ class NodeHistory:
         """All that the log has is read. Raises `StoreFileError`."""
         if self._replica is not replica:
             self._follow(replica, CopyState.BEHIND)
-        parts = self._store, self._days, self._loop, partial(self.commit, True)
+        parts = self._store, self._days, self._loop, self._forget
         self._loop.call_threadsafe(HistoryCleaner(*parts).clean)
+
+    def _forget(self) -> None:
+        """The cleaner has found what is old. A disk that fails is tried again elsewhere."""
+        if self._writer.trouble is None:
+            self.commit(must=True)
 
     def _follow(self, replica: Replica, state: CopyState) -> None:
         self._replica, self._state = replica, state

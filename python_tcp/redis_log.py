@@ -70,6 +70,9 @@ class RedisKeeper(threading.Thread):
                 self._work()
             except RedisError as error:
                 self._trouble(str(error))
+            except Exception as error:  # our own fault, which must not end the thread
+                log.exception("the keeper has failed")
+                self._trouble(f"{type(error).__name__}: {error}")
             if monotonic() - began > self.STEADY:
                 delays = backoff_delays(0.1, 5.0)
             if self._ended.wait(next(delays)):

@@ -6,6 +6,7 @@
 __all__ = ['START', 'StreamEntry', 'as_numbers', 'RedisStream']
 
 # %% ../nbs/116_redis_stream.ipynb #d3488ee9
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -53,7 +54,8 @@ class RedisStream:
         with self._link.use() as redis:
             version = redis.info("server")["redis_version"]
             kind = redis.type(self._log).decode()
-        if tuple(int(each) for each in version.split(".")[:2]) < self.OLDEST:
+            number = tuple(int(each) for each in version.split(".")[:2])
+        if number < self.OLDEST:
             needed = ".".join(map(str, self.OLDEST))
             wrong = f"Redis {version} is too old: {needed} or newer is needed"
             raise RedisError(f"{self._place.shown}: {wrong}", True)
@@ -161,7 +163,7 @@ class RedisStream:
         """How many bytes it may use (0: all), and what it does when they are used up."""
         with self._link.use() as redis:
             told = redis.info("memory")
-        return int(told["maxmemory"]), str(told["maxmemory_policy"])
+            return int(told["maxmemory"]), str(told["maxmemory_policy"])
 
     def figures(self) -> tuple[str, int, str]:
         """The newest position, how many entries there are, and where the snapshot is."""
@@ -169,7 +171,9 @@ class RedisStream:
             pipe = redis.pipeline(transaction=False)
             pipe.xrevrange(self._log, count=1).xlen(self._log)
             newest, count, at = pipe.get(self._place.key("snapshot-at")).execute()
-        return newest[0][0].decode() if newest else START, count, (at or b"").decode()
+        is_place = at is not None and re.fullmatch(rb"\d+-\d+", at)
+        place = at.decode() if is_place else ""  # anybody may write there
+        return newest[0][0].decode() if newest else START, count, place
 
     def close(self) -> None:
         """End the connection, also while another thread waits for it."""

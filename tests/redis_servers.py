@@ -36,7 +36,11 @@ class RedisServer:
     def start(self) -> "RedisServer":
         """Start it, with what it has on its disk, and wait until it answers."""
         self._process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL)
-        wait_until(self.answers)
+        try:
+            wait_until(self.answers)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def command(self) -> list[str]:
@@ -96,7 +100,7 @@ class Sentinel(RedisServer):
         self._config.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {folder}\n"
             f"sentinel monitor main 127.0.0.1 {primary.port} 1\n"
-            "sentinel down-after-milliseconds main 500\n"
+            "sentinel down-after-milliseconds main 2000\n"
             "sentinel failover-timeout main 5000\n"
         )
 

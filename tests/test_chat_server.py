@@ -1061,6 +1061,7 @@ def test_a_loud_crowd_has_a_part_of_each_tick_and_the_quiet_one_is_served() -> N
         chat.receive(client, b"0\n" * 3)
     assert all(chat.sender.connections[client].loud for client in crowd)
     chat.handler._turns.SECONDS = 0.0  # in this tick
+    chat.handler._turns.LOUD = 0.0
     chat.loop.tick()
     chat.hear()
     for client in crowd:

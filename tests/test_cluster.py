@@ -535,6 +535,49 @@ def test_nonsense_beside_the_snapshot_does_not_end_the_keeper(
                 ann.say("message", content="again", id=number)
                 answer_to(ann, number)
             assert newest("redis keeper").is_alive()
+            log = server._rules.log._log
+            wait_until(lambda: log.figures(0, "1-0").entries > 0)
+            assert log.figures(0, "1-0").snapshot_age is None
+
+
+@needs_redis
+def test_an_answer_that_cannot_be_told_leaves_the_copies_alike(
+    two: list[ChatServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ann, _), (bob, _) = come(two[0], "ann"), come(two[1], "bob")
+    node, tell, failures = two[0]._rules.log, ClusterNode._tell, [IndexError("a bug")]
+
+    def fail_once(self: ClusterNode, *parts: object) -> None:
+        if self is node and failures:
+            raise failures.pop()
+        tell(self, *parts)
+
+    monkeypatch.setattr(ClusterNode, "_tell", fail_once)
+    with ann, bob:
+        ann.say("message", content="untold", id=1)
+        assert bob.read_until("message")["content"] == "untold"
+        ann.say("message", content="told", id=2)
+        assert ann.read_until("ok", id=2)["seq"] == 2
+        assert bob.read_until("message", content="told")["seq"] == 2
+    assert not failures
+
+
+@needs_redis
+def test_an_entry_that_cannot_be_carried_out_ends_the_node(
+    two: list[ChatServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, _ = come(two[0], "ann")
+    node = two[0]._rules.log
+
+    def fail(entry: object) -> None:
+        raise IndexError("a bug")
+
+    monkeypatch.setattr(node._outbox, "receive", fail)
+    with ann:
+        ann.say("message", content="here", id=1)
+        wait_until(lambda: not two[0].running)
+    assert node.failure == "an entry could not be carried out"
+    assert two[1].running
 
 
 # --- workers -------------------------------------------------------------------------------------
@@ -740,7 +783,9 @@ def noted(people: list, kind: type) -> list[str]:
     return names
 
 
-BACK = 5.0  # seconds, from the word that a node must end, until all of its people are in again
+BACK = (
+    5.0 if FULL else 15.0
+)  # seconds, from the word that a node must end, until all of its people are in again
 
 
 @needs_redis

@@ -89,7 +89,7 @@ def test_sentinel_replaces_the_primary_and_no_acknowledged_message_is_lost(
     try:
         wait_until(lambda: len(people[0].told_in()) > 20)
         watched.primary.kill()
-        wait_until(lambda: watched.sentinel.primary() != watched.primary.port, 30)
+        wait_until(lambda: watched.sentinel.primary() != watched.primary.port, 90)
         said = sum(talkers.said.values())
         wait_until(lambda: len(people[0].told_in()) > said, 60)
     finally:

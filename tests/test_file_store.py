@@ -21,6 +21,9 @@ from python_tcp.file_space import FileSpace
 from python_tcp.file_store import FileStore
 from python_tcp.limits import Limits
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "O_DIRECTORY"), reason="--files needs what Windows does not have"
+)
 DATA = b"all that it has\n" * 1000
 NOW = 1_700_000_000.0
 
@@ -568,3 +571,12 @@ def test_what_is_no_request_is_one_answer_and_the_end(data: bytes) -> None:
     said = exchange.answer(caught.value.status, {}, str(caught.value), close=True)
     assert said.startswith(b"HTTP/1.1 4") and b"Connection: close" in said
     assert exchange.is_over
+
+
+def test_nobody_else_may_read_the_index(tmp_path: Path) -> None:
+    """It holds the secrets of the files; also one that an older program has made."""
+    folder = tmp_path / "files"
+    folder.mkdir(mode=0o755)
+    (folder / "index.db").touch(mode=0o644)
+    FileStore(folder).close()
+    assert (folder / "index.db").stat().st_mode & 0o777 == 0o600

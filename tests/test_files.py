@@ -32,7 +32,14 @@ from python_tcp.passwords import HashParameters, PasswordHasher
 from python_tcp.secret import Secret
 from waiting import LIMIT, wait_until
 
-pytestmark = pytest.mark.slow
+NO_FOLDER = not hasattr(os, "O_DIRECTORY")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(NO_FOLDER, reason="--files needs what Windows does not have"),
+]
+on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="needs all of 127.0.0.0/8"
+)
 
 DATA = os.urandom(3_000_000)
 FREE = Limits(flood_burst=0, connections_per_address=0, connections_per_network=0)
@@ -572,6 +579,7 @@ def test_who_says_nothing_is_let_go(
                 assert sock.recv(1) == b""
 
 
+@on_linux
 def test_one_address_gets_its_share_of_the_connections(tmp_path: Path) -> None:
     """A quarter more than in the chat itself, where each one hears why."""
     limits = Limits(flood_burst=0, connections_per_address=4)
@@ -643,6 +651,7 @@ def test_a_body_that_only_trickles_does_not_keep_its_connection(
         assert bring(upload, DATA[have:], have) == (204, b"")
 
 
+@on_linux
 def test_hundreds_of_slow_requests_from_a_network_leave_room_for_others(
     tmp_path: Path,
 ) -> None:

@@ -30,10 +30,20 @@ RIGHT_LINE = (
     "    return line + b'\\n'"
 )
 HEADS = """class HeadFramer:
-    def __init__(self):
-        self.rest = b""
+    def __init__(self, limit):
+        self.limit, self.rest, self.seen = limit, bytearray(), 0
     def feed(self, chunk):
-        *heads, self.rest = (self.rest + chunk).split(b"\\r\\n\\r\\n")
+        self.rest += chunk
+        heads = []
+        while (end := self.rest.find(b"\\r\\n\\r\\n", self.seen)) >= 0:
+            if end > self.limit:
+                raise ValueError("too long")
+            heads.append(bytes(self.rest[:end]))
+            del self.rest[: end + 4]
+            self.seen = 0
+        self.seen = max(0, len(self.rest) - 3)
+        if self.seen > self.limit:
+            raise ValueError("too long")
         return heads"""
 
 

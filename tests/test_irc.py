@@ -938,12 +938,23 @@ def test_pass_with_an_account_and_its_password(registered: ChatServer) -> None:
         ":chat 001 ann :Welcome to the chat, ann",
     ]
     why = "PASS named no account with its password: you have not logged in"
-    for wrong in ("ann:wrong horse", "nobody:correct horse", "a b:c", "ann:"):
-        heard = irc_lines(
-            registered, f"PASS :{wrong}", *come_in, end=" NOTICE eve :PASS"
-        )
-        assert heard[0] == ":chat 001 eve :Welcome to the chat, eve", wrong
-        assert heard[-1] == f":chat NOTICE eve :{why}"
+    words = "ann:wrong horse", "nobody:correct horse", "a b:c", "ann:"
+    for number, wrong in enumerate(words):
+        nick = f"eve{number}"  # the last one may not be gone yet
+        come_in = (f"NICK {nick}", f"USER {nick} 0 * :Eve")
+        end = f" NOTICE {nick} :PASS"
+        heard = irc_lines(registered, f"PASS :{wrong}", *come_in, end=end)
+        assert heard[0] == f":chat 001 {nick} :Welcome to the chat, {nick}", wrong
+        assert heard[-1] == f":chat NOTICE {nick} :{why}"
+
+
+@pytest.mark.slow
+def test_a_right_password_with_its_account_is_no_guess(registered: ChatServer) -> None:
+    """A class behind one address: each login of this kind once cost a wrong guess of it."""
+    for number in range(12):
+        come_in = (f"NICK a{number}", f"USER a{number} 0 * :A")
+        heard = irc_lines(registered, "PASS :ann:correct horse", *come_in, end=" 366 ")
+        assert " 900 " in heard[0], number
 
 
 def test_a_password_may_have_a_colon_in_it(server: ChatServer) -> None:

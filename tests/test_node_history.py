@@ -52,6 +52,23 @@ def stored(path: Path, numbers: list[int]) -> SQLiteStore:
     return store
 
 
+class Forgetting:
+    """A store from which all is forgotten between two readings."""
+
+    def __init__(self) -> None:
+        self._left = [[Message("lobby", 7, "ann", "hello", 0.0)], [], []]
+
+    def read(self, *where: object, **how: object) -> list[Message]:
+        return self._left.pop(0)
+
+
+def test_a_page_of_what_is_forgotten_while_it_is_read_is_what_was_seen() -> None:
+    page, more, missing = next_page(Forgetting(), "lobby", 5, 9, 10)
+    assert ([each.seq for each in page], more, missing) == ([7], True, 1)
+    page, more, missing = last_page(Forgetting(), "lobby", 9, 10)
+    assert ([each.seq for each in page], more, missing) == ([7], False, 8)
+
+
 def test_a_page_has_no_gap_inside_and_says_what_is_missing_before_it(
     tmp_path: Path,
 ) -> None:

@@ -402,8 +402,8 @@ def test_the_sidebar_has_sections_for_both_renderers(
     labels = [entry["text"] for section in sections for entry in section["contents"]]
     assert labels == [
         "0. Sockets",
-        "8. Streams",
-        "56. Commands",
+        "10. Streams",
+        "58. Commands",
         "Drawings",
         "Glossary",
         "core",
