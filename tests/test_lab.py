@@ -197,10 +197,13 @@ HOLDER = """
 import os, socket, signal, time
 port = int(os.environ["PORT"])
 listener = socket.create_server(("127.0.0.1", port), reuse_port=False)
+ready, told = os.pipe()
 if not os.fork():
     os.setsid()
     signal.signal(15, signal.SIG_IGN)
+    os.write(told, b"!")
     while True: time.sleep(9)
+os.read(ready, 1)  # else it may be ended before it has its own session
 connection, _ = listener.accept()
 connection.sendall(connection.recv(9))
 time.sleep(99)

@@ -43,6 +43,26 @@ def test_definitions_are_those_of_the_book(pages: dict) -> None:
     assert '<div class="api" id="api.EventLoop"><code>EventLoop</code>' in loop
 
 
+def test_definitions_stand_above_their_code_in_its_order(pages: dict) -> None:
+    """nbdev puts the last one of a cell above it, and the others below."""
+    seen = 0
+    for name, page in pages.items():
+        above: list[str] = []
+        for cell in page.cells:
+            if label := re.match(r'<div class="api" id="api\.(\w+)">', cell.source):
+                above.append(label[1])
+            elif above:
+                defined = re.findall(
+                    r"^(?:async def|def|class) (\w+)", cell.source, re.M
+                )
+                shown = [each for each in above if each in defined]
+                assert shown == [each for each in defined if each in above], name
+                assert cell.cell_type == "code" or not shown, name
+                seen += len(shown)
+                above = []
+    assert seen > 500
+
+
 def test_links_between_the_pages_are_local(pages: dict) -> None:
     settings = (ROOT / "settings.ini").read_text(encoding="utf-8")
     user = re.search(r"^user = (\S+)", settings, re.M)[1]

@@ -272,8 +272,8 @@ def show_definitions(tree: Path, book: list[Page]) -> None:
         path = tree / "_proc" / page.file
         notebook = nbformat.read(path, as_version=4)
         cells = []
-        for cell in notebook.cells:
-            if cell.cell_type == "code" and is_show_doc(cell):
+        for cell in definitions_first(notebook.cells):
+            if is_show_doc(cell):
                 cell = new_markdown_cell(definition(cell, notebook))
             elif cell.cell_type == "code":
                 # nbdev's label, which would stand over every exported cell
@@ -289,6 +289,41 @@ def show_definitions(tree: Path, book: list[Page]) -> None:
         nbformat.write(notebook, path)
 
 
+def definitions_first(
+    cells: list[nbformat.NotebookNode],
+) -> list[nbformat.NotebookNode]:
+    """Before a cell of code, in its order, what `show_doc` says of the names that it defines: nbdev has the last one there,
+    and the others behind it."""
+    names = {
+        i: definition_parts(cell)[1]
+        for i, cell in enumerate(cells)
+        if is_show_doc(cell)
+    }
+    before: dict[
+        int, list[tuple[int, int]]
+    ] = {}  # by cell of code: places in it, and cells
+    for i, name in names.items():
+        places = [
+            (abs(k - i), k, found.start())
+            for k, cell in enumerate(cells)
+            if k not in names and cell.cell_type == "code"
+            if (
+                found := re.search(
+                    rf"^(async def|def|class) {name}\b", cell.source, re.M
+                )
+            )
+        ]
+        if places:
+            _, k, place = min(places)
+            before.setdefault(k, []).append((place, i))
+    moved = {i for those in before.values() for _, i in those}
+    result = []
+    for k, cell in enumerate(cells):
+        result += [cells[i] for _, i in sorted(before.get(k, []))]
+        result += [cell] if k not in moved else []
+    return result
+
+
 def without_host(text: str) -> str:
     """Links to our own pages as nbdev writes them, but local."""
     config = get_config()
@@ -296,6 +331,8 @@ def without_host(text: str) -> str:
 
 
 def is_show_doc(cell: nbformat.NotebookNode) -> bool:
+    if cell.cell_type != "code":
+        return False
     source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M)
     return source.startswith("show_doc(")
 
