@@ -63,6 +63,9 @@ def write_down(note: AuditRecord) -> None:
     _audit.info(f"audit: {note.username} {note.action} {about}{why}", extra=extra)
 
 # %% ../nbs/123_cluster.ipynb #b0e5a531
+_PAGED = (GetHistory, Join)  # the file may have more than the state for these
+
+
 class ClusterNode:
     """A chat server's part in a chat in Redis. When `failure` says why it can't go on, the
     server has stopped; a new node, with what was `lost`, begins from what Redis has.
@@ -228,7 +231,7 @@ class ClusterNode:
     def _tell(self, question: LogQuestion | None, deliveries: list[Delivery]) -> None:
         if question is None:
             self._server.tell(deliveries)
-        elif isinstance(asked := question.command, GetHistory | Join) and self._history:
+        elif self._history and isinstance(asked := question.command, _PAGED):
             wanted = question.inquiry.wanted if question.inquiry else lambda: True
             done = partial(self._answer, question)
             self._history.complete(asked, deliveries, done, wanted)

@@ -170,14 +170,14 @@ class StreamReader:
         self._hand_on, self._lost = hand_on, lost
         self._found: list[StreamEntry] = []
         wait, most = int(self.BLOCK * 1000), RedisStream.BATCH
-        self._read = b"XREAD COUNT %d BLOCK %d STREAMS" % (most, wait)
+        self._read = (b"XREAD COUNT %d BLOCK %d STREAMS" % (most, wait)).split()
 
     def read_on(self) -> None:
         """Ask for what comes next, and whether the last one is there: somebody may delete
         the stream, and who appends next makes a new one.
         """
         after = (self.position or START).encode()
-        self._wire.ask([*self._read.split(), self._log, after], self._came)
+        self._wire.ask([*self._read, self._log, after], self._came)
         last = [b"XRANGE", self._log, after, after]
         self._wire.ask(last, lambda found: self._checked(bool(found)))
 

@@ -541,6 +541,14 @@ class Crowd(World):
         for peer in self.peers[members]:
             peer.send(data)
 
+    def tick_in_two_parts(self) -> None:
+        """Five speak before the tick, the others while it lasts, from another thread."""
+        self.speak(slice(5))
+        late = threading.Timer(0.05, self.speak, [slice(5, None)])
+        late.start()
+        self.loop.tick(LIMIT)
+        late.join()
+
 
 @pytest.fixture
 def crowd() -> Iterator[Crowd]:
@@ -554,11 +562,7 @@ def crowd() -> Iterator[Crowd]:
 def test_the_rest_of_a_crowd_is_waited_for(crowd):
     crowd.speak(slice(None))
     crowd.loop.tick(LIMIT)
-    crowd.speak(slice(5))
-    late = threading.Timer(0.05, crowd.speak, [slice(5, None)])
-    late.start()
-    crowd.loop.tick(LIMIT)
-    late.join()
+    crowd.tick_in_two_parts()
     assert sorted(crowd.served) == sorted([*range(10)] * 2)
 
 
@@ -580,11 +584,7 @@ def test_a_socket_that_is_apart_says_nothing_about_a_crowd(crowd):
     peer.send(b"x")
     crowd.loop.tick(LIMIT)
     assert crowd.waited < crowd.loop.PATIENCE  # nobody of the crowd can come
-    crowd.speak(slice(5))
-    late = threading.Timer(0.05, crowd.speak, [slice(5, None)])
-    late.start()
-    crowd.loop.tick(LIMIT)
-    late.join()
+    crowd.tick_in_two_parts()
     assert sorted(crowd.served) == sorted([*range(10)] * 2)
 
 

@@ -7,7 +7,6 @@ So a notebook runs in Colab, or with the Python that an editor has chosen. Where
 is there, the cell does nothing. The site does not show it, and JupyterLab folds it.
 """
 
-import argparse
 import ast
 import configparser
 import re
@@ -15,10 +14,10 @@ import sys
 from pathlib import Path
 
 import nbformat
+from fold import asked
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
-NBS = ROOT / "nbs"
 # No import statement: nbdev would run the cell for the site, and warn of the other code in it.
 MARK = "#| code-summary: Install the package where it is missing"
 CELL = f"""{MARK}
@@ -100,17 +99,11 @@ def give(path: Path, check: bool = False) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--check", action="store_true", help="change nothing; say which"
-    )
-    parser.add_argument("notebook", nargs="*", type=Path)
-    arguments = parser.parse_args()
-    paths = arguments.notebook or sorted(NBS.glob("*.ipynb"))
-    changed = [path.name for path in paths if give(path, arguments.check)]
+    paths, check = asked((__doc__ or "").splitlines()[0])
+    changed = [path.name for path in paths if give(path, check)]
     if changed:
         print("\n".join(changed))
-    return bool(arguments.check and changed)
+    return bool(check and changed)
 
 
 if __name__ == "__main__":

@@ -49,20 +49,26 @@ def fold(path: Path, check: bool = False) -> list[str]:
     return changed
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def asked(purpose: str) -> tuple[list[Path], bool]:
+    """Which notebooks the command line names, else all; and whether they are only checked."""
+    parser = argparse.ArgumentParser(description=purpose)
     parser.add_argument(
         "--check", action="store_true", help="change nothing; say which"
     )
     parser.add_argument("notebook", nargs="*", type=Path)
     arguments = parser.parse_args()
+    return arguments.notebook or sorted(NBS.glob("*.ipynb")), arguments.check
+
+
+def main() -> int:
+    paths, check = asked((__doc__ or "").splitlines()[0])
     wrong = 0
-    for path in arguments.notebook or sorted(NBS.glob("*.ipynb")):
-        changed = fold(path, arguments.check)
+    for path in paths:
+        changed = fold(path, check)
         wrong += bool(changed)
         if changed:
             print(f"{path.name}: {', '.join(changed)}")
-    return bool(arguments.check and wrong)
+    return bool(check and wrong)
 
 
 if __name__ == "__main__":

@@ -294,28 +294,17 @@ def definitions_first(
 ) -> list[nbformat.NotebookNode]:
     """Before a cell of code, in its order, what `show_doc` says of the names that it defines: nbdev has the last one there,
     and the others behind it."""
-    names = {
-        i: definition_parts(cell)[1]
-        for i, cell in enumerate(cells)
-        if is_show_doc(cell)
-    }
-    before: dict[
-        int, list[tuple[int, int]]
-    ] = {}  # by cell of code: places in it, and cells
-    for i, name in names.items():
-        places = [
-            (abs(k - i), k, found.start())
-            for k, cell in enumerate(cells)
-            if k not in names and cell.cell_type == "code"
-            if (
-                found := re.search(
-                    rf"^(async def|def|class) {name}\b", cell.source, re.M
-                )
-            )
+    shown = {i for i, cell in enumerate(cells) if is_show_doc(cell)}
+    before: dict[int, list[tuple[int, int]]] = {}  # by cell of code: places, and cells
+    for i in shown:
+        name = definition_parts(cells[i])[1]
+        code = [
+            k for k in range(len(cells)) if k not in shown and defines(cells[k], name)
         ]
-        if places:
-            _, k, place = min(places)
-            before.setdefault(k, []).append((place, i))
+        if code:
+            nearest = min(code, key=lambda k: abs(k - i))
+            place = defines(cells[nearest], name).start()
+            before.setdefault(nearest, []).append((place, i))
     moved = {i for those in before.values() for _, i in those}
     result = []
     for k, cell in enumerate(cells):
@@ -648,6 +637,13 @@ def definition_parts(cell: nbformat.NotebookNode) -> tuple[str | None, str, str]
     ).groups()
 
 
+def defines(cell: nbformat.NotebookNode, name: str) -> re.Match[str] | None:
+    """Where a cell of code defines this name."""
+    if cell.cell_type != "code":
+        return None
+    return re.search(rf"^(async def|def|class) {name}\b", cell.source, re.M)
+
+
 def definition(cell: nbformat.NotebookNode, page: nbformat.NotebookNode) -> str:
     """What nbdev shows of an exported name: a line to link to, and the signature only where the page doesn't show the code."""
     source, name, signature = definition_parts(cell)
@@ -658,11 +654,7 @@ def definition(cell: nbformat.NotebookNode, page: nbformat.NotebookNode) -> str:
         )
         line += f': <a href="{source}">{file}, line {number}</a>'
     line += "</div>"
-    shown = any(
-        re.search(rf"^(async def|def|class) {name}\b", other.source, re.M)
-        for other in page.cells
-        if other.cell_type == "code"
-    )
+    shown = any(defines(other, name) for other in page.cells)
     return line if shown else f"{line}\n\n{signature}"
 
 
