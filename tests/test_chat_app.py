@@ -12,6 +12,8 @@ import pytest
 import python_tcp
 from helpers import LIMIT
 
+from python_tcp.account_tool import start_accounts
+from python_tcp.backup import start_backup
 from python_tcp import chat_app, chat_client, chat_server, line_client, protocol
 from python_tcp.chat_app import run_chat_server, start_client
 from python_tcp.chat_client import ChatClient
@@ -119,6 +121,30 @@ def test_a_terminal_where_there_is_none_is_one_line(
     assert run_chat_terminal(username="ann") == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("chat_client: this is no terminal")
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (chat_app.start_server, "--vers"),
+        (start_client, "--vers"),
+        (start_window, "--vers"),
+        (start_lab, "--vers list"),
+        (start_lab, "run echo --he"),
+        (start_accounts, "add ann --oper --he"),
+        (start_backup, "chat.db copy.db --he"),
+    ],
+)
+def test_an_option_is_not_abbreviated(
+    start: Callable[..., int], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who reads arguments later, as a worker that begins anew, finds an option by its name."""
+    with pytest.raises(SystemExit) as ended:
+        start(words.split())
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.count("\n") == 1
+    options = [word for word in words.split() if word.startswith("--")]
+    assert said.endswith(f": unrecognized arguments: {' '.join(options)}\n")
 
 
 @pytest.mark.parametrize(
