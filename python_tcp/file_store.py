@@ -157,16 +157,20 @@ def _new_part(index: FileIndex, folder: FileFolder) -> int:
     """The number of a new file, of which nothing is there. Raises `OSError`."""
     while True:
         number = index.next_number()
-        with suppress(FileExistsError):  # somebody has put something there
+        try:
             folder.create(f"{number}.part")
             return number
-        index.drop(number)
+        except FileExistsError:  # somebody has put something there
+            index.drop(number)
+        except OSError:
+            index.drop(number)
+            raise
 
-
+# %% ../nbs/102_file_store.ipynb #78c30f04
 def _new_file(
     index: FileIndex, folder: FileFolder, offer: Offer, now: float
 ) -> StoredFile:
-    """Its line and its empty part. Raises `FileError`."""
+    """Its line and its empty part, or nothing of both. Raises `FileError`."""
     try:
         if offer.size > folder.free():
             raise OSError(errno.ENOSPC, "")
@@ -174,7 +178,13 @@ def _new_file(
     except OSError as error:
         raise disk_error(error) from error
     key, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
-    return index.put(StoredFile(number, offer, key, secret, FileState.PARTIAL, now))
+    stored = StoredFile(number, offer, key, secret, FileState.PARTIAL, now)
+    try:
+        return index.put(stored)
+    except FileError:
+        folder.remove(f"{number}.part")
+        index.drop(number)
+        raise
 
 # %% ../nbs/102_file_store.ipynb #f111001d
 class FileStore:

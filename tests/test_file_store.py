@@ -1,5 +1,6 @@
 """Files that strangers send, in a folder: names that are text, limits, links, restarts, a full disk."""
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -491,6 +492,34 @@ def test_more_than_the_disk_has_room_for_is_refused_at_once(
     with pytest.raises(FileError, match="disk is full"):
         store.offer(offer_of(), NOW)
     assert not store.files
+
+
+def rows_of(store: FileStore) -> int:
+    return store._index._db.execute("SELECT count(*) FROM files").fetchone()[0]
+
+
+def test_an_index_that_is_full_leaves_nothing_of_what_it_refuses(
+    store: FileStore, tmp_path: Path
+) -> None:
+    store._index._db.execute("PRAGMA max_page_count = 1")  # no page more than it has
+    with pytest.raises(FileError, match="full") as refused:
+        for number in range(1000):
+            store.offer(offer_of(owner=f"of {number}", name="n" * 200), NOW)
+    parts = [*(tmp_path / "files").glob("*.part")]
+    assert (refused.value.code, refused.value.status) == ("disk_full", 507)
+    assert len(parts) == rows_of(store) == len(store.files) > 0
+
+
+def test_a_folder_that_is_full_leaves_nothing_in_the_index(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(name: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(store._folder, "create", full)
+    with pytest.raises(FileError, match="disk is full"):
+        store.offer(offer_of(), NOW)
+    assert rows_of(store) == 0
 
 
 # --- HTTP, without I/O -------------------------------------------------------------------------------------------
