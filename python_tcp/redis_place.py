@@ -123,7 +123,7 @@ def parse_redis_url(url: str) -> RedisPlace:
 
 # %% ../nbs/115_redis_place.ipynb #ac15c8b8
 def _explained(error: Exception) -> tuple[str, bool]:
-    """What an exception of redis-py means for who runs the chat, and if it is final."""
+    """What an exception of redis-py means for people who run the chat; is it final?"""
     import redis
 
     text, final = str(error).rpartition(" of pipeline caused error: ")[2], False
@@ -163,8 +163,8 @@ def _explained_change(error: Exception, place: RedisPlace) -> tuple[str, bool] |
 
 # %% ../nbs/115_redis_place.ipynb #1663fc32
 class RedisConnection(NamedTuple):
-    """A new connection, logged in, for who does without redis-py from then on. `owner` is
-    that of redis-py: it is kept, and has `disconnect`.
+    """A new connection, logged in, for code that does without redis-py from then on. `owner`
+    is the connection of redis-py: it is kept, and has `disconnect`.
     """
 
     sock: socket.socket
@@ -173,7 +173,7 @@ class RedisConnection(NamedTuple):
 
 class RedisLink:
     """The way to the Redis of a chat that can be written to, wherever that is now; for one
-    thread at a time, but for `close`. `timeout`: seconds for an answer.
+    thread at a time, except `close`. `timeout`: seconds for an answer.
     """
 
     def __init__(self, place: RedisPlace, timeout: float) -> None:
@@ -234,7 +234,7 @@ class RedisLink:
         return redis.Redis.from_url(self._place.url, **self._options)
 
     def _find(self) -> Any:
-        """Whom the Sentinels name, or who has our slot of the cluster."""
+        """The Redis that the Sentinels name, or that has our slot of the cluster."""
         redis: Any = import_module("redis.connection")
         options = {**redis.parse_url(self._place.url), **self._options}
         for name in ("host", "port", "connection_class"):
