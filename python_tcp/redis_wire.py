@@ -74,7 +74,7 @@ class RedisWire:
             self._ready(selectors.EVENT_READ)
 
     def close(self) -> None:
-        """Twice is fine. Nothing more is called."""
+        """Call it twice if you like. No callback is called after it."""
         if self._is_open:
             self._is_open = False
             self._timer.cancel()
@@ -174,7 +174,7 @@ class StreamReader:
 
     def read_on(self) -> None:
         """Ask for what comes next, and whether the last one is there: somebody may delete
-        the stream, and who appends next makes a new one.
+        the stream, and whoever appends next makes a new one.
         """
         after = (self.position or START).encode()
         self._wire.ask([*self._read, self._log, after], self._came)
