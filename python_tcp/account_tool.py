@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import msgspec
 
@@ -23,7 +22,9 @@ from .account_file import save_account, strike_account
 from .commands import Name
 from .datafile import StoreFileError, check_alone, end_well
 from .datafile import file_version, open_file, printable_path
-from .line_client import ending_on_signals, fail, print_line
+from .endings import ending_on_signals
+from .line_client import CommandParser, fail
+from .line_client import print_line
 from .logins import weakness
 from .members import Account
 from .messages import StoreError
@@ -161,15 +162,10 @@ def _audit(path: str) -> str:
     return "\n".join(lines)
 
 # %% ../nbs/075_account_tool.ipynb #4147277e
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def _parser() -> argparse.ArgumentParser:
     what = "Look after the accounts in the data file of a chat server."
     more = "A password is asked for on the terminal, or is the first line of stdin."
-    parser = _Parser(prog="accounts", description=what, epilog=more)
+    parser = CommandParser(prog="accounts", description=what, epilog=more)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, about in {
         "add": "make an account",

@@ -6,7 +6,6 @@
 __all__ = ['PART', 'PAUSE', 'BESIDE', 'is_backup', 'back_up', 'start_backup']
 
 # %% ../nbs/080_backup.ipynb #8c950c6c
-import argparse
 import os
 import sqlite3
 import stat
@@ -16,11 +15,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
 
 from .datafile import StoreFileError, check_file, file_uri, file_version
 from .datafile import printable_path
-from .line_client import ending_on_signals, fail, print_line
+from .endings import ending_on_signals
+from .line_client import CommandParser, fail
+from .line_client import print_line
 
 # %% ../nbs/080_backup.ipynb #81c573c1
 PART = 256  # pages of 4096 bytes
@@ -160,15 +160,10 @@ def back_up(source: str | Path, to: str | Path, *, overwrite: bool = False) -> i
     return count
 
 # %% ../nbs/080_backup.ipynb #cc3f2287
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def start_backup(argv: list[str] | None = None) -> int:
     """The command `python -m python_tcp.backup`. Returns the exit status."""
     what = "Copy the data file of a chat server, also while it runs."
-    parser = _Parser(prog="backup", description=what)
+    parser = CommandParser(prog="backup", description=what)
     parser.add_argument("file", metavar="FILE", help="the server's --data")
     target = "the backup; an earlier one is replaced when the new one is complete"
     parser.add_argument("to", metavar="TO", help=target)

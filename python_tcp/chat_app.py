@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -24,9 +24,11 @@ from .chat_server import ChatServer
 from .console import LOG_FORMATS, LogWriter
 from .core import LOCALHOST, bare_host
 from .datafile import Durability, StoreFileError
+from .endings import ending_on_signals
 from .file_options import add_file_arguments, files_given, open_files
 from .languages import DIALECTS
-from .line_client import ending_on_signals, fail, print_line, run_chat_client
+from .line_client import CommandParser, fail
+from .line_client import print_line, run_chat_client
 from .members import Account
 from .messages import StoreError
 from .operations import Config, HangUps, ServerOperator
@@ -41,13 +43,6 @@ from .workers import this_worker
 # %% ../nbs/058_chat_app.ipynb #9e679ac9
 # the names of the first edition, and the settings
 _all_ = [ChatServer, ChatClient, run_chat_client, DEFAULT_PORT, Config, read_config]
-
-# %% ../nbs/058_chat_app.ipynb #d4157267
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
 
 # %% ../nbs/058_chat_app.ipynb #19746c4b
 def _port(text: str) -> int:
@@ -87,15 +82,18 @@ def run_chat_server(
     port is closed. The other options, such as `data` and `limits`, are those of `ChatServer`.
     """
     server = ChatServer(host, port, **options)
-    with ending_on_signals(), HangUps(wanted=on_hang_up is not None) as hang_ups:
+    wanted = on_hang_up is not None
+    with ending_on_signals() as interruption, HangUps(wanted) as hang_ups:
         try:
             _allow_many_files()
             prepare(server)
             server.start()
-            on_start(server)
+            with interruption.held():  # it has locks that the server's thread needs
+                on_start(server)
             while server.running:  # not longer: a signal just before it does not end it
                 if hang_ups.wait(1) and on_hang_up is not None:
-                    on_hang_up()
+                    with interruption.held():
+                        on_hang_up()
         except (OSError, RuntimeError, StoreFileError) as error:
             return fail("chat_server", _explained(error, host, port))
         except KeyboardInterrupt:
@@ -159,7 +157,7 @@ def _add_accounts(add: Callable[..., object]) -> None:
 # %% ../nbs/058_chat_app.ipynb #a85dca05
 def _server_parser() -> argparse.ArgumentParser:
     """The arguments of `chat_server`. What is not given is None."""
-    parser = _Parser(prog="chat_server", description="Run a chat server.")
+    parser = CommandParser(prog="chat_server", description="Run a chat server.")
     add = parser.add_argument
     add("--version", action="version", version=f"%(prog)s {python_tcp.__version__}")
     config = "read what is not given here from this TOML file, and again on SIGHUP"
@@ -273,7 +271,7 @@ def client_parser(
 ) -> argparse.ArgumentParser:
     """The arguments of a client."""
     more = "While chatting, /help lists what can be typed."
-    parser = _Parser(prog=program, description=what, epilog=more)
+    parser = CommandParser(prog=program, description=what, epilog=more)
     add = parser.add_argument
     add("--version", action="version", version=f"%(prog)s {python_tcp.__version__}")
     where = "the server's name or address (%(default)s)"

@@ -11,10 +11,10 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
 
 import python_tcp
 from .core import LOCALHOST
+from .endings import ending_on_signals
 from .lab import Result, RunningServer, Stage, Target, run_stages
 from .lab_class import check_submission, class_csv, class_table, submissions
 from .lab_chat import LAB_COMMANDS, CONNECT
@@ -29,7 +29,7 @@ from .lab_report import conversation_diagram, failure_lines, gradescope_report
 from .lab_report import json_report, junit_report, read_points, summary
 from .lab_report import result_line
 from .lab_room import ROOM
-from .line_client import ending_on_signals, fail
+from .line_client import CommandParser, fail
 
 # %% ../nbs/139_lab_app.ipynb #0a684b4d
 _SERVERS = ECHO, LINES, LENGTH, ROOM, NICK, LAB_COMMANDS, CONNECT, protocol_stage()
@@ -61,13 +61,6 @@ def chosen_stages(
     return chosen
 
 # %% ../nbs/139_lab_app.ipynb #1a7181ef
-class _LabParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
@@ -103,7 +96,8 @@ def _class_options(parser: argparse.ArgumentParser) -> None:
 
 # %% ../nbs/139_lab_app.ipynb #6473d57e
 def _parser() -> argparse.ArgumentParser:
-    parser = _LabParser("tcp_lab", description="Check a network program from outside.")
+    what = "Check a network program from outside."
+    parser = CommandParser("tcp_lab", description=what)
     version = f"%(prog)s {python_tcp.__version__}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

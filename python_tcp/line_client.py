@@ -6,17 +6,16 @@
 __all__ = ['run_chat_client']
 
 # %% ../nbs/057_line_client.ipynb #367a360a
+import argparse
 import os
 import queue
 import select
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from .chat_client import ChatClient
 from .chat_controller import ChatController
@@ -24,6 +23,7 @@ from .chat_session import ClientEvent
 from .chat_view import Line
 from .commands import Command, Join, Login
 from .core import LOCALHOST
+from .endings import ending_on_signals
 from .hidden_input import HiddenInput, read_hidden
 from .password_prompts import CLEAR_TEXT, PasswordPrompt, ask_passwords
 from .protocol import DEFAULT_PORT, Error, Goodbye
@@ -45,6 +45,16 @@ def fail(program: str, why: object) -> int:
     """Say in one line what went wrong. Returns the exit status."""
     print(f"{program}: {why}", file=sys.stderr, flush=True)
     return 1
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Arguments of a command. Errors are one line; an option is written in full."""
+
+    def __init__(self, prog: str | None = None, **options: Any) -> None:
+        super().__init__(prog, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
 
 # %% ../nbs/057_line_client.ipynb #1b0a3d69
 class _Answer(NamedTuple):
@@ -220,34 +230,6 @@ class _LineFace:
         with self.hidden.interrupted(bool(lines)):
             for line in lines:
                 print(line.plain(), flush=True)
-
-# %% ../nbs/057_line_client.ipynb #c3e06d67
-def _endings() -> list[int]:
-    """The signals that end us; also that of a closed terminal, unless nohup(1) ignores it."""
-    closed = getattr(signal, "SIGHUP", None)  # there is none on Windows
-    if closed is None or signal.getsignal(closed) is signal.SIG_IGN:
-        return [signal.SIGINT, signal.SIGTERM]
-    return [signal.SIGINT, signal.SIGTERM, closed]
-
-
-def _interrupt_once(signum: int, frame: object) -> None:
-    for number in _endings():
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-# %% ../nbs/057_line_client.ipynb #ad4868ed
-@contextmanager
-def ending_on_signals() -> Iterator[None]:
-    """They raise `KeyboardInterrupt`, even where a shell had SIGINT ignored."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread gets signals
-        return
-    before = {number: signal.signal(number, _interrupt_once) for number in _endings()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
 
 # %% ../nbs/057_line_client.ipynb #a2d38002
 def _answer(prompt: str, lines: list[str]) -> str:

@@ -103,8 +103,8 @@ class Waker:
 
     def wake(self) -> None:
         if not self._awake:  # one byte is enough, however many call
-            self._awake = True
             with suppress(OSError):  # closed meanwhile: nobody is left to be woken
+                self._awake = True  # no call between these two: no signal comes there
                 self._other_end.send(b"!")
 
     def drain(self) -> None:

@@ -17,7 +17,7 @@ import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -26,7 +26,7 @@ from .acceptor import open_listeners
 from .chat_server import ChatServer
 from .cluster import ClusterNode, ClusterSettings, LostLog
 from .delivery import backoff_delays
-from .line_client import ending_on_signals
+from .endings import ending_on_signals
 from .members import Account
 from .node_history import NodeHistory
 from .operations import Config, HangUps
@@ -264,18 +264,23 @@ class Workers:
             worker.end(max(0.0, end - time.monotonic()))
 
 # %% ../nbs/124_workers.ipynb #d3920d65
-def _status_of(workers: Workers, hang_ups: HangUps, can_change: bool) -> int:
+def _status_of(
+    workers: Workers, hang_ups: HangUps,
+    held: Callable[[], AbstractContextManager[None]], can_change: bool,
+) -> int:  # fmt: skip
     """Look after them until one ends that could not start: its status. This is no part of
     the `try` below: there, Python 3.11 may miss a signal where a loop begins anew.
     """
-    while (status := workers.look()) is None:
+    while True:
+        with held():  # a process that is just started is not forgotten
+            if (status := workers.look()) is not None:
+                return status
         if not hang_ups.wait(Workers.LOOK):
             continue
         if can_change:
             workers.hang_up()
         else:
             log.warning("SIGHUP: there is no --config that could be read again")
-    return status
 
 # %% ../nbs/124_workers.ipynb #a25509eb
 def run_workers(config: Config, operator: str | None, can_change: bool = True) -> int:
@@ -292,11 +297,15 @@ def run_workers(config: Config, operator: str | None, can_change: bool = True) -
     kept = open_listeners(config.host, config.port, None, shared=True)
     command = [sys.executable, *sys.orig_argv[1:]]
     workers = Workers(config.cluster.workers, command, kept[0].getsockname()[1])
-    with ending_on_signals(), HangUps() as hang_ups, ExitStack() as undo:
+    with (
+        ending_on_signals() as interruption,
+        HangUps() as hang_ups,
+        ExitStack() as undo,
+    ):
         for listener in kept:
             undo.callback(listener.close)
         undo.callback(workers.stop)
         try:
-            return _status_of(workers, hang_ups, can_change)
+            return _status_of(workers, hang_ups, interruption.held, can_change)
         except KeyboardInterrupt:
             return 0

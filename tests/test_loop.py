@@ -1,11 +1,14 @@
 """The loop: timers, waking, the order of a tick, what is watched, and who is still alive."""
 
 import gc
+import random
+import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from selectors import EVENT_READ, EVENT_WRITE
 
 from functools import partial
@@ -225,6 +228,38 @@ def test_a_waker_is_readable_after_wake_and_quiet_after_drain():
             waker.sock.recv(1)
     waker.close()
     waker.wake()  # nobody is left to be woken
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers")
+def test_a_signal_in_the_middle_of_wake_loses_no_byte():
+    """What its handler raises ends `wake` anywhere. The next one must still wake the loop."""
+    wakers = [Waker() for _ in range(100)]
+    choose = random.Random(1)
+
+    class Interruption(Exception):
+        """No `OSError`, of which `wake` takes no notice."""
+
+    def interrupt(*signal_and_frame: object) -> None:
+        raise Interruption
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(300):
+            with suppress(Interruption):
+                signal.setitimer(signal.ITIMER_REAL, choose.uniform(1e-6, 1e-4))
+                while True:
+                    for waker in wakers:
+                        waker.wake()
+                    for waker in wakers:
+                        waker._awake = False
+            for waker in wakers:
+                waker.wake()
+                assert waker.sock.recv(10, socket.MSG_PEEK)
+                waker.drain()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        for waker in wakers:
+            waker.close()
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ FLOORS = [
     ],
     ["aio_link", "aio"],
     ["input_line", "screen", "console", "login", "terminal"],
-    ["hidden_input", "line_client"],
+    ["endings", "hidden_input", "line_client"],
     ["web", "metrics", "service"],
     ["operations", "workers", "backup", "account_tool", "chat_app", "demo"],
     ["window_parts", "window_panel", "window", "window_app"],

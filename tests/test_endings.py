@@ -1,0 +1,102 @@
+"""Signals that end a program: once, by a `KeyboardInterrupt`, and not in the middle of a held step."""
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+from waiting import LIMIT
+
+from python_tcp.chat_app import run_chat_server
+from python_tcp.endings import ending_on_signals
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "SIGHUP"), reason="Windows has other signals"
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_interrupts_and_the_others_do_nothing(number: int) -> None:
+    with pytest.raises(KeyboardInterrupt), ending_on_signals():
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_held_step_is_done_before_it_is_interrupted() -> None:
+    steps: list[str] = []
+    with pytest.raises(KeyboardInterrupt), ending_on_signals() as interruption:
+        with interruption.held():
+            signal.raise_signal(signal.SIGTERM)
+            steps.append("held")
+        steps.append("after it")
+    assert steps == ["held"]
+
+
+def test_a_second_signal_does_not_wait_for_the_step() -> None:
+    steps: list[str] = []
+    with pytest.raises(KeyboardInterrupt), ending_on_signals() as interruption:
+        with interruption.held():
+            signal.raise_signal(signal.SIGTERM)
+            steps.append("one")
+            signal.raise_signal(signal.SIGINT)
+            steps.append("two")
+    assert steps == ["one"]
+
+
+def test_an_error_of_the_step_goes_before_its_interruption() -> None:
+    with pytest.raises(ZeroDivisionError), ending_on_signals() as interruption:
+        with interruption.held():
+            signal.raise_signal(signal.SIGINT)
+            raise ZeroDivisionError
+
+
+def test_handlers_are_as_before_afterwards_also_one_that_ignores() -> None:
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    first = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup(1) does
+    try:
+        before = [signal.getsignal(number) for number in numbers]
+        with ending_on_signals():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) not in before
+        assert [signal.getsignal(number) for number in numbers] == before
+    finally:
+        signal.signal(signal.SIGHUP, first)
+
+
+def test_another_thread_changes_no_handler() -> None:
+    before, found = signal.getsignal(signal.SIGTERM), []
+
+    def elsewhere() -> None:
+        with ending_on_signals() as interruption, interruption.held():
+            found.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join(LIMIT)
+    assert found == [before]
+
+
+def test_a_server_that_starts_or_reads_its_settings_does_so_to_the_end(
+    tmp_path: Path,
+) -> None:
+    done: list[str] = []
+
+    def step(name: str, number: int) -> None:
+        signal.raise_signal(number)
+        done.append(name)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        status = run_chat_server(port=0, on_start=lambda _: step("a", signal.SIGTERM))
+        assert (status, done) == (0, ["a"])
+        status = run_chat_server(
+            port=0,
+            on_start=lambda _: step("b", signal.SIGHUP),
+            on_hang_up=lambda: step("c", signal.SIGINT),
+        )
+        assert (status, done) == (0, ["a", "b", "c"])
+    finally:
+        signal.signal(signal.SIGHUP, before)
