@@ -103,8 +103,8 @@ class RedisKeeper(threading.Thread):
 
 # %% ../nbs/119_redis_log.ipynb #d5de642f
 class NodeLease:
-    """Says every so often that this node lives, and notices who of the others does not any
-    more: `missing(names)`. For one thread, but for `watch`.
+    """Says every so often that this node lives, and notices which of the others does not any
+    more: `missing(names)`. For one thread, except `watch`.
     """
 
     SECONDS = 6.0  # that a node lives which has said nothing
