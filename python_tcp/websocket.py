@@ -96,7 +96,7 @@ _Found = Command | Error | Raw | None
 
 # %% ../nbs/091_websocket.ipynb #f639f097
 class WebSocket(Speaker):
-    """The `Dialect` of who begins with HTTP: a request is answered with a page, or it opens
+    """The dialect of a client that begins with HTTP: a request gets a page, or it opens
     a WebSocket, in which each text message of at most `limit` bytes is one JSON object.
 
     Source: RFC 6455. Close codes: 1002 for what breaks its rules, 1003 for binary messages,
