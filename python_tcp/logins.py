@@ -308,7 +308,7 @@ class Logins:
         self, client: int, command: Register | Login, host: str,
         account: Account | None, now: float,
     ) -> list[Delivery]:  # fmt: skip
-        """The answer to who is kept out, and the end of the connection."""
+        """The answer to somebody who is kept out, and the end of the connection."""
         if self._doors.banned(host, command.username, account, now) is None:
             return []
         told, last = "you are banned from this server", goodbye("banned")
