@@ -52,7 +52,7 @@ def _select_all(root: tk.Tk, event: Any) -> str:
 # %% ../nbs/095_window.ipynb #c5ce30bb
 class ChatWindow:
     """A chat client in a window. `run` returns the exit status. All of it runs on the main
-    thread, but for `post`, which any thread may call. F2 changes between light and dark.
+    thread, except `post`, which any thread may call. F2 changes between light and dark.
     """
 
     # A closed one is kept: Tk ends the program if another thread frees what is Tk's.
