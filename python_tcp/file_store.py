@@ -76,7 +76,7 @@ class FileFolder:
         os.close(self._fd)
 
 # %% ../nbs/102_file_store.ipynb #f1110013
-_sync = getattr(os, "fdatasync", os.fsync)  # macOS has only this one
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 
 class Part:
