@@ -151,6 +151,8 @@ class WebSocket(Speaker):
         if protocol.state is State.CONNECTING:
             protocol.send_response(protocol.reject(503, f"{event.content}\n"))
             return b"".join(protocol.data_to_send())
+        if protocol.state is not State.OPEN:  # its end was under way already
+            return b"".join(protocol.data_to_send()[-2:])
         protocol.send_close(close_code(reason), event.content)
         return self.encode(event) + b"".join(protocol.data_to_send())
 

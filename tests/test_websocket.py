@@ -300,6 +300,18 @@ def test_last_words_are_a_goodbye_and_a_code(reason: str, code: int) -> None:
     assert dialect.last_words(reason) == b""  # once
 
 
+def test_thrown_out_between_a_close_frame_and_our_answer() -> None:
+    """What came with the close frame is carried out one at a time; meanwhile the server may end it."""
+    for last in (masked(8, b"\x03\xe8"), b"\x81\x02hi", masked(3, b"")):
+        dialect = WebSocket(Anybody(), LIMIT)
+        found = iter(dialect.receive(asked() + text('{"type": "ping"}') + last))
+        while not isinstance(next(found), Ping):
+            pass
+        next(found, None)
+        words = dialect.last_words("banned")
+        assert words[:1] == b"\x88" and len(words) == words[1] + 2  # one close frame
+
+
 def test_who_just_goes_hears_nothing_more() -> None:
     dialect, _ = opened()
     dialect_words = dialect.last_words("closed by peer")
