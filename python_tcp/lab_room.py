@@ -140,8 +140,8 @@ def _room_leave(bench: Bench) -> None:
 
 # %% ../nbs/130_lab_room.ipynb #2d6cfe43
 @ROOM.test(
-    cause="Who left is still in the server's list, so the name is taken, or messages go "
-    "to a connection that is closed. Remove all that belongs to a client in one place.",
+    cause="A client that left is still in the server's list, so its name is taken, or "
+    "messages go to a closed connection. Remove all that it had in one place.",
     chapter="003_broadcast",
 )
 def _room_again(bench: Bench) -> None:
@@ -219,7 +219,7 @@ def _room_slow_reader(bench: Bench) -> None:
         ann.send(text + b"\n", note=False)
         for client in (ann, bob):
             while client.expect_one_of(b"ann: " + text + b"\n", left) == left:
-                pass  # the server drops who does not read, which is fine
+                pass  # the server drops a client that does not read, which is fine
 
 # %% ../nbs/130_lab_room.ipynb #916ca925
 @ROOM.test(
