@@ -51,8 +51,8 @@ def _commands_users(bench: Bench) -> None:
 
 
 @LAB_COMMANDS.test(
-    cause="Who left is still in the server's list. Remove all that belongs to a client "
-    "in one place, however it ends.",
+    cause="A client that left is still in the server's list. Remove all that belongs to "
+    "a client in one place, however it ends.",
     chapter="003_broadcast",
 )
 def _commands_left(bench: Bench) -> None:
@@ -106,7 +106,7 @@ def _commands_unknown(bench: Bench) -> None:
 
 @LAB_COMMANDS.test(
     cause="The server does not look whether a name is taken, or closes the connection "
-    "of who asks for one that is.",
+    "of a client that asks for one that is.",
     chapter="003_broadcast",
 )
 def _commands_taken(bench: Bench) -> None:
