@@ -21,7 +21,7 @@ CAUSES = {
     "echo cut at 1024": "reads once, up to a fixed size, and drops the rest",
     "split UTF-8": "decode whole lines only",
     "answer to the wrong client": "goes to the one who asked",
-    "leak of a left user": "Who left is still in the server's list",
+    "leak of a left user": "A client that left is still in the server's list",
     "crash on RST": "ConnectionResetError",
     "crash on garbage": "Bytes that are no UTF-8",
     "a slow reader stops all": "Give each client a queue with a bound",
