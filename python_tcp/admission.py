@@ -252,8 +252,10 @@ class AdmissionControl:
 
     def time_left(self, client: int) -> float | None:
         """Ask it whether it is there, if it was silent. In how many seconds is it given up?
-        None: it was heard a moment ago.
+        None: it was heard a moment ago. 0.0: it has ended, and the rules don't know it yet.
         """
+        if client not in self._inside:
+            return 0.0
         dead_at = self._inside[client][0].keep_alive.ask(self.FRESH)
         return None if dead_at is None else dead_at - self._server.loop.now
 

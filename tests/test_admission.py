@@ -6,14 +6,16 @@ from unittest.mock import ANY, Mock
 
 import pytest
 
-from python_tcp.admission import Budgets, network_of
+from python_tcp.admission import AdmissionControl, Budgets, ask_holder
+from python_tcp.admission import network_of
 from python_tcp.chat_fanout import ChatConnection
-from python_tcp.commands import Login
+from python_tcp.commands import Join, Login
 from python_tcp.delivery import TokenBucket
 from python_tcp.logins import Checked
 from python_tcp.loop import EventLoop
 from python_tcp.members import Delivery
 from python_tcp.protocol import Error, JSONLines, Limits, Ping
+from python_tcp.rooms import Rooms
 from python_tcp.turns import PasswordWaits, Turns
 
 
@@ -253,3 +255,15 @@ def test_what_follows_a_wrong_password_comes_with_the_loud(
     told[0](wrong if is_wrong else guess)
     turns.put_off.assert_called_once_with(connection, ANY, is_wrong)
     connection.close()
+
+
+def test_whose_connection_has_ended_a_moment_ago_gives_the_name_back_soon(
+    server: Server,
+) -> None:
+    """In a cluster, all copies hear of that end from the log: until then the rules don't know it."""
+    rooms, join, limits = Rooms(), Join("ann"), Limits()
+    rooms.handle(1, join, 0.0, "a-token-of-16-letters")
+    refused = rooms.handle(2, join, 0.0, "one-more-such-token-")
+    admission = AdmissionControl(server, limits)  # type: ignore[arg-type]
+    [told] = ask_holder(refused, join, rooms, admission)
+    assert told.event.code == "name_taken" and 0 < told.event.retry_after <= 0.1
