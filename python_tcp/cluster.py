@@ -80,7 +80,7 @@ class ClusterNode:
         lost: LostLog | None = None, history: NodeHistory | None = None,
     ) -> None:  # fmt: skip
         self.place, self._replicas, self._operators = place, replicas, list(operators)
-        self.lost, self._history = lost, history
+        self.lost, self.history = lost, history
         self.failure: str | None = None
         self._is_open = False
 
@@ -114,8 +114,8 @@ class ClusterNode:
         except (LogError, SnapshotError) as error:
             raise RedisError(f"{place.shown}: {error}", True) from error
         finally:
-            if self._history is not None and not self._is_open:
-                self._history.close()
+            if self.history is not None and not self._is_open:
+                self.history.close()
         self._log.start(self._replica.position)
         rules, outbox = self._replica.rules, self._outbox
         assert rules is not None
@@ -150,8 +150,8 @@ class ClusterNode:
             self._is_open = False
             self._outbox.put(NodeGone(self._name))
             self._log.end(self._outbox.take())
-            if self._history is not None:
-                self._history.close()
+            if self.history is not None:
+                self.history.close()
 
     def _new_name(self) -> str:
         self._name = f"{socket.gethostname()[:40]}-{secrets.token_hex(4)}"
@@ -170,23 +170,23 @@ class ClusterNode:
         while not node.is_begun:
             for entry in self._log.read_now(self._replica.position, 1.0):
                 node.receive(entry.position, entry.payload)
-                if self._history is not None:
-                    self._history.take()
-            if self._history is not None:
-                self._history.write_now()
+                if self.history is not None:
+                    self.history.take()
+            if self.history is not None:
+                self.history.write_now()
             if time.monotonic() > end:
                 wrong = f"the log was not read to its end in {self.PATIENCE:.0f} s"
                 raise RedisError(f"{self.place.shown}: {wrong}")
-        if self._history is not None:
-            self._history.settle(self._replica)
+        if self.history is not None:
+            self.history.settle(self._replica)
 
     def _open_history(self, limits: Limits) -> LostLog | None:
         """Has Redis lost what the file of this node has?"""
-        if self._history is None:
+        if self.history is None:
             return None
-        place, stream = self._history.open(limits, self._loop), RedisStream(self.place)
+        place, stream = self.history.open(limits, self._loop), RedisStream(self.place)
         try:
-            has_all = self._history.begin(self._replica, stream.has)
+            has_all = self.history.begin(self._replica, stream.has)
             return None if has_all else LostLog(place.epoch, place.position)
         finally:
             stream.close()
@@ -206,9 +206,9 @@ class ClusterNode:
         except FAILURES:  # a copy that has not done all of it is unlike the others
             log.exception("an entry could not be carried out")
             return self._fail("an entry could not be carried out")
-        if self._history is not None:
-            self._history.take()
-            self._history.commit()
+        if self.history is not None:
+            self.history.take()
+            self.history.commit()
         self._since += len(entries)
         if self._since >= self.EVERY:
             self._since = 0
@@ -231,10 +231,10 @@ class ClusterNode:
     def _tell(self, question: LogQuestion | None, deliveries: list[Delivery]) -> None:
         if question is None:
             self._server.tell(deliveries)
-        elif self._history and isinstance(asked := question.command, _PAGED):
+        elif self.history and isinstance(asked := question.command, _PAGED):
             wanted = question.inquiry.wanted if question.inquiry else lambda: True
             done = partial(self._answer, question)
-            self._history.complete(asked, deliveries, done, wanted)
+            self.history.complete(asked, deliveries, done, wanted)
         else:
             self._answer(question, deliveries)
 

@@ -19,6 +19,7 @@ from .datafile import StoreFileError, printable_path
 from .filereader import FileReader
 from .messages import PAGE_BYTES, MessageStore, StoreError
 from .protocol import Message
+from .snapshot import POSITION
 
 # %% ../nbs/121_history_copy.ipynb #hc000002
 def next_page(
@@ -189,6 +190,9 @@ def read_place(path: str | Path, chat: str) -> CopyPlace:
         wrong = "it belongs to a chat that is not in Redis: start it without --redis"
         raise StoreFileError(f"{printable_path(path)}: {wrong}, or give another file")
     place = CopyPlace(*places[0]) if places else CopyPlace(chat)
+    if not (isinstance(at := place.position, str) and POSITION.fullmatch(at)):
+        wrong = f"a position in the log is like '29-0', not {str(at)[:40]!a}"
+        raise StoreFileError(f"{printable_path(path)}: {wrong}")
     if place.chat != chat:
         wrong = f"it belongs to the chat {place.chat!a}, and this one is {chat!a}"
         raise StoreFileError(f"{printable_path(path)}: {wrong}")

@@ -7,6 +7,7 @@ __all__ = ['log', 'fuller', 'complete', 'CopyState', 'CopyWriter', 'NodeHistory'
 
 # %% ../nbs/122_node_history.ipynb #nh000001
 import logging
+import sqlite3
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
@@ -153,6 +154,7 @@ class NodeHistory:
     answer people of this node, and change nothing of what the nodes have in common.
 
     `open`, then `begin`; `take` after each entry that was applied, `commit` after some.
+    `on_commit(trouble)`: one has ended, well (None) or not.
     """
 
     MOST = 50_000  # messages that wait for the disk
@@ -162,6 +164,7 @@ class NodeHistory:
         self.path, self._durability, self._chat = path, durability, chat
         self._state, self._is_open = CopyState.BEHIND, False
         self._waiting = 0  # so much was taken since the last commit
+        self.on_commit: Callable[[str | None], object] = lambda trouble: None
 
     def open(self, limits: Limits, loop: EventLoop) -> CopyPlace:
         """How far the file goes. Raises `StoreFileError`."""
@@ -234,6 +237,18 @@ class NodeHistory:
             self._state, self._waiting = CopyState.LEVEL, 0
             self._writer.write(place, rules.store.saved() if is_behind else None)
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the file can't be written; None if it can."""
+        return self._writer.trouble
+
+    def touch(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        """Have `change(db)` done with the next commit, which is wanted now."""
+        if self._is_open:
+            self._store.change(change)
+            self._waiting += 1
+            self.commit(must=True)
+
     def write_now(self) -> None:
         """The same, and wait for it. Raises `StoreFileError`."""
         self.commit()
@@ -271,4 +286,5 @@ class NodeHistory:
         if has_failed:
             self._state = CopyState.BEHIND
             self._loop.call_later(self.RETRY, partial(self.commit, True))
+        self.on_commit(self.trouble)
         self.commit()

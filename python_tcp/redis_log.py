@@ -64,21 +64,31 @@ class RedisKeeper(threading.Thread):
 
     def run(self) -> None:
         delays, began = backoff_delays(0.1, 5.0), monotonic()
-        while True:
-            try:
-                self._connect()
-                self._work()
-            except RedisError as error:
-                self._trouble(str(error))
-            except Exception as error:  # our own fault, which must not end the thread
-                log.exception("the keeper has failed")
-                self._trouble(f"{type(error).__name__}: {error}")
+        while not self._ended.is_set():
+            self._carry_out(self._connect, self._work)
             if monotonic() - began > self.STEADY:
                 delays = backoff_delays(0.1, 5.0)
-            if self._ended.wait(next(delays)):
-                break
+            self._ended.wait(next(delays))
             began = monotonic()
+        self._carry_out(self._finish)
         self._stream.close()
+
+    def _carry_out(self, *steps: Callable[[], object]) -> None:
+        try:
+            for step in steps:
+                step()
+        except RedisError as error:
+            self._trouble(str(error))
+        except Exception as error:  # our own fault, which must not end the thread
+            log.exception("the keeper has failed")
+            self._trouble(f"{type(error).__name__}: {error}")
+
+    def _finish(self) -> None:
+        """Do what waits still: the end may have come in a pause."""
+        with suppress(queue.Empty):
+            while True:
+                if (job := self._jobs.get_nowait()) is not None:
+                    job(self._stream)
 
     def _connect(self) -> None:
         """What was to be done before is dropped. Whoever asked begins anew, too."""

@@ -9,7 +9,7 @@ __all__ = ['notify', 'watchdog_interval', 'Service', 'HealthPage', 'log_metrics'
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from sqlite3 import Connection
 
@@ -99,36 +99,47 @@ class HealthPage:
 
     It is asked on the server's own loop, so any answer means that the loop turns. It writes
     into the data file, so a good one means that this works. A `node` of a chat in a Redis
-    says itself whether it can go on.
+    says itself whether it can go on, and may have a file of its own.
     """
 
     FRESH = 1.0  # seconds for which an answer is given again
     PATIENCE = 3.0  # seconds that the data file may take
 
     def __init__(self, server: ChatServer, node: ClusterNode | None = None) -> None:
-        self._server, self._loop = server, server.engine.loop
-        self._node = node
+        self._loop, self._node = server.engine.loop, node
+        alone = server if server.data is not None else None
+        self._file = alone if node is None else node.history  # takes a `touch`
         self._trouble: str | None = None  # of the last write
         self._next_look = 0.0
         self._began: float | None = None  # when the write began that is under way
         self._touched = False  # is it written, but for the end of the commit?
         self._waiting: list[Answer] = []
-        self._others = server.hooks.on_commit
-        server.hooks.on_commit = self._committed
+        if node is None:
+            others = server.hooks.on_commit
+            server.hooks.on_commit = partial(self._passed_on, others)
+        elif node.history is not None:
+            node.history.on_commit = self._committed
 
     def __call__(self, answer: Answer) -> None:
         began, now = self._began, self._loop.now
         self._waiting.append(answer)
-        if self._node is not None:
-            self._tell(self._node.trouble)
-        elif self._server.data is None or (began is None and now < self._next_look):
+        if (trouble := self._known_trouble()) is not None:
+            self._tell(trouble)
+        elif self._file is None or (began is None and now < self._next_look):
             self._tell(self._trouble)
         elif began is None:
             self._began, self._touched = now, False
             self._loop.call_later(self.PATIENCE, self._too_slow)
-            self._server.touch(self._touch)
+            self._file.touch(self._touch)
         else:
             self._too_slow()
+
+    def _known_trouble(self) -> str | None:
+        """What a node says itself. It tries its file again, without being asked."""
+        if self._node is None:
+            return None
+        file = self._node.history
+        return self._node.trouble or (None if file is None else file.trouble)
 
     def _touch(self, db: Connection) -> None:
         """Change nothing, and have it written. On the thread that writes."""
@@ -136,11 +147,17 @@ class HealthPage:
             db.execute(f"UPDATE log SET floor = floor {change}")
         self._touched = True
 
-    def _committed(self, seconds: float, error: StoreError | None) -> None:
+    def _passed_on(
+        self, others: Callable[[float, StoreError | None], object],
+        seconds: float, error: StoreError | None,
+    ) -> None:  # fmt: skip
+        others(seconds, error)
+        self._committed(None if error is None else str(error))
+
+    def _committed(self, trouble: str | None) -> None:
         """A commit has ended: ours, or one that has failed."""
-        self._others(seconds, error)
-        if error is not None or self._touched:
-            self._trouble = str(error) if error else None
+        if trouble is not None or self._touched:
+            self._trouble = trouble
             self._began, self._touched = None, False
             self._next_look = self._loop.now + self.FRESH
             self._tell(self._trouble)

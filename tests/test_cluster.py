@@ -9,6 +9,7 @@ import time
 import types
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import repeat
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,8 @@ from python_tcp.cluster import ClusterNode, ClusterSettings, LostLog
 from python_tcp.languages import listeners_for
 from python_tcp.log_entries import LogEntry, NodeGone, decode_entry, encode_entry
 from python_tcp.protocol import Limits, UserJoined
-from python_tcp.redis_place import RedisError, RedisKind, parse_redis_url
+from python_tcp.redis_place import RedisConnection, RedisError, RedisKind
+from python_tcp.redis_place import parse_redis_url
 from python_tcp.redis_stream import RedisStream
 
 FREE = Limits(flood_burst=0, connections_per_address=0)
@@ -538,6 +540,37 @@ def test_nonsense_beside_the_snapshot_does_not_end_the_keeper(
             log = server._rules.log._log
             wait_until(lambda: log.figures(0, "1-0").entries > 0)
             assert log.figures(0, "1-0").snapshot_age is None
+
+
+@needs_redis
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_keeper_that_is_in_a_pause_at_its_end_does_what_waits(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """Else the others would wait for its lease to end, and Redis is there again."""
+    monkeypatch.setattr(redis_log, "backoff_delays", lambda *how: repeat(3600.0))
+    place, troubles = parse_redis_url(redis.url), []
+
+    def fail(stream: RedisStream) -> None:
+        raise RedisError("gone")
+
+    def connected(*both: RedisConnection) -> None:
+        for each in both:
+            each.owner.disconnect()
+
+    keeper = redis_log.RedisKeeper(place, fail, connected, troubles.append)
+    keeper.start()
+    wait_until(lambda: troubles == ["gone"])  # and now it is in the pause
+    stream = RedisStream(place)
+    assert stream.lease("ours", 3600.0, ["ours"]) == []
+    if not is_there:
+        redis.kill()
+    keeper.do(lambda stream: stream.release("ours"))
+    keeper.end()
+    keeper.join(20)
+    assert not keeper.is_alive()
+    assert not is_there or stream.lease("other", 3600.0, ["ours"]) == ["ours"]
+    stream.close()
 
 
 @needs_redis

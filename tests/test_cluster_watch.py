@@ -2,8 +2,11 @@
 
 import http.client
 import signal
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,8 +19,9 @@ from python_tcp.chat_server import ChatServer
 from python_tcp.account_tool import hash_password
 from python_tcp.cluster import ClusterNode
 from python_tcp.members import Account
+from python_tcp.node_history import NodeHistory
 from python_tcp.redis_place import RedisError
-from python_tcp.service import open_monitor
+from python_tcp.service import HealthPage, open_monitor
 
 pytestmark = needs_redis
 PASSWORD = "correct horse battery"
@@ -169,6 +173,56 @@ def test_the_pages_say_that_redis_is_away_and_that_it_is_back(
             wait_until(lambda: page(port, "/health") == (200, "ok\n"))
             wait_until(lambda: figures(port)["chat_redis_up"] == 1)
         monitor.stop()
+
+
+def test_the_file_of_a_node_is_asked_about_although_nobody_says_anything(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HealthPage, "FRESH", 0.0)
+    monkeypatch.setattr(NodeHistory, "RETRY", 0.05)
+    monkeypatch.setattr("python_tcp.filewriter.FileWriter.LOOK", 0.0)
+    file, away = tmp_path / "a.db", tmp_path / "away.db"
+    node = node_of(redis, history=NodeHistory(file, "process", "chat"))
+    with ChatServer(rules=node.open, limits=FREE) as server:
+        monitor = open_monitor(server, 0, node)
+        port, wal = monitor.port, tmp_path / "a.db-wal"
+        assert page(port, "/health") == (200, "ok\n")
+        before = wal.read_bytes()
+        assert page(port, "/health") == (200, "ok\n") and wal.read_bytes() != before
+        file.rename(away)
+        status, why = page(port, "/health")
+        assert status == 503 and why.count("\n") == 1 and "No such file" in why
+        assert page(port, "/live") == (200, "ok\n")
+        away.rename(file)
+        wait_until(lambda: page(port, "/health") == (200, "ok\n"))
+        monitor.stop()
+
+
+def test_a_file_of_a_node_that_stands_still_is_said_in_time(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, touch = threading.Event(), HealthPage._touch
+    monkeypatch.setattr(HealthPage, "PATIENCE", 0.2)
+    monkeypatch.setattr(HealthPage, "FRESH", 0.0)
+    monkeypatch.setattr(
+        HealthPage, "_touch", lambda self, db: (stuck.wait(60), touch(self, db))
+    )
+    node = node_of(redis, history=NodeHistory(tmp_path / "a.db", "process", "chat"))
+    with ChatServer(rules=node.open, limits=FREE) as server:
+        monitor = open_monitor(server, 0, node)
+        ann, _ = come(server, "ann")
+        with ann:
+            status, why = page(monitor.port, "/health")
+            assert status == 503 and "has not been written for" in why
+            ann.say("message", content="all the same", id=1)
+            assert answer_to(ann, 1)["type"] == "ok"
+            assert page(monitor.port, "/health")[0] == 503
+            stuck.set()
+            wait_until(lambda: page(monitor.port, "/health") == (200, "ok\n"))
+        monitor.stop()
+    messages = "SELECT content FROM messages"
+    with closing(sqlite3.connect(tmp_path / "a.db")) as db:
+        assert db.execute(messages).fetchall() == [("all the same",)]
 
 
 @pytest.mark.slow(seconds=3)

@@ -22,7 +22,7 @@ from python_tcp.cluster import ClusterNode, LostLog
 from python_tcp.datafile import StoreFileError, end_well, open_file
 from python_tcp.history import HistoryCleaner, SQLiteStore
 from python_tcp.history_copy import Comparison, CopyPlace, Gap, catch_up
-from python_tcp.history_copy import compare_with, last_page, next_page
+from python_tcp.history_copy import compare_with, last_page, next_page, read_place
 from python_tcp.messages import StoreError
 from python_tcp.node_history import NodeHistory
 from python_tcp.protocol import Limits, Message
@@ -395,6 +395,21 @@ def refusal(start: Callable[[], object]) -> str:
         start()
     assert "\n" not in str(raised.value)
     return str(raised.value)
+
+
+@pytest.mark.parametrize("position", ["nonsense", "7", "1-2-3", "-1-0", b"\xff-0", 2.5])
+def test_a_position_that_can_not_be_is_one_line(
+    tmp_path: Path, position: object
+) -> None:
+    file = tmp_path / "a.db"
+    with closing(open_file(file)) as db:
+        db.execute("INSERT INTO node VALUES ('chat', 'cafe', ?)", [position])
+        db.commit()
+    with pytest.raises(StoreFileError) as raised:
+        read_place(file, "chat")
+    said = str(raised.value)
+    assert said.startswith(f"{file}: ") and "\n" not in said
+    assert "a position in the log is like '29-0', not " in said
 
 
 @needs_redis
