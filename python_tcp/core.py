@@ -92,7 +92,7 @@ _LINUX_STATES = (
     SocketState.LAST_ACK,
     SocketState.LISTEN,
     SocketState.CLOSING,
-    SocketState.SYN_RECEIVED,
+    SocketState.SYN_RECEIVED,  # once more: a handshake that no socket belongs to yet
 )
 
 # %% ../nbs/000_core.ipynb #2ecc02dc
