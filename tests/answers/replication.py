@@ -66,6 +66,27 @@ class AlwaysTheFirst:
         return self.members[0] if word == "draw" and self.members else None
 
 
+@wrong("check_lottery", "the winners, if bob has left just before")
+class DrawnTooEarly:
+    """When the entry is applied, the winner may have left."""
+
+    def __init__(self) -> None:
+        self.members: list[str] = []
+
+    def take(self, text: str, random: Callable[[], float]) -> str:
+        if text == "draw" and self.members:
+            return f"won {self.members[int(random() * len(self.members))]}"
+        return text
+
+    def apply(self, entry: str) -> str | None:
+        word, _, name = entry.partition(" ")
+        if word == "join" and name not in self.members:
+            self.members.append(name)
+        if word == "leave" and name in self.members:
+            self.members.remove(name)
+        return name if word == "won" else None
+
+
 @right("check_lottery")
 class TheNumberTravels:
     def __init__(self) -> None:
