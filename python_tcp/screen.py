@@ -94,7 +94,9 @@ def _output(colours: bool) -> Output:
         columns, rows = os.get_terminal_size(sys.stdout.fileno())
         return Size(rows=rows or 24, columns=columns or 80)  # some terminals say 0
 
-    return Vt100_Output(sys.stdout, size, default_color_depth=depth, enable_cpr=False)
+    fd, encoding = sys.stdout.fileno(), sys.stdout.encoding
+    out = open(fd, "w", encoding=encoding, closefd=False)  # always with a buffer
+    return Vt100_Output(out, size, default_color_depth=depth, enable_cpr=False)
 
 # %% ../nbs/051_screen.ipynb #938e8139
 if sys.platform != "win32":
@@ -166,6 +168,7 @@ def application(
     from prompt_toolkit.application import Application
     from prompt_toolkit.styles import Style
 
+    keys.add("<cursor-position-response>")(lambda event: None)  # we have not asked
     output, toolbar = _output(colours), "completion-toolbar"
     looks = dict.fromkeys(["", ".arrow", ".completion"], "reverse")
     looks[".completion.current"] = "bold noreverse"
@@ -191,6 +194,7 @@ class Screen:
         self._lines: deque[Line] = deque(maxlen=self.KEPT)
         self._gap = 0  # empty rows above the application
         self._size, self._stale = app.output.get_size(), False
+        self._erased = True  # by us: the application is not drawn
         app.before_render.add_handler(self._settle)
 
     def begin(self) -> None:
@@ -210,23 +214,28 @@ class Screen:
             self._gap = max(self._gap - len(rows), 0)
         else:  # a window too low for a region of its own
             self.app.renderer.erase()
+            self._erased = True
             self._write("".join(row + "\r\n" for row in rows) + bell)
             self.app.invalidate()
 
     def clear(self) -> None:
         """Empty the upper rows."""
         self._lines.clear()
-        self._repaint()
+        self.distrust()
+        self.app.invalidate()
 
     def distrust(self) -> None:
-        """Somebody else has written to the terminal: next time, draw all of it again."""
+        """What the terminal shows may be another thing: next time, draw all of it again."""
         self._stale = True
 
     def _settle(self, _: object) -> None:
         """Before the application is drawn: put it at the bottom, if it is not there."""
         size = self.app.output.get_size()
         lower = self._drawn_height() - self._height()
-        if size != self._size or self._stale:
+        drawn = self.app.renderer.last_rendered_screen is not None
+        resized = not drawn and not self._erased  # it may have its old size again
+        self._erased = False
+        if size != self._size or self._stale or resized:
             self._size, self._stale = size, False
             self._repaint()
         elif lower > 0 and not self.app.is_done:
