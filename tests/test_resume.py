@@ -1245,6 +1245,7 @@ def test_three_breaks_of_a_second_are_seen_by_nobody(
         proxy.heal()
         wait_until(lambda: len(ann.told(Reconnected)) == number)
     wait_until(lambda: ann.told_in() == bob.told_in() and len(ann.told_in()) == 3)
+    wait_until(lambda: len(ann.told(WhisperReceived)) >= 3)
     whispers = [event.content for event in ann.told(WhisperReceived)]
     assert whispers == ["1", "2", "3"]
     assert len(bob.told(UserJoined, UserLeft, StatusChanged)) == before
