@@ -53,7 +53,7 @@ async def looks_before_it_writes(writers, line, limit):
 async def leaves_out_who_has_something_waiting(writers, line, limit):
     full = []
     for writer in writers:
-        if 0 < writer.transport.get_write_buffer_size() <= 2:
+        if 0 < writer.transport.get_write_buffer_size() <= 4:
             continue
         writer.write(line)
         if writer.transport.get_write_buffer_size() > limit:
