@@ -55,7 +55,7 @@ with ChatServer(limits=limits, data=data, tls=tls) as server:
     print(server.port, flush=True)
     sys.stdin.read()
 """
-SLOWEST = 0.5  # seconds; so much for the 99th percentile on a loaded machine
+SLOWEST = 2.0  # seconds, the 99th percentile beside other programs; the faults were 3.8 and more
 SECONDS = 2.0 if FULL else 1.0  # of each attack
 MOST_MEMORY = 200.0  # MiB that a server may grow by
 
@@ -362,7 +362,7 @@ def test_row_3_a_full_house_of_connections_that_do_not_close() -> None:
             times.append(time.perf_counter() - before)
             open_ones.append(client)  # they do not close after the goodbye
         pair.judge("turned away, slowest in ms", round(max(times) * 1000))
-        assert max(times) < 1.0
+        assert max(times) < SLOWEST
         for client in open_ones:
             client.close()
         crowd.close()
@@ -374,8 +374,8 @@ def test_row_4_reconnecting_for_a_fresh_budget() -> None:
     with running() as port, HonestPair(port) as pair:
         watcher = LineClient(port).join("watcher", "noisy")
         lines = b'{"type":"message","content":"x"}\n' * 18
-        connects, end = 0, time.monotonic() + SECONDS
-        while time.monotonic() < end:
+        connects, start = 0, time.monotonic()
+        while time.monotonic() < start + SECONDS:
             with LineClient(port) as client, suppress(OSError):
                 join = b'{"type":"join","username":"e%d","room":"noisy"}\n'
                 client.send(join % connects + lines + b'{"type":"leave"}\n')
@@ -385,9 +385,10 @@ def test_row_4_reconnecting_for_a_fresh_budget() -> None:
         watcher.say("ping")
         while (event := watcher.read())["type"] != "pong":
             said += event["type"] == "message"
+        seconds = time.monotonic() - start
         watcher.close()
         pair.judge(f"messages over {connects} connections", said)
-    assert said <= 20 + 5 * (SECONDS + 1) * 2
+    assert said <= 20 + 5 * (seconds + 1) * 2
 
 
 @pytest.mark.parametrize("count", [1, 20, 100, 900])
@@ -585,9 +586,12 @@ def test_row_a_thousand_who_join_from_one_address(limits: dict) -> None:
         inside = []
         for number in range(1000):
             own = (EVE, 0)
-            sock = socket.create_connection(("127.0.0.1", port), LIMIT, own)
-            sock.sendall(JOIN % number)
-            with suppress(ConnectionResetError):
+            try:  # whoever is refused may be cut off at once
+                sock = socket.create_connection(("127.0.0.1", port), LIMIT, own)
+            except ConnectionError:
+                continue
+            with suppress(ConnectionError):
+                sock.sendall(JOIN % number)
                 if b"welcome" in sock.recv(4096):
                     inside.append(sock)
                     continue

@@ -227,15 +227,17 @@ def test_attackers_of_the_metrics(tmp_path: Path, kind: str) -> None:
     data = file if kind == "ill" else []  # our own disk is not what is attacked
     with commanded(tmp_path, "--metrics", "0", *data) as server:
         with HonestPair(server.port) as pair:
-            visits = elsewhere_soon(_visit_from_eight_threads, server.monitor, kind)
-            served = 0
-            while not visits.done():
-                with suppress(OSError):
-                    served += "chat_people 2" in get(server.monitor)
-                time.sleep(0.05)
-            pair.judge(
-                f"metrics, {kind}: {served} readings beside; visits", visits.result()
-            )
+            served, count = 0, 0
+            for _ in range(4):  # on a slow machine, more than one attack
+                visits = elsewhere_soon(_visit_from_eight_threads, server.monitor, kind)
+                while not visits.done():
+                    with suppress(OSError):
+                        served += "chat_people 2" in get(server.monitor)
+                    time.sleep(0.05)
+                count += visits.result()
+                if served >= 3:
+                    break
+            pair.judge(f"metrics, {kind}: {served} readings beside; visits", count)
         assert served >= 3, "who wants to see the figures sees them"
         assert pair.grown < 30
         assert parsed(get(server.monitor))["process_open_fds"] < 100

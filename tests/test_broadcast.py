@@ -564,7 +564,7 @@ def test_stop_ends_one_who_does_not_read(nothing_left_over: None) -> None:  # no
             ann.line()
         start = time.monotonic()
         server.stop()
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < LIMIT / 2
         assert not server.listener.connections
 
 
@@ -598,7 +598,7 @@ def test_stop_breaks_off_a_visit_that_does_not_end_by_itself(
         assert deaf.recv(1) == b"\0"
         start = time.monotonic()
         server.stop(timeout=0.3)
-        assert 0.3 <= time.monotonic() - start < 5
+        assert 0.3 <= time.monotonic() - start < LIMIT / 2
         assert not server.listener.connections
 
 

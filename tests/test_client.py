@@ -177,8 +177,8 @@ def test_a_refused_connection_is_false_and_the_log_says_why(make, caplog):
     ],
 )
 def test_an_impossible_address_is_false_at_once(make, host, port, caplog):
-    client = make(timeout=4)
-    assert took(lambda: client.connect(host, port)) < 2
+    client = make(timeout=2 * LIMIT)
+    assert took(lambda: client.connect(host, port)) < LIMIT / 2
     assert not client.connected and caplog.records
 
 
@@ -208,7 +208,7 @@ def test_a_resolver_that_does_not_answer_costs_no_more_than_the_timeout(
         socket, "getaddrinfo", lambda *args, **kwargs: released.wait(LIMIT) and []
     )
     client = make(timeout=0.2)
-    assert took(lambda: client.connect("slow.invalid", 1)) < 2
+    assert took(lambda: client.connect("slow.invalid", 1)) < LIMIT / 2
     assert not client.connected
     released.set()
 
@@ -231,8 +231,8 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next_one(
         addresses = [never_answers(stack), (echo.host, echo.port)]
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", a) for a in addresses]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: found)
-        client = closing(make(timeout=2.0))
-        assert took(lambda: client.connect("two", 1)) < 1.9, "a half for the first one"
+        client = closing(make(timeout=4.0))
+        assert took(lambda: client.connect("two", 1)) < 3.9, "a half for the first one"
         assert client.connected
         wait_until(lambda: echo.connections)
 
@@ -254,7 +254,7 @@ def test_a_server_that_does_not_answer_costs_no_more_than_the_timeout(make):
     with ExitStack() as stack:
         address = never_answers(stack)
         client = make(timeout=0.3)
-        assert took(lambda: client.connect(*address)) < 3
+        assert took(lambda: client.connect(*address)) < LIMIT / 2
         if client.connected:
             client.close()
             pytest.skip("this system's queue of connections can't be filled")

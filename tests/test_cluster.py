@@ -22,9 +22,10 @@ from test_resume import FULL, Crowd, Person, Talkers
 from python_tcp import cluster, delivery, reconnector, redis_log
 from python_tcp.chat_server import ChatServer
 from python_tcp.chat_session import Reconnected
-from python_tcp.cluster import ClusterNode, ClusterSettings, LostLog
+from python_tcp.cluster import ClusterNode, ClusterSettings
 from python_tcp.languages import listeners_for
 from python_tcp.log_entries import LogEntry, NodeGone, decode_entry, encode_entry
+from python_tcp.node_start import LostLog
 from python_tcp.protocol import Limits, UserJoined
 from python_tcp.redis_place import RedisConnection, RedisError, RedisKind
 from python_tcp.redis_place import parse_redis_url
@@ -478,10 +479,11 @@ def test_a_stream_that_is_deleted_while_much_is_said_is_noticed(
         ann.read_until("ok", id=1)
         first = nodes[0]._replica.position
         wait_until(lambda: nodes[1]._replica.position == first)
-        entry = next(iter(RedisStream(nodes[0].place).read("0-0"))).payload
+        stream = RedisStream(parse_redis_url(redis.url))
+        entry = next(iter(stream.read("0-0"))).payload
         redis.ask("DEL", "{chat}:log")
         for _ in range(3):  # so that the stream is there again at once
-            RedisStream(nodes[0].place).append([entry])
+            stream.append([entry])
         wait_until(lambda: not servers[0].running and not servers[1].running)
         assert all(node.lost == LostLog(node._epoch, first) for node in nodes)
 
@@ -881,7 +883,10 @@ def test_an_idle_node_uses_next_to_no_cpu(redis: RedisServer) -> None:
     with Program("start_server", *options) as program:
         wait_until(lambda: any("chat server on" in each for each in said(program)))
         pid = program.process.pid
-        began, used = time.monotonic(), cpu_time(pid)
-        time.sleep(2)
-        share = (cpu_time(pid) - used) / (time.monotonic() - began)
-        assert share < 0.03  # 0.3 % where nothing else runs
+
+        def is_idle() -> bool:  # 0.3 % where nothing else runs
+            began, used = time.monotonic(), cpu_time(pid)
+            time.sleep(2)
+            return cpu_time(pid) - used < 0.03 * (time.monotonic() - began)
+
+        wait_until(is_idle)  # at first, it may still be beginning

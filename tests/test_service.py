@@ -106,7 +106,7 @@ def test_a_manager_that_does_not_read_makes_nobody_wait(manager: Manager) -> Non
         assert sent < 100_000
     start = time.monotonic()
     assert not any(notify("WATCHDOG=1") for _ in range(100))
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < LIMIT / 2
     assert manager.drain() == sent and notify("WATCHDOG=1")
 
 
@@ -162,16 +162,16 @@ def test_the_life_of_a_service(manager: Manager) -> None:
 
 def test_signs_of_life_come_as_often_as_is_wanted(manager: Manager) -> None:
     with serving(watchdog="200000") as (_, service):
+        start = time.monotonic()
         service.ready()
         service.ready()  # as after a reload: there is one watchdog, not two
         manager.until(READY="1")
         manager.until(READY="1")
         manager.until(WATCHDOG="1")
-        times = []
-        for _ in range(5):
+        for _ in range(6):
             manager.until(WATCHDOG="1")
-            times.append(time.monotonic())
-        assert 0.3 < times[-1] - times[0], "every 0.1 s, and not more often"
+        # From the start: signs that were sent in time may be read late, all at once.
+        assert time.monotonic() - start > 0.5, "every 0.1 s, and not more often"
 
 
 def test_the_watchdog_is_silent_while_the_loop_hangs(manager: Manager) -> None:
@@ -206,14 +206,14 @@ COMMAND = (
     "import sys; from python_tcp.chat_app import start_server; sys.exit(start_server())"
 )
 SICK = """
-import threading, time
+import signal, time
 from python_tcp.service import Service
 ready = Service.ready
-def ready_and_sick(self):
+def ready_and_soon_sick(self):
     ready(self)
     hang = lambda: self._server.engine.loop.call_threadsafe(lambda: time.sleep(60))
-    threading.Timer(1.0, hang).start()
-Service.ready = ready_and_sick
+    signal.signal(signal.SIGUSR1, lambda number, frame: hang())
+Service.ready = ready_and_soon_sick
 """
 
 
@@ -261,6 +261,7 @@ def test_a_real_command_whose_loop_hangs_gives_no_sign_of_life(
     with command(SICK + COMMAND, WATCHDOG_USEC="200000") as process:
         manager.until(READY="1")
         manager.until(WATCHDOG="1")
+        process.send_signal(signal.SIGUSR1)
         manager.sock.settimeout(1.0)  # ten signs of life
         with pytest.raises(TimeoutError):
             for _ in range(1000):
@@ -373,13 +374,13 @@ def test_a_disk_that_stands_still_is_said_in_time(
         "_touch",
         lambda self, db: (stuck.wait(LIMIT), touch(self, db)),
     )
-    with monitored(tmp_path / "chat.db", PATIENCE=0.3, FRESH=0.0) as (_, ask):
+    with monitored(tmp_path / "chat.db", PATIENCE=1.5, FRESH=0.0) as (_, ask):
         start = time.monotonic()
         status, text = ask()
         assert status == 503 and "has not been written for" in text
-        assert time.monotonic() - start >= 0.3
+        assert time.monotonic() - start >= 1.5
         start = time.monotonic()
-        assert ask()[0] == 503 and time.monotonic() - start < 0.3, "known already"
+        assert ask()[0] == 503 and time.monotonic() - start < 1.5, "known already"
         stuck.set()
         wait_until(lambda: ask() == (200, "ok\n"))
 

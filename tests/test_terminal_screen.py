@@ -530,7 +530,7 @@ def test_ctrl_z_and_fg(server: ChatServer) -> None:
 @pytest.mark.usefixtures("hang_ups_are_heard")
 @pytest.mark.parametrize("number", ENDINGS)
 def test_a_signal(ann: Terminal, server: ChatServer, number: signal.Signals) -> None:
-    assert ann.end(number=number, limit=5) == 0 and ann.as_found()
+    assert ann.end(number=number) == 0 and ann.as_found()
     wait_until(lambda: server.users == [])
 
 
@@ -538,7 +538,7 @@ def test_the_window_is_closed(server: ChatServer) -> None:
     with chat(server.port, "ann") as ann:
         ann.until("in lobby: ann")
         ann.hang_up()
-        assert ann.process.wait(5) == 0
+        assert ann.process.wait(LIMIT) == 0
     wait_until(lambda: server.users == [])
 
 

@@ -194,7 +194,7 @@ def test_four_megabytes_are_cut_and_wrapped_in_no_time(part: str) -> None:
     clean = sanitize(text)
     assert len(clean) <= 2 * LONGEST_TEXT and "characters)" in clean
     assert sanitize(clean) == clean and wrap(clean, 80, 2)
-    assert time.thread_time() - start < 1
+    assert time.thread_time() - start < 5  # 0.1 where nothing else runs
 
 
 @pytest.mark.slow
