@@ -145,6 +145,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(STEPS)
 def test_whatever_happens_each_gets_all_of_it_in_order(steps):
     desk = Desk(4)
@@ -297,6 +298,7 @@ def test_nothing_is_kept_of_one_that_has_gone():
 # --- left out of some pieces ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_who_is_left_out_gets_the_rest_in_order(data: st.DataObject) -> None:
     """Whatever is broadcast to the same tuple, whoever is left out of what, and whoever is sent something alone."""

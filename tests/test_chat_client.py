@@ -611,6 +611,7 @@ def run_program(port: int, timeout: float) -> tuple[float, str]:
     return time.monotonic() - start, done.stderr
 
 
+@pytest.mark.slow
 def test_a_program_that_ends_right_after_saying_something_loses_nothing(
     server: ChatServer, meet: Callable[..., Person]
 ) -> None:
@@ -621,6 +622,7 @@ def test_a_program_that_ends_right_after_saying_something_loses_nothing(
     assert said == [str(number) for number in range(20)] and errors == ""
 
 
+@pytest.mark.slow
 def test_a_program_whose_server_is_silent_ends_in_time_and_says_what_is_lost() -> None:
     ends: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:

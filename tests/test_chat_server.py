@@ -372,6 +372,7 @@ def test_100_mb_without_a_newline_take_no_memory_and_get_one_error() -> None:
             assert memory(process) < before + 30
 
 
+@pytest.mark.slow
 @proc
 def test_short_questions_with_long_answers_that_nobody_reads_take_no_memory() -> None:
     with server_process() as (process, port):
@@ -534,6 +535,7 @@ def test_who_never_reads_is_closed_with_a_reason_and_the_others_go_on() -> None:
             )
 
 
+@pytest.mark.slow
 def test_who_takes_nothing_for_too_long_is_closed() -> None:
     limits = Limits(
         output_timeout=0.2, output_bytes=10**9, flood_burst=0, resume_window=0

@@ -106,6 +106,7 @@ def test_the_table_has_every_state_and_none_but_the_first_is_a_beginning() -> No
     assert reached == {*SessionState} and SESSION_TRANSITIONS[SessionState.ENDED] == {}
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(st.sampled_from(sorted(STEP)), max_size=20))
 def test_no_order_of_calls_and_events_is_too_odd(steps: list[str]) -> None:

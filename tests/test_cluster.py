@@ -732,6 +732,7 @@ def wait(ready):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="as CPython 3.11 does it")
 def test_no_signal_is_missed_where_a_loop_begins_anew() -> None:
     """SIGTERM ended one in twelve parents of workers with a traceback."""

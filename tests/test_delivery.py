@@ -19,6 +19,7 @@ def message(seq: int) -> Message:
 # --- ReorderBuffer --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 5),
     st.permutations(range(1, 13)),

@@ -479,6 +479,7 @@ print(content(store, finish(store, stored)) == DATA)
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_what_fitted_stays(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FULL, tmp_path / "files"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.mark.slow(seconds=7)
 def test_a_folded_cell_shows_its_name(tmp_path: Path) -> None:
     """JupyterLab shows the first line of a folded cell: "The check" is found by its name."""
     path = tmp_path / "chapter.ipynb"

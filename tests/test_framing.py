@@ -134,6 +134,7 @@ def test_a_frame_without_end_takes_no_memory(framer: LineFramer | LengthFramer) 
     assert kept < 100_000 and most < 400_000, "of 32 MB"
 
 
+@pytest.mark.slow
 def test_the_naive_framer_keeps_a_line_without_end() -> None:
     framer = NaiveFramer()
     assert feed_all(framer, itertools.repeat(b"x" * 1000, 1000)) == []

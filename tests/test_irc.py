@@ -930,6 +930,7 @@ def test_a_registered_name_needs_its_password(registered: ChatServer) -> None:
     assert len(free) == 1, "a name that is nobody's needs no password"
 
 
+@pytest.mark.slow(seconds=3)
 def test_pass_with_an_account_and_its_password(registered: ChatServer) -> None:
     come_in = ("NICK eve", "USER eve 0 * :Eve")
     right = irc_lines(registered, "PASS :ann:correct horse", *come_in, end=" 366 ")
@@ -957,6 +958,7 @@ def test_a_right_password_with_its_account_is_no_guess(registered: ChatServer) -
         assert " 900 " in heard[0], number
 
 
+@pytest.mark.slow(seconds=2)
 def test_a_password_may_have_a_colon_in_it(server: ChatServer) -> None:
     with LineClient(server.port) as ann:
         ann.say("register", username="ann", password="bob:the horse")

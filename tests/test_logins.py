@@ -688,6 +688,7 @@ def test_a_password_set_by_hand_ends_the_sessions_that_the_file_keeps(
     assert heard == {"ann": "name_registered", "bob": "welcome"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, text, wrong",
     [
@@ -760,6 +761,7 @@ def test_without_a_file_an_operator_is_made_for_this_run() -> None:
         assert program.end(signal.SIGTERM)[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, wrong",
     [

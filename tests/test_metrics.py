@@ -136,6 +136,7 @@ def test_bytes_are_those_that_clients_have_sent_and_got() -> None:
         assert now["chat_sent_bytes_total"] == got > 100
 
 
+@pytest.mark.slow
 def test_who_does_not_read_is_seen_before_and_after_the_end() -> None:
     limits = Limits(flood_burst=0, output_bytes=200_000, output_timeout=60.0)
     with measured(limits=limits) as (server, pages):

@@ -427,6 +427,7 @@ def lost(client: Listener) -> list[Disconnected]:
     return [each for each in client.events if isinstance(each, Disconnected)]
 
 
+@pytest.mark.slow
 def test_the_command_goes_by_the_limits_and_the_names_of_its_configuration(
     tmp_path: Path, crowd: ExitStack
 ) -> None:

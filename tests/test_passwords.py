@@ -69,6 +69,7 @@ def test_an_accent_may_be_typed_in_two_ways() -> None:
 # --- hashes -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_hash_is_argon2id_with_the_parameters_of_the_rfc() -> None:
     text = PasswordHasher().hash(Secret(PASSWORD))
     assert text.startswith("$argon2id$v=19$m=65536,t=3,p=4$")

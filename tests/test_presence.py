@@ -150,6 +150,7 @@ def without_what_is_late(heard: list[Event]) -> list[str]:
     return [*story, f"end {sorted(users)}"]
 
 
+@pytest.mark.slow
 @given(st.lists(STEP, max_size=60))
 def test_each_client_knows_the_same_as_without_a_collector(
     steps: list[tuple[int, str]],

@@ -389,6 +389,7 @@ def test_a_status_is_one_line(status: str) -> None:
     ) == SetStatus("at lunch \N{EM DASH} back at 2")
 
 
+@pytest.mark.slow
 def test_unsafe_is_what_unicode_calls_a_control_or_an_embedding_or_override() -> None:
     """Judged by Unicode's own tables, and not by our pattern."""
     steering = {"LRE", "RLE", "LRO", "RLO", "PDF"}  # UAX #9, 2.1 and 2.2
@@ -781,6 +782,7 @@ def parts() -> dict[str, Draft202012Validator]:
     } | {"line": Draft202012Validator(whole)}
 
 
+@pytest.mark.slow
 def test_the_schema_takes_all_that_we_say() -> None:
     checks = parts()
     for part, messages in (("command", COMMANDS), ("event", EVENTS)):
@@ -789,6 +791,7 @@ def test_the_schema_takes_all_that_we_say() -> None:
             checks["line"].validate(json.loads(encode(one)))
 
 
+@pytest.mark.slow
 def test_the_schema_refuses_what_decode_refuses_by_its_form() -> None:
     check, refused = parts()["command"], 0
     for line, code, _ in MALFORMED:

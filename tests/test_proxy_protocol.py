@@ -382,6 +382,7 @@ def test_the_log_names_the_address_that_the_header_tells(
     assert record.fields["address"] == ANN[0]
 
 
+@pytest.mark.slow
 def test_the_command_believes_the_proxies_that_it_was_told_and_no_others() -> None:
     told = ["--proxy-protocol", "10.0.0.0/8", "--proxy-protocol", PROXY]
     with Program("start_server", "--port", 0, *told) as program:
@@ -398,6 +399,7 @@ def test_the_command_believes_the_proxies_that_it_was_told_and_no_others() -> No
         wait_until(lambda: any("no PROXY header" in line for line in program.errors))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["here", "10.0.0.1/8", ""])
 def test_an_address_that_is_none_ends_the_command_with_one_line(text: str) -> None:
     with Program("start_server", "--port", 0, "--proxy-protocol", text) as program:

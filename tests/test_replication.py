@@ -84,6 +84,7 @@ def test_a_seed_chooses_all_that_happens() -> None:
     assert other.steps != steps[0]
 
 
+@pytest.mark.slow
 def test_the_schedules_have_all_that_can_happen() -> None:
     """Otherwise, finding nothing would mean nothing."""
     seen = set()
@@ -568,6 +569,7 @@ def test_who_leaves_is_gone_everywhere(pair: Pair) -> None:
     assert not rules(pair.a).late_joins.joined.keys() - rules(pair.a).rooms.users.keys()
 
 
+@pytest.mark.slow
 def test_the_bench_measures_it() -> None:
     """All people join and are heard, on three nodes; else it ends with an error."""
     few = "--people", "300", "--each", "10", "--messages", "600"

@@ -1152,6 +1152,7 @@ def test_what_was_said_before_the_server_stops_is_kept_and_heard(
 # --- a full disk -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="sets another process's limits"
 )

@@ -1067,6 +1067,7 @@ def test_a_page_has_at_least_one_message(monkeypatch: pytest.MonkeyPatch) -> Non
     assert page(chat, after=3) == ([4], True, 0)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_pages_one_after_the_other_give_everything_once(data: st.DataObject) -> None:
     chat = talkative(12, store := Paper())

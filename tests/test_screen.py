@@ -23,6 +23,7 @@ def width(text: str) -> int:
     return sum(max(wcwidth(character), 0) for character in text)
 
 
+@pytest.mark.slow
 @given(anything, st.integers(1, 120))
 def test_a_row_on_a_screen_takes_one_row_and_begins_with_what_is_ours(
     text: str, columns: int

@@ -636,6 +636,7 @@ def test_new_keys_in_the_middle_disturb_nobody() -> None:
     assert server.heard == b"hello\nagain\n"
 
 
+@pytest.mark.slow
 def test_ssl_is_loaded_only_where_it_is_used() -> None:
     """A chat in clear text does not pay for it."""
     code = "import sys; import python_tcp.chat_server; print('ssl' in sys.modules)"

@@ -110,6 +110,7 @@ def test_a_manager_that_does_not_read_makes_nobody_wait(manager: Manager) -> Non
     assert manager.drain() == sent and notify("WATCHDOG=1")
 
 
+@pytest.mark.slow(seconds=3)
 @given(st.text(max_size=30), st.text(max_size=10))
 def test_the_interval_is_half_of_what_is_allowed_or_none(usec: str, pid: str) -> None:
     environ = {"WATCHDOG_USEC": usec, "WATCHDOG_PID": pid}

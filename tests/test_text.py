@@ -150,6 +150,7 @@ def test_cutting_spans_is_cutting_their_text(
 # --- colours ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_name_has_the_same_colour_in_every_process() -> None:
     code = "from python_tcp.text import colour_of; print(*map(colour_of, ['ann', 'Bob', 'ANN', '\\ud800']))"  # fmt: skip
     seen = set()

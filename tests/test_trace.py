@@ -70,6 +70,7 @@ def contents(trace: EventLog, source: str) -> list[bytes | str]:
 # What is shown
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(

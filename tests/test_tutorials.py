@@ -262,6 +262,7 @@ CONVERSATION = (
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 300), max_size=10))
 def test_every_split_of_a_conversation_gives_the_same(cuts: list[int]) -> None:

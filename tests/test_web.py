@@ -477,6 +477,7 @@ def test_one_who_does_not_read_is_closed_and_the_others_go_on() -> None:
 # --- the command ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_serves_the_page_and_says_where() -> None:
     with Program("start_server", "--port", 0, "--web", 0) as server:
         found = wait_until(
@@ -510,6 +511,7 @@ def test_a_wrong_argument_is_one_line(
     assert ended.value.code == 2 and part in errors and errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

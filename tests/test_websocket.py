@@ -115,6 +115,7 @@ def test_byte_by_byte() -> None:
     assert run(pieces) == run([CONVERSATION])
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, len(CONVERSATION)), max_size=20))
 def test_cut_anywhere(places: list[int]) -> None:
     cuts = [0, *sorted(places), len(CONVERSATION)]

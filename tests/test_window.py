@@ -89,6 +89,7 @@ def people() -> Iterator[Callable[..., Person]]:
 Come = Callable[..., Person]
 
 
+@pytest.mark.slow
 def test_200_messages_while_somebody_types_leave_the_line_whole(people: Come) -> None:
     with ChatServer(limits=FREE) as server:
         ann = people(server.port)
@@ -230,6 +231,7 @@ print("still here")
 """
 
 
+@pytest.mark.slow
 def test_another_thread_may_collect_what_is_left_of_a_window() -> None:
     done = subprocess.run(
         [sys.executable, "-c", FREED_ELSEWHERE], capture_output=True, timeout=60
