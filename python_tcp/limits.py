@@ -23,19 +23,19 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much a chat server takes. Times are in seconds."""
 
     connections: _AtLeast1 = 1000
-    connections_per_address: _NotNegative = 100  # 0: no limit, by network neither
+    connections_per_address: _NotNegative = 100  # 0: no limit, nor by network
     connections_per_network: _NotNegative = 250  # 24 bits of IPv4, or 64 of IPv6
     connect_rate: _Positive = 10.0  # new ones of an address a second, after a burst
     join_rate: _Positive = 2.0  # people of an address a second, after a burst
     rooms_per_client: _AtLeast1 = 20
     flood_burst: _NotNegative = 20  # commands at once; 0: as many as one likes
     flood_rate: _Positive = 5.0  # and then so many a second
-    flood_excess: _AtLeast1 = 100  # refused (one that is not takes ten off): closed
+    flood_excess: _AtLeast1 = 100  # refusals, then closed (each one taken removes ten)
     bad_lines: _AtLeast1 = 10  # in a row, then the connection is closed
     sessions_per_account: _AtLeast1 = 8  # clients that are joined at once
     guests: bool = True  # may names without an account join?
     registration: bool = True  # may people make accounts themselves?
-    resume_window: _Seconds = 60.0  # a place is kept for who has lost the connection
+    resume_window: _Seconds = 60.0  # a place is kept after a connection was lost
     join_timeout: _Positive = 15.0  # from connecting to the first `join`
     ping_after: _Positive = 30.0  # of silence
     ping_timeout: _Positive = 20.0  # for the answer
@@ -54,7 +54,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     files_in_all: _AtLeast1 = 10_000
     uploads_per_person: _AtLeast1 = 8  # that are not complete
     file_days: _Positive = 7.0  # a file is kept so long
-    offer_minutes: _Positive = 10.0  # and one of which no byte has come
+    offer_minutes: _Positive = 10.0  # so long an offer of which no byte has come
     upload_days: _Positive = 1.0  # and one that is not complete, from its last byte on
 
     def take_over(self, other: Self) -> None:

@@ -39,7 +39,7 @@ class Messaging:
         self._checks: list[SpeechCheck] = []
 
     def add_check(self, check: SpeechCheck) -> None:
-        """It is asked where somebody is muted, and raises `CommandError` for who is."""
+        """It is asked where somebody is muted; for a muted user it raises `CommandError`."""
         self._checks.append(check)
 
     def check_speech(self, user: User, room: Room, now: float) -> None:
@@ -162,7 +162,8 @@ class Rooms:
     """The state of a whole chat, and its rules; no socket, no thread, no clock, no chance.
 
     `client` is any number that names a connection; `now` is in Unix seconds. `add_rules`
-    takes more rules by command, for who has joined; `add_first_rules`, for who has not.
+    takes more rules by command, for clients that have joined; `add_first_rules`, for those
+    that have not.
     """
 
     def __init__(

@@ -60,7 +60,7 @@ class Hold:
 class SessionTable:
     """The users that are here, that have lost the connection, and that may still come back.
 
-    At most `most` are kept who have lost the connection.
+    Of those who have lost the connection, at most `most` are kept.
     """
 
     def __init__(self, most: int) -> None:
@@ -73,11 +73,11 @@ class SessionTable:
         self, name: str, token: str | None, now: float, longest: float = math.inf,
         owner: str = "",
     ) -> User | None:  # fmt: skip
-        """The user with this name and this token. None if nobody has the name, or where it is of
-        the account `owner`, whose other clients may stay.
+        """The user with this name and this token. None if nobody has the name; also if it belongs
+        to the account `owner`, whose other clients may stay.
 
-        Raises `CommandError` if somebody else has it; nobody is to wait longer than
-        `longest` seconds: a clock may be set back.
+        Raises `CommandError` if somebody else has it. Its `retry_after` is at most `longest`
+        seconds, since a clock may be set back.
         """
         user, key = self.by_name.get(name.lower()), session_key(token or "", owner)
         for each in () if user is None else user.group:
@@ -152,7 +152,7 @@ class SessionTable:
         return [user for user, hold in self.held.items() if hold.until <= now]
 
     def remove(self, user: User) -> None:
-        """Free the name. One who was back in some rooms alone may still be held."""
+        """Free the name. A user who is back in some of its rooms only may still be held."""
         if user.present:
             self.users.pop(user.client, None)
         self.release(user)
@@ -184,8 +184,8 @@ def keep_whisper(held: dict[User, Hold], user: User, waiting: Waiting) -> bool:
 
 
 def kept_for_others(held: dict[User, Hold], user: User) -> list[Waiting]:
-    """What is kept for other clients of the same person, oldest first: whoever was lost
-    first has it all.
+    """What is kept for other clients of the same person, oldest first: the client that was
+    lost first has all of it.
     """
     others = user.others
     holds = [held[each] for each in held if each in others] if others else []
