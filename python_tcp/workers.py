@@ -24,11 +24,12 @@ from msgspec.structs import replace
 
 from .acceptor import open_listeners
 from .chat_server import ChatServer
-from .cluster import ClusterNode, ClusterSettings, LostLog
+from .cluster import ClusterNode, ClusterSettings
 from .delivery import backoff_delays
 from .endings import ending_on_signals
 from .members import Account
 from .node_history import NodeHistory
+from .node_start import LostLog
 from .operations import Config, HangUps
 from .redis_place import RedisPlace
 from .service import notify
@@ -97,7 +98,7 @@ def add_cluster_options(
 
 
 def cluster_settings(given: Namespace, settings: ClusterSettings) -> ClusterSettings:
-    """The settings, but what the arguments say is as they say."""
+    """The settings; what the arguments say takes the place of what is there."""
     told = given.redis, given.redis_replicas, given.workers
     named = dict(zip(("redis", "replicas", "workers"), told))
     return replace(settings, **{name: named[name] for name in named if named[name]})
@@ -256,7 +257,7 @@ class Workers:
             worker.hang_up()
 
     def stop(self) -> None:
-        """End all of them; who does not end in time is killed."""
+        """End all of them; one that does not end in time is killed."""
         for worker in self._running.values():
             worker.process.send_signal(signal.SIGTERM)
         end = time.monotonic() + self.PATIENCE

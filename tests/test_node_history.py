@@ -18,13 +18,14 @@ from test_cluster import answer_to, come, said
 from python_tcp import redis_log
 from python_tcp.backup import back_up
 from python_tcp.chat_server import ChatServer
-from python_tcp.cluster import ClusterNode, LostLog
+from python_tcp.cluster import ClusterNode
 from python_tcp.datafile import StoreFileError, end_well, open_file
 from python_tcp.history import HistoryCleaner, SQLiteStore
 from python_tcp.history_copy import Comparison, CopyPlace, Gap, catch_up
 from python_tcp.history_copy import compare_with, last_page, next_page, read_place
 from python_tcp.messages import StoreError
 from python_tcp.node_history import NodeHistory
+from python_tcp.node_start import LostLog
 from python_tcp.protocol import Limits, Message
 from python_tcp.redis_place import RedisError, parse_redis_url
 from python_tcp.redis_stream import RedisStream

@@ -75,7 +75,7 @@ FLOORS = [
     ["chat_rules", "chat_server", "files", "file_options"],
     ["redis_place", "redis_stream", "redis_wire", "redis_watch", "redis_log"],
     ["shared_rooms"],
-    ["history_copy", "node_history", "cluster"],
+    ["history_copy", "node_history", "node_start", "cluster"],
     [
         "trust",
         "chat_link",
