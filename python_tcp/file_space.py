@@ -41,8 +41,8 @@ def _limits_of(offer: Offer, limits: Limits) -> list[_Shared]:
 
 # %% ../nbs/100_file_space.ipynb #h5711f38
 class FileSpace:
-    """How much room the files of a server take: the bytes that are really there. Raises
-    `FileError` where there is no more.
+    """How much space the files of a server take: the bytes that are really there. Raises
+    `FileError` where no more is left.
     """
 
     def __init__(self, limits: Limits) -> None:
