@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -80,8 +81,19 @@ def pytest_configure_node(node: object) -> None:
     node.workerinput["shared"] = str(node.config.stash[SHARED])
 
 
-def pytest_collection(session: pytest.Session) -> None:
-    """Each worker begins with other files, so that what one has compiled serves all."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """What is made meanwhile stays: to look for garbage would take a fifth of the time."""
+    gc.disable()
+    begin_with_other_files(session)
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
+def begin_with_other_files(session: pytest.Session) -> None:
+    """Each worker does, so that what one has compiled serves all."""
     worker = getattr(session.config, "workerinput", None)
     if worker is None or session.config.option.file_or_dir:
         return
@@ -143,6 +155,19 @@ def pytest_runtest_protocol(
 def tree(tmp_path: Path) -> Path:
     """A copy of the repository, for tests that write into it."""
     return Path(shutil.copytree(ROOT, tmp_path / "tree", ignore=MADE_BY_TOOLS))
+
+
+@pytest.fixture
+def reserved_port() -> Iterator[int]:
+    """A port for one server after the other.
+
+    It stays bound, without listening: so the system gives it to nobody else, and above all not to a
+    client that looks for the server while it is gone, which would connect with itself.
+    """
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield keeper.getsockname()[1]
 
 
 @pytest.fixture

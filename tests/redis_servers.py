@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from waiting import wait_until
+from waiting import LIMIT, wait_until
 
 PROGRAM = shutil.which("redis-server")
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is missing")
@@ -25,7 +25,11 @@ class RedisServer:
     """A real redis-server that writes each command to its disk before it answers."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self.port, self._folder, self._options = free_port(), folder, options
+        self._keeper = socket.socket()  # nobody else gets the port while it is down
+        self._keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._keeper.bind(("127.0.0.1", 0))
+        self.port: int = self._keeper.getsockname()[1]
+        self._folder, self._options = folder, options
         self._process: subprocess.Popen | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -64,7 +68,7 @@ class RedisServer:
     def ask(self, *words: str) -> bytes:
         """The first bytes of its answer."""
         line = "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
-        with socket.create_connection(("127.0.0.1", self.port), 5) as sock:
+        with socket.create_connection(("127.0.0.1", self.port), LIMIT) as sock:
             sock.sendall(f"*{len(words)}\r\n{line}".encode())
             return sock.recv(65_536)
 
@@ -89,6 +93,7 @@ class RedisServer:
 
     def __exit__(self, *exc_info: object) -> None:
         self.kill()
+        self._keeper.close()
 
 
 class Sentinel(RedisServer):

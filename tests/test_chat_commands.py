@@ -473,9 +473,8 @@ def test_a_port_that_is_none_is_a_wrong_use(run: Callable, port: str) -> None:
         assert status == 2 and one_line(errors, "port")
 
 
-def test_nobody_listening_is_one_line(run: Callable) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+def test_nobody_listening_is_one_line(run: Callable, reserved_port: int) -> None:
+    port = reserved_port
     finished = run("hi\n", "127.0.0.1", port, "--username", "ann")
     assert (
         finished.returncode == 1

@@ -195,24 +195,18 @@ def test_it_warns_when_the_limits_are_above_the_memory(
     assert ("there are only 700 MB of memory" in errors) is not fits
 
 
-def test_quiet_says_nothing(free_port: int) -> None:
-    with on_a_pipe("--port", free_port, "--quiet") as process:
+def test_quiet_says_nothing(reserved_port: int) -> None:
+    with on_a_pipe("--port", reserved_port, "--quiet") as process:
 
         def connected() -> LineClient | None:
             try:
-                return LineClient(free_port)
+                return LineClient(reserved_port)
             except OSError:
                 return None
 
         with wait_until(connected) as ann:
             ann.join("ann")
         assert output_of(process) == ("", "")
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.mark.parametrize("arguments", [["--quiet"], ["--log-format", "json"], []])

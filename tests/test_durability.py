@@ -272,15 +272,14 @@ def test_a_file_whose_last_messages_are_gone_or_that_is_a_copy_is_a_new_epoch(
 
 
 def test_ten_messages_five_lost_seven_more_and_a_client_reads_all_of_them(
-    tmp_path: Path,
+    tmp_path: Path, reserved_port: int
 ) -> None:
     from python_tcp.chat_client import ChatClient
 
-    file, seen, port = tmp_path / "chat.db", [], 0
+    file, seen, port = tmp_path / "chat.db", [], reserved_port
     client = ChatClient("ann", patience=LIMIT)
     client.set_event_callback(seen.append)
-    with ChatServer(data=file, limits=FREE) as server:
-        port = server.port
+    with ChatServer(port=port, data=file, limits=FREE) as server:
         assert client.connect(server.host, port) and client.join()
         with LineClient(port).join("bob") as bob:
             for number in range(10):

@@ -165,13 +165,15 @@ def test_a_client_that_has_logged_in_comes_back_without_its_password(
     ann.hears(Message, content="welcome back")
 
 
-def test_and_also_when_the_server_was_restarted(tmp_path: Path) -> None:
-    options = {"data": tmp_path / "chat.db", "costs": CHEAP}
+def test_and_also_when_the_server_was_restarted(
+    tmp_path: Path, reserved_port: int
+) -> None:
+    options = {"port": reserved_port, "data": tmp_path / "chat.db", "costs": CHEAP}
     with ChatServer(**options) as server:
-        ann, port = Person(server, "ann", PASSWORD, True), server.port
+        ann = Person(server, "ann", PASSWORD, True)
         ann.client.send_message("before")
         ann.hears(Message, content="before")
-    with ChatServer(port=port, **options):
+    with ChatServer(**options):
         ann.hears(Reconnected)
         assert ann.client.account == "ann"
         ann.client.send_message("after")

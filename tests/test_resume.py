@@ -8,7 +8,6 @@ import random
 import re
 import select
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -120,19 +119,6 @@ def crowd(
 
 
 two_clients = pytest.mark.parametrize("crowd", ["threads", "asyncio"], indirect=True)
-
-
-@pytest.fixture
-def reserved_port() -> Iterator[int]:
-    """A port for one server after the other.
-
-    It stays bound, without listening: so the system gives it to nobody else, and above all not to a
-    client that looks for the server while it is gone, which would connect with itself.
-    """
-    with socket.socket() as keeper:
-        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        keeper.bind((HOST, 0))
-        yield keeper.getsockname()[1]
 
 
 def config(tmp_path: Path, **limits: float) -> Path:

@@ -2,7 +2,7 @@
 
 import re
 import signal
-import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +12,7 @@ from helpers import LineClient, Program, wait_until
 
 pytest.importorskip("termios", reason="needs a POSIX terminal")
 
+from proxy import Proxy  # noqa: E402
 from screen import Terminal, chat  # noqa: E402
 
 from python_tcp.chat_client import ChatClient  # noqa: E402
@@ -29,9 +30,8 @@ def server(port: int, history: Path) -> Iterator[Program]:
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+def port(reserved_port: int) -> int:
+    return reserved_port
 
 
 def said(terminal: Terminal) -> list[str]:
@@ -125,29 +125,33 @@ def test_the_seconds_are_counted_and_one_can_leave(port: int, tmp_path: Path) ->
 
 
 def test_a_name_that_is_taken_meanwhile_is_asked_for_again_and_the_room_is_kept(
-    port: int, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     with (
-        server(port, tmp_path / "h.db") as first,
-        chat(port, "ann", "--room", "dev") as ann,
+        ChatServer() as first,
+        ChatServer() as second,
+        ChatClient("ann") as other,  # answers pings: who would give up a silent one?
+        Proxy(("127.0.0.1", first.port)) as proxy,
+        chat(proxy.port, "ann", "--room", "dev") as ann,
     ):
+        assert other.connect("127.0.0.1", second.port) and other.join()
         ann.until("in dev: ann")
-        first.end(signal.SIGKILL)
-        ann.until(
-            lambda: re.search(r"trying again in [2-9] s", ann.screen.row(23)), limit=20
-        )
-        with server(port, tmp_path / "other.db"), ChatClient("ann") as other:
-            # One who answers pings: with a silent one, it is a race who gives up first.
-            assert other.connect("127.0.0.1", port) and other.join()
-            ann.until("Another name:", limit=60)
-            ann.until("taken")
-            ann.type("zoe\r")
-            ann.until("in dev: zoe")
-            assert ann.end("/quit\r") == 0
+        proxy.refuse()
+        ann.until("trying again in")
+        proxy.target = "127.0.0.1", second.port
+        proxy.heal()
+        ann.until("Another name:", limit=60)
+        ann.until("taken")
+        ann.type("zoe\r")
+        ann.until("in dev: zoe")
+        assert ann.end("/quit\r") == 0
 
 
 def test_a_name_that_a_lost_connection_holds_is_waited_for() -> None:
-    with ChatServer(limits=Limits(resume_window=4)) as server:
+    begin, ahead = time.monotonic(), 0.0
+    with ChatServer(limits=Limits(resume_window=2)) as server:
+        loop = server.engine.loop
+        loop._clock = lambda: begin + ahead  # a client may take long to begin
         with LineClient(server.port).join("ann"):
             pass
         wait_until(lambda: not server.connections)
@@ -155,6 +159,8 @@ def test_a_name_that_a_lost_connection_holds_is_waited_for() -> None:
             ann.until("kept for its owner")
             ann.until("Trying again in")
             ann.type("typed meanwhile\r")
+            ahead = 3.0
+            loop.call_threadsafe(lambda: None)  # it looks at its clock
             ann.until("in lobby: ann")
             ann.until("lobby ann: typed meanwhile")
             assert ann.end("/quit\r") == 0

@@ -3,7 +3,6 @@
 import ast
 import re
 import signal
-import socket
 import statistics
 import sys
 import time
@@ -551,10 +550,9 @@ def error_of(*arguments: object, **options: object) -> str:
         return " ".join(rows)
 
 
-def test_errors_at_the_start_are_one_line() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert "refused" in error_of("127.0.0.1", port, "--username", "ann")
+def test_errors_at_the_start_are_one_line(reserved_port: int) -> None:
+    nobody = "127.0.0.1", reserved_port
+    assert "refused" in error_of(*nobody, "--username", "ann")
     assert "can't find" in error_of("no.such.host.invalid", 8000, "--username", "ann")
     with ChatServer() as server:
         assert "1 to 64 letters" in error_of(
