@@ -99,7 +99,7 @@ class PageOf:
         )
 
     def wait(self, condition: Callable[[], object]) -> object:
-        return wait_until(condition, SECONDS)
+        return wait_until(condition, SECONDS, pause=0.03)
 
     def join(self, name: str, room: str = "lobby") -> "PageOf":
         self.find("#name").send_keys(name)
@@ -582,20 +582,21 @@ def test_the_same_place_in_two_windows_is_given_to_the_second(web: Web) -> None:
     assert web.server.users == ["ann"]
 
 
-def free_ports() -> list[int]:
-    """Two that are free now, for a server that is started twice."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+@pytest.fixture
+def ports() -> Iterator[list[int]]:
+    """Two for a server that is started twice: nobody else gets them meanwhile."""
+    with socket.socket() as one, socket.socket() as two:
+        for each in (one, two):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            each.bind(("127.0.0.1", 0))
+        yield [one.getsockname()[1], two.getsockname()[1]]
 
 
 @pytest.mark.slow(seconds=25)
 def test_a_server_that_is_killed_loses_and_doubles_nothing(
-    driver: webdriver.Chrome, tmp_path: Path
+    driver: webdriver.Chrome, tmp_path: Path, ports: list[int]
 ) -> None:
-    port, web_port = free_ports()
+    port, web_port = ports
     data = tmp_path / "chat.db"
     command = ["start_server", "--port", port, "--web", web_port, "--data", data]
 
@@ -680,9 +681,11 @@ def test_what_is_refused_is_said_again_in_order(driver: webdriver.Chrome) -> Non
         assert ann.run("return window.refused") > 0
 
 
-def test_a_server_that_has_forgotten_everything(driver: webdriver.Chrome) -> None:
+def test_a_server_that_has_forgotten_everything(
+    driver: webdriver.Chrome, ports: list[int]
+) -> None:
     """It was restarted without a data file: the rooms begin anew, and what waits is said once."""
-    port, web_port = free_ports()
+    port, web_port = ports
 
     def server() -> ChatServer:
         listener = Listener("web", web_dialect("127.0.0.1"), "127.0.0.1", web_port)
