@@ -5,7 +5,7 @@ from exercises import right, wrong
 Look = list[str] | None
 
 
-@wrong("check_gone", "bob is missing once")
+@wrong("check_gone", "b is missing once")
 def at_the_first_look(looks: list[Look]) -> list[str]:
     return sorted({name for look in looks[2:] for name in look or []})
 
@@ -18,7 +18,7 @@ def missing_twice(looks: list[Look]) -> list[str]:
     return found
 
 
-@wrong("check_gone", "bob is missing twice, and lives in between")
+@wrong("check_gone", "b is missing twice, and lives in between")
 def two_looks_in_all(looks: list[Look]) -> list[str]:
     found, seen = list[str](), set[str]()
     for number, look in enumerate(looks):
