@@ -18,9 +18,9 @@ from functools import partial
 from typing import Any
 
 from .core import DEFAULT_BUFFER_SIZE, SocketState, bare_host, kernel_state
-from .loop import FAILURES, EventLoop, as_bytes
+from .loop import FAILURES, EventLoop
 from .mailbox import Mailbox
-from .output import ClientLayer, Transport
+from .output import ClientLayer, Transport, as_bytes
 from .stream import Stream
 
 # %% ../nbs/015_client.ipynb #7ca6f143

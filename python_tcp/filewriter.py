@@ -329,7 +329,9 @@ class CommitDelay:
             self._loop.flush_later(self._start)  # when all is written
 
     def holds_back(self, held: int) -> bool:
-        """Should a commit of so many wait?"""
+        """Should a commit of so many wait? If they are enough, nor need the loop."""
+        if self._expected and held >= self._expected:
+            self._loop.hurry()
         return held < self._expected
 
     def end(self) -> None:

@@ -323,14 +323,16 @@ class OwnConnections:
         self._known: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
 
     def pick(self, deliveries: list[Delivery]) -> list[Delivery]:
-        picked = [Delivery(self._own(to), event) for to, event in deliveries]
-        return [each for each in picked if each.to]
+        known = self._known.get
+        picked: list[Delivery] = []
+        for to, event in deliveries:
+            seen = known(id(to))
+            if own := self._own(to) if seen is None else seen[1]:
+                picked.append(Delivery(own, event))
+        return picked
 
     def _own(self, to: tuple[int, ...]) -> tuple[int, ...]:
-        """The same tuple again for the same receivers: so they are sent to together."""
-        known = self._known.get(id(to))
-        if known is not None:
-            return known[1]
+        """For these receivers the same tuple the next time: so they are sent to together."""
         base, numbers = self._numbers.start, self._numbers
         own = tuple(each - base for each in to if each in numbers)
         if len(to) > 1:

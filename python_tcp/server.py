@@ -20,8 +20,8 @@ from .acceptor import Address, ServerThread
 from .broadcaster import ClientTable, Handler
 from .core import DEFAULT_BACKLOG, DEFAULT_BUFFER_SIZE, LOCALHOST
 from .core import SocketState, TCPConnection
-from .loop import FAILURES, EventLoop, as_bytes
-from .output import Layer
+from .loop import FAILURES, EventLoop
+from .output import Layer, as_bytes
 
 # %% ../nbs/014_server.ipynb #f423e0b3
 _all_ = ["Handler"]

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from .accounts import Accounts
 from .commands import Lock
+from .filewriter import CommitDelay
 from .log_entries import HashRenewed, LogItem, NodeTable
 from .loop import EventLoop, Timer
 from .members import Account, Delivery, User
@@ -62,13 +63,14 @@ class NodeOutbox:
         now: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._loop, self._append, self._now = loop, append, now
-        self._is_due = False
+        self._is_due, self._delay = False, CommitDelay(loop, self._soon)
         self._overdue: Timer | None = None  # something waits for the entry under way
         self.stand_for(node)
 
     def stand_for(self, node: LogNode) -> None:
         """Begin with this node; what the last one had asked, nobody answers any more."""
         self.node, self._asked = node, deque[LogQuestion]()
+        self._delay.end()
 
     def ask(self, question: LogQuestion, token: str) -> None:
         self._asked.append(question)
@@ -106,14 +108,14 @@ class NodeOutbox:
         """What follows from an entry: the answers to our questions, and what else ours are
         told. Raises `LogError`.
         """
-        found = []
-        for outcome in self.node.receive_answers(entry.position, entry.payload):
-            question = None if outcome.item is None else self._asked.popleft()
-            found.append((question, outcome.deliveries))
+        found, asked = list[_Answer](), len(self._asked)
+        for item, deliveries in self.node.receive_answers(*entry):
+            question = None if item is None else self._asked.popleft()
+            found.append((question, deliveries))
         if self.node.must_resend:
             self.resend()
-        if self._overdue is not None and not self.node.unconfirmed():
-            self._go()
+        if not self.node.unconfirmed():
+            self._came_back(asked)
         return found
 
     @property
@@ -134,22 +136,31 @@ class NodeOutbox:
         """The entries that are to be appended now."""
         return self.node.take(round(self._now(), 3))
 
+    def _came_back(self, asked: int) -> None:
+        """Nothing is under way, and so many had asked before: as many may ask now."""
+        if len(self._asked) < asked:
+            self._delay.begin(asked)
+        if self._overdue is not None and not self._delay.holds_back(len(self._asked)):
+            self._go()
+
     def _soon(self) -> None:
-        if not self._is_due:
+        if not self._is_due and not self._delay.holds_back(len(self._asked)):
             self._is_due = True
             self._loop.at_end_of_tick(self._end_tick)
 
     def _end_tick(self) -> None:
         self._is_due = False
-        if not self.node.unconfirmed():
+        if self.node.unconfirmed():
+            if self._overdue is None:
+                self._overdue = self._loop.call_later(self.PATIENCE, self._go)
+        elif not self._delay.holds_back(len(self._asked)):
             self._go()
-        elif self._overdue is None:
-            self._overdue = self._loop.call_later(self.PATIENCE, self._go)
 
     def _go(self) -> None:
         if self._overdue is not None:
             self._overdue.cancel()
         self._overdue = None
+        self._delay.end()
         for payload in self.take():
             self._append(payload)
 
@@ -248,9 +259,8 @@ class SharedRooms:
             return [Delivery((client,), Pong(getattr(command, "id", None)))]
         if kind is not Join and self._why_not() is not None:
             wrong = "not said: the chat can't save anything now"  # our log says why
-            id = getattr(command, "id", None)
-            error = Error("not_saved", wrong, id, self.RETRY_AFTER)
-            return [Delivery((client,), error)]
+            about = getattr(command, "id", None), self.RETRY_AFTER
+            return [Delivery((client,), Error("not_saved", wrong, *about))]
         self._outbox.ask(LogQuestion(client, command, inquiry), new_token)
         if inquiry is not None:
             raise _NotYet

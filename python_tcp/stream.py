@@ -16,9 +16,9 @@ from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any
 
 from .core import DEFAULT_BUFFER_SIZE, SocketState, TCPConnection
-from .loop import FAILURES, Callback, EventLoop, as_bytes
+from .loop import FAILURES, Callback, EventLoop
 from .output import Dropped, Entrance, Layer, Passed
-from .output import Output, PlainTransport, Transport
+from .output import Output, PlainTransport, Transport, as_bytes
 
 # %% ../nbs/010_stream.ipynb #e1b00004
 _log = logging.getLogger("python_tcp.stream")

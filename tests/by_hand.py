@@ -30,6 +30,10 @@ class HandLoop:
         self.hooks: list[Callable[[], object]] = []
         self.flushes: list[Callable[[], object]] = []
         self.calls: list[Callable[[], object]] = []
+        self.hurried = 0
+
+    def hurry(self) -> None:
+        self.hurried += 1
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> HandTimer:
         self.timers.append(timer := HandTimer(self.now + seconds, callback))

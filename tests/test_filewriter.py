@@ -26,7 +26,15 @@ def test_as_many_as_were_told_are_waited_for() -> None:
     it = Delayed()
     it.delay.begin(100)
     assert it.delay.holds_back(0) and it.delay.holds_back(99)
+    assert it.loop.hurried == 0
     assert not it.delay.holds_back(100)
+    assert it.loop.hurried == 1, "nobody else is expected"
+
+
+def test_without_a_wait_the_loop_need_not_hurry() -> None:
+    it = Delayed()
+    assert not it.delay.holds_back(100)
+    assert it.loop.hurried == 0
 
 
 def test_the_time_begins_when_all_is_written() -> None:

@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from python_tcp.loop import EventLoop, KeepAlive, Timer, TimerQueue, Waker
-from python_tcp.loop import as_bytes
 from sockets import nothing_left_over  # noqa: F401
 from waiting import LIMIT, Clock, wait_until
 
@@ -65,20 +64,6 @@ def world() -> Iterator[World]:
 
 
 # Bytes
-
-
-@pytest.mark.parametrize("wrong", ["text", 5, ["list"]])
-def test_what_has_no_bytes_is_refused(wrong):
-    with pytest.raises(TypeError):
-        as_bytes(wrong)
-
-
-def test_as_bytes_copies_only_what_could_change():
-    data, changing = b"data", bytearray(b"before")
-    kept = as_bytes(changing)
-    changing[:] = b"after"
-    assert as_bytes(data) is data and (kept, type(kept)) == (b"before", bytes)
-    assert as_bytes(memoryview(data)[1:]) == b"ata"
 
 
 # TimerQueue
@@ -277,7 +262,7 @@ def test_no_wake_up_is_lost_when_many_threads_call(loop):
         for _ in range(400):
             answered = threading.Event()
             loop.call_threadsafe(answered.set)
-            if not answered.wait(2):
+            if not answered.wait(LIMIT):
                 return lost.append(1)
 
     lost: list[int] = []
@@ -621,6 +606,22 @@ def test_a_socket_that_is_apart_says_nothing_about_a_crowd(crowd):
     assert crowd.waited < crowd.loop.PATIENCE  # nobody of the crowd can come
     crowd.tick_in_two_parts()
     assert sorted(crowd.served) == sorted([*range(10)] * 2)
+
+
+def test_who_knows_that_all_are_here_ends_the_wait(crowd):
+    ours, peer = crowd.pair()
+    crowd.loop.watch(
+        ours, EVENT_READ, lambda events: (ours.recv(1), crowd.loop.hurry())
+    )
+    crowd.speak(slice(None))
+    crowd.loop.tick(LIMIT)
+    crowd.loop.PATIENCE = 10 * LIMIT
+    crowd.speak(slice(5))
+    peer.send(b"x")
+    crowd.loop.tick(LIMIT)
+    crowd.loop.tick(0)  # of the ten sockets, the system may tell about some later
+    assert sorted(crowd.served) == sorted([*range(10), *range(5)])
+    assert crowd.waited < LIMIT
 
 
 def test_one_that_never_stops_is_served_once_a_tick_and_is_no_crowd(crowd):

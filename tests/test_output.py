@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from python_tcp.loop import EventLoop
 from python_tcp.output import IdleTimer, Output, PlainTransport, Transport
-from python_tcp.output import WriteBuffer
+from python_tcp.output import WriteBuffer, as_bytes
 from sockets import nothing_left_over  # noqa: F401
 from waiting import Clock
 
@@ -17,6 +17,20 @@ pytestmark = pytest.mark.usefixtures("nothing_left_over")
 
 
 # WriteBuffer
+
+
+@pytest.mark.parametrize("wrong", ["text", 5, ["list"]])
+def test_what_has_no_bytes_is_refused(wrong):
+    with pytest.raises(TypeError):
+        as_bytes(wrong)
+
+
+def test_as_bytes_copies_only_what_could_change():
+    data, changing = b"data", bytearray(b"before")
+    kept = as_bytes(changing)
+    changing[:] = b"after"
+    assert as_bytes(data) is data and (kept, type(kept)) == (b"before", bytes)
+    assert as_bytes(memoryview(data)[1:]) == b"ata"
 
 
 class SmallBuffer(WriteBuffer):
