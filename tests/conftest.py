@@ -71,9 +71,9 @@ def hear_signals() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """A worker for each processor. Three would be quicker, as tests wait most of their time; but
-    then a program may not get its turn for seconds, and a few tests fail that measure time."""
-    return max(2, min(os.cpu_count() or 1, MOST_WORKERS))
+    """Two workers for each processor, as tests wait most of their time. With more of them a program
+    may not get its turn for seconds."""
+    return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -24,12 +24,17 @@ def busy_for(seconds: float, enough: Callable[[], bool]) -> Iterator[None]:
         yield
 
 
-def wait_until(condition: Callable[[], object], limit: float = LIMIT) -> object:
-    """Wait until `condition()` is true, and return what it gave. Fails after `limit` seconds."""
+def wait_until(
+    condition: Callable[[], object], limit: float = 3 * LIMIT, pause: float = 0.002
+) -> object:
+    """Wait until `condition()` is true, and return what it gave. Fails after `limit` seconds.
+
+    A condition that costs much, such as what a browser is asked for, needs a longer `pause`.
+    """
     end = time.monotonic() + limit
     while not (result := condition()):
         assert time.monotonic() < end, f"not true within {limit:g} s"
-        time.sleep(0.002)
+        time.sleep(pause)
     return result
 
 
