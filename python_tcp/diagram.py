@@ -7,14 +7,13 @@ __all__ = ['TraceEvent', 'SequenceDiagram', 'StateDiagram']
 
 # %% ../nbs/901_diagram.ipynb #16d3778c
 import itertools
-import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
-from .canvas import BLUE, BOLD, CHAR, MIDDLE, RED, arrow, box, columns
-from .canvas import image, line, printable, words
+from .canvas import BLUE, BOLD, CHAR, COLOURS, LINE, MIDDLE, RED, arrow
+from .canvas import box, columns, image, line, paragraph, printable, wrapped
 
 # %% ../nbs/901_diagram.ipynb #3ea2335a
 @dataclass(frozen=True)
@@ -29,9 +28,13 @@ class TraceEvent:
     @property
     def text(self) -> str:
         """The content, ready to be shown."""
-        return (
-            self.content if isinstance(self.content, str) else printable(self.content)
-        )
+        content = self.content
+        return content if isinstance(content, str) else printable(content)
+
+    @property
+    def lines(self) -> list[str]:
+        """The text for an image, in short lines; what goes over all lanes in one."""
+        return [self.text] if self.kind == "step" else wrapped(self.text, 20)
 
 # %% ../nbs/901_diagram.ipynb #59bce1ba
 _ON_A_LANE = ("state", "label")
@@ -42,29 +45,29 @@ def _rows(events: list[TraceEvent]) -> list[list[TraceEvent]]:
     rows: list[list[TraceEvent]] = []
     for event in events:
         last = rows[-1] if rows and event.kind in _ON_A_LANE else []
-        if last and all(
-            other.kind == event.kind and other.source != event.source for other in last
-        ):
+        others = all(e.kind == event.kind and e.source != event.source for e in last)
+        if last and others:
             last.append(event)
         else:
             rows.append([event])
     return rows
 
 # %% ../nbs/901_diagram.ipynb #b499a384
-def _places(lanes: list[str], events: list[TraceEvent]) -> list[int]:
+def _places(lanes: list[str], events: list[TraceEvent], short: bool) -> list[int]:
     """The column of each lane, and at the end the width of the whole."""
+    widths = [max(map(columns, e.lines if short else [e.text])) for e in events]
     halves = {lane: columns(lane) // 2 + 2 for lane in lanes}
-    arrows = [e for e in events if e.kind not in (*_ON_A_LANE, "step")]
-    for e in (e for e in events if e.kind in _ON_A_LANE):
-        halves[e.source] = max(halves[e.source], columns(e.text) // 2 + 2)
+    for e, width in zip(events, widths):
+        if e.kind in _ON_A_LANE:
+            halves[e.source] = max(halves[e.source], width // 2 + 2)
     gaps = [max(12, halves[a] + halves[b] + 1) for a, b in itertools.pairwise(lanes)]
-    for e in arrows:
-        a, b = sorted((lanes.index(e.source), lanes.index(e.target)))
-        missing = columns(e.text) + 8 - sum(gaps[a:b])
-        if missing > 0 and a < b:
-            gaps[a:b] = [gap - (-missing // (b - a)) for gap in gaps[a:b]]
+    for e, width in zip(events, widths):
+        if e.kind not in (*_ON_A_LANE, "step"):
+            a, b = sorted((lanes.index(e.source), lanes.index(e.target)))
+            missing = width + (4 if short else 8) - sum(gaps[a:b])
+            gaps[a:b] = [gap + max(0, -(-missing // (b - a))) for gap in gaps[a:b]]
     places = list(itertools.accumulate(gaps, initial=halves[lanes[0]]))
-    steps = [columns(e.text) + 6 for e in events if e.kind == "step"]
+    steps = [width + 6 for e, width in zip(events, widths) if e.kind == "step"]
     return [*places, max([places[-1] + halves[lanes[-1]], *steps])]
 
 # %% ../nbs/901_diagram.ipynb #b395b3d5
@@ -102,47 +105,50 @@ def _text_row(row: list[TraceEvent], lanes: list[str], places: list[int]) -> str
     return "".join(cells).rstrip()
 
 # %% ../nbs/901_diagram.ipynb #2bee4422
-_ROW, _TOP = 30, 34  # pixels: the height of a row, and of the names on top
+_ROW, _TOP = 30, 34.0  # pixels: the height of a row, and of the names on top
 _Cover = tuple[float, float, float, float]  # left, right, top and bottom, in a row
 
 
 def _boxed(
-    x: float, y: float, text: str, corner: int, weight: str = MIDDLE
+    x: float, y: float, lines: list[str], corner: int, weight: str = MIDDLE
 ) -> list[str]:
-    width = columns(text) * CHAR + 14
-    return [box(x, y - 4.5, width, 21, corner), words(x, y, text, weight)]
+    """Words in a box; the first line is at height `y`."""
+    width, more = max(map(columns, lines)) * CHAR + 14, LINE * (len(lines) - 1)
+    shape = box(x, y - 4.5 + more / 2, width, 21 + more, corner)
+    return [shape, *paragraph(x, y, lines, weight)]
 
 # %% ../nbs/901_diagram.ipynb #8911c280
 def _svg_row(
     row: list[TraceEvent], y: float, lanes: list[str], xs: list[float]
-) -> tuple[list[str], list[_Cover]]:
-    """The shapes of a row at height `y`, and what they cover of it."""
+) -> tuple[list[str], list[_Cover], float]:
+    """The shapes of a row at height `y`, what they cover of it, and how high it is."""
     shapes, covers = list[str](), list[_Cover]()
     for event in row:
-        half = columns(event.text) * CHAR / 2 + 7
+        lines = event.lines
+        half, more = max(map(columns, lines)) * CHAR / 2, LINE * (len(lines) - 1)
         if event.kind == "step" or event.kind in _ON_A_LANE:
             x = xs[-1] / 2 if event.kind == "step" else xs[lanes.index(event.source)]
             corner = 10 if event.kind == "state" else 0
-            shapes += _boxed(x, y + 19, event.text, corner)
-            covers.append((x - half, x + half, 4, 25))
+            shapes += _boxed(x, y + 19, lines, corner)
+            covers.append((x - half - 7, x + half + 7, 4, 25 + more))
         else:
             a, b = xs[lanes.index(event.source)], xs[lanes.index(event.target)]
             colour = {"frame": BLUE, "RST": RED}.get(event.kind, "currentColor")
             dashes = "" if event.kind == "frame" else ' stroke-dasharray="2 3"'
             head, back = ("right", -8) if a < b else ("left", 8)
-            d = f"M{a:g} {y + 22:g}H{b + back:g}"
-            shapes.append(words((a + b) / 2, y + 16, event.text))
-            shapes += arrow(d, b, y + 22, head, colour, dashes)
-            covers.append(((a + b) / 2 - half + 7, (a + b) / 2 + half - 7, 5, 20))
-    return shapes, covers
+            middle, at = (a + b) / 2, y + 22 + more
+            shapes += paragraph(middle, y + 16, lines)
+            shapes += arrow(f"M{a:g} {at:g}H{b + back:g}", b, at, head, colour, dashes)
+            covers.append((middle - half, middle + half, 5, 20 + more))
+    return shapes, covers, _ROW + LINE * max(len(event.lines) - 1 for event in row)
 
 # %% ../nbs/901_diagram.ipynb #f11eabcd
-def _lane(x: float, y: float, covers: list[_Cover]) -> str:
+def _lane(x: float, y: float, covers: list[_Cover], height: float = _ROW) -> str:
     """The path of a lane through the row at height `y`."""
     for left, right, top, bottom in covers:
         if left < x < right:
-            return f"M{x:g} {y:g}v{top:g}m0 {bottom - top:g}v{_ROW - bottom:g}"
-    return f"M{x:g} {y:g}v{_ROW}"
+            return f"M{x:g} {y:g}v{top:g}m0 {bottom - top:g}v{height - bottom:g}"
+    return f"M{x:g} {y:g}v{height:g}"
 
 # %% ../nbs/901_diagram.ipynb #7bd4febc
 class SequenceDiagram:
@@ -166,7 +172,7 @@ class SequenceDiagram:
     def __str__(self) -> str:
         if not self.lanes:
             return ""
-        places = _places(self.lanes, self.events)
+        places = _places(self.lanes, self.events, short=False)
         names = [TraceEvent("name", lane, lane, lane) for lane in self.lanes]
         rows = [names, *_rows(self.events)]
         return "\n".join(_text_row(row, self.lanes, places) for row in rows)
@@ -176,14 +182,14 @@ class SequenceDiagram:
     def svg(self) -> str:
         """The image."""
         lanes = self.lanes or ["nothing"]
-        xs = [(place + 1) * CHAR for place in _places(lanes, self.events)]
-        shapes = [s for name, x in zip(lanes, xs) for s in _boxed(x, 22, name, 4, BOLD)]
+        xs = [(place + 1) * CHAR for place in _places(lanes, self.events, short=True)]
+        shapes = [s for n, x in zip(lanes, xs) for s in _boxed(x, 22, [n], 4, BOLD)]
         paths, y = [""] * len(lanes), _TOP
         for row in _rows(self.events):
-            drawn, covers = _svg_row(row, y, lanes, xs)
+            drawn, covers, height = _svg_row(row, y, lanes, xs)
             shapes += drawn
-            paths = [path + _lane(x, y, covers) for path, x in zip(paths, xs)]
-            y += _ROW
+            paths = [p + _lane(x, y, covers, height) for p, x in zip(paths, xs)]
+            y += height
         faint = [line(d, more=' stroke-opacity=".4"') for d in paths]
         size = (xs[-1] + CHAR, y + 8)
         return image(self.title, map(self._sentence, self.events), faint + shapes, size)
@@ -200,7 +206,6 @@ class SequenceDiagram:
 # %% ../nbs/901_diagram.ipynb #4e087a47
 _State = TypeVar("_State", bound=str)
 _Way = tuple[str, str]  # from which state to which
-_LINE, _CURVE = 15, 6  # pixels: a line of words, the radius of a corner
 
 
 def _name(state: object) -> str:
@@ -213,10 +218,7 @@ def _ways(transitions: Mapping[str, Mapping[str, str]]) -> dict[_Way, list[str]]
     for state, events in transitions.items():
         for event, to in events.items():
             together.setdefault((state, to), []).append(event)
-    return {
-        way: textwrap.wrap(", ".join(events), 24, break_long_words=False) or [""]
-        for way, events in together.items()
-    }
+    return {way: wrapped(", ".join(events)) for way, events in together.items()}
 
 # %% ../nbs/901_diagram.ipynb #567df965
 class _Plan:
@@ -247,12 +249,11 @@ class _Plan:
                 y += 18
             for way in self.ways:
                 if way[0] == state and way not in self.down:
-                    y += max(_LINE * len(self.ways[way]) + 6, 36 * (way[1] == state))
+                    y += max(LINE * len(self.ways[way]) + 6, 36 * (way[1] == state))
                     self.leaves[way] = y
             bottom = max(y + 8, top + 28)
             self.boxes[state] = (top, bottom)
-            below = [self.ways[way] for way in self.down if way[0] == state]
-            bottom += sum(map(len, below)) * _LINE
+            bottom += LINE * sum(len(self.ways[w]) for w in self.down if w[0] == state)
         return bottom
 
     def _right(self, way: _Way) -> float:
@@ -272,7 +273,7 @@ def _way(plan: _Plan, way: _Way) -> list[str]:
     lines, edge, (state, to) = plan.ways[way], plan.edge, way
     if way in plan.down:
         top, bottom = plan.boxes[state][1], plan.boxes[to][0]
-        x, y = plan.middle + 8, (top + bottom + _LINE * len(lines)) / 2 - 3
+        x, y = plan.middle + 8, (top + bottom + LINE * len(lines)) / 2 - 3
         d = f"M{plan.middle:g} {top:g}V{bottom - 8:g}"
         shapes = arrow(d, plan.middle, bottom, "down")
     elif state == to:
@@ -281,14 +282,14 @@ def _way(plan: _Plan, way: _Way) -> list[str]:
         shapes = arrow(d, edge, plan.leaves[way] - 4, "left")
     else:
         a, b, lane = plan.leaves[way], plan.enters[to], plan.lanes[to]
-        x, y, turn = edge + 8, a - 4, _CURVE if a < b else -_CURVE
+        x, y, turn = edge + 8, a - 4, 6 if a < b else -6  # the radius of a corner
         d = (
-            f"M{edge:g} {a:g}H{lane - _CURVE:g}Q{lane:g} {a:g} {lane:g} {a + turn:g}"
-            f"V{b - turn:g}Q{lane:g} {b:g} {lane - _CURVE:g} {b:g}H{edge + 8:g}"
+            f"M{edge:g} {a:g}H{lane - 6:g}Q{lane:g} {a:g} {lane:g} {a + turn:g}"
+            f"V{b - turn:g}Q{lane:g} {b:g} {lane - 6:g} {b:g}H{edge + 8:g}"
         )
-        shapes = arrow(d, edge, b, "left")
-    y -= _LINE * (len(lines) - 1)
-    return shapes + [words(x, y + _LINE * n, text, "") for n, text in enumerate(lines)]
+        colour = COLOURS[list(plan.lanes).index(to) % len(COLOURS)]
+        shapes = arrow(d, edge, b, "left", colour)
+    return shapes + paragraph(x, y - LINE * (len(lines) - 1), lines, "")
 
 # %% ../nbs/901_diagram.ipynb #0d8826b6
 class StateDiagram:
@@ -336,10 +337,10 @@ class StateDiagram:
             shapes += [f'<circle cx="{x:g}" cy="7" r="5"/>']
             shapes += arrow(f"M{x:g} 12V18", x, 26, "down")
         for state, (top, bottom) in plan.boxes.items():
-            y, height = (top + bottom) / 2, bottom - top
-            shapes += [box(x, y, width, height, 8), words(x, y + 4.5, state, BOLD)]
+            y, high = (top + bottom) / 2, bottom - top
+            shapes += [box(x, y, width, high, 8)] + paragraph(x, y + 4.5, [state], BOLD)
             if not self.transitions[state]:
-                shapes.append(box(x, y, width - 7, height - 7, 5))
+                shapes.append(box(x, y, width - 7, high - 7, 5))
         for way in plan.ways:
             shapes += _way(plan, way)
         sentences = [f"It begins in {state}." for state in self.states[:1]]

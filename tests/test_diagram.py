@@ -181,7 +181,7 @@ def lifelines(diagram: SequenceDiagram) -> dict[float, list[tuple[float, float]]
 
 
 def test_a_lane_goes_on_where_an_arrow_crosses_it() -> None:
-    events = [note("a", "c", "x"), note("a", "b", "y"), note("c", "a", "x" * 60)]
+    events = [note("a", "c", "x"), note("a", "b", "y"), note("c", "a", "x" * 40)]
     diagram = SequenceDiagram(["a", "b", "c"], events)
     first = str(diagram).splitlines()[1]
     assert first.count("|") == 3
@@ -193,13 +193,27 @@ def test_a_lane_goes_on_where_an_arrow_crosses_it() -> None:
 
 
 def test_nothing_is_drawn_through_a_word() -> None:
-    events = [note("a", "c", "hello"), label("b", "waits"), step("a headline"), note("c", "a", "x" * 50)]  # fmt: skip
+    events = [note("a", "c", "hello"), label("b", "waits"), step("a headline"), note("c", "a", "x" * 50), note("c", "a", "six words in more lines than one"), label("b", "waits, and waits, and waits")]  # fmt: skip
     diagram = SequenceDiagram(["a", "b", "c"], events)
     for text in image(diagram).iter(SVG + "text"):
         (left, right), y = extent(text), float(text.get("y"))
         for x, pieces in lifelines(diagram).items():
             if left < x < right:
                 assert not any(a < y - 4 < b for a, b in pieces), text.text
+
+
+def test_a_long_text_stands_in_short_lines_in_the_image_only() -> None:
+    said = "message 17 of Bob: Hi Alice, hi Charlie."
+    events = [note("a", "b", said), label("b", "reads nothing from now on, nothing"), note("c", "a", said)]  # fmt: skip
+    diagram = SequenceDiagram(["a", "b", "c"], events)
+    assert f" {said} " in str(diagram)
+    root = image(diagram)
+    assert_all_is_inside(root)
+    assert float(root.get("width")) <= 480  # a third smaller on a telephone
+    lines = texts(diagram)
+    assert all(columns(line) <= 20 for line in lines)
+    assert " ".join(lines).count(said) == 2
+    assert f"a to b: {said}" in (root.find(SVG + "desc").text or "")
 
 
 # State diagrams
@@ -287,6 +301,12 @@ def test_events_that_lead_the_same_way_share_an_arrow() -> None:
     assert ", ".join(lines).replace(",,", ",").count("event") == 9
     assert all(columns(line) <= 24 for line in lines)
     assert_all_is_inside(image(StateDiagram(many)))
+
+
+def test_lines_that_lead_to_different_states_have_different_colours() -> None:
+    table = {"a": {"x": "c", "y": "d"}, "b": {"z": "a"}, "c": {"w": "a"}, "d": {}}
+    heads = {(p.get("d") or "").split()[1].partition("l")[0]: p.get("fill") for p in image(StateDiagram(table)).iter(SVG + "path") if (p.get("d") or "").endswith("l8 -4v8z")}  # fmt: skip
+    assert len(heads) == 3 and len(set(heads.values())) == 3
 
 
 def test_the_states_of_the_kernel_fit_on_a_telephone() -> None:
