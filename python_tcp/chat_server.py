@@ -57,10 +57,10 @@ def _watch(callback: Callable[[Event], object], deliveries: list[Delivery]) -> N
 
 # %% ../nbs/037_chat_server.ipynb #7324beff
 class Hooks:
-    """For who measures a chat server; on its thread. `on_sent(deliveries)`: these were
+    """Called on a chat server's thread, to measure it. `on_sent(deliveries)`: these were
     handed to their connections. `on_commit(seconds, error)`: a commit took so long. `ends`
     counts the connections that have ended, by kind of reason. `on_opened(rules, queue)`:
-    before the first one comes, for who adds to the rules.
+    before the first client comes, for code that adds to the rules.
     """
 
     def __init__(self) -> None:
