@@ -170,6 +170,22 @@ def reserved_port() -> Iterator[int]:
         yield keeper.getsockname()[1]
 
 
+@pytest.fixture(scope="session")
+def wheel(request: pytest.FixtureRequest) -> Path:
+    """What a user installs, built from the sdist. It is one for all workers."""
+    (folder := request.config.stash[SHARED] / "wheel").mkdir(exist_ok=True)
+    with only_one(folder):
+        if not (built := list(folder.glob("dist/*.whl"))):
+            shutil.copytree(ROOT, folder / "tree", ignore=MADE_BY_TOOLS)
+            command = [sys.executable, "-m", "build", "--outdir", folder / "dist"]
+            done = subprocess.run(
+                [*command, folder / "tree"], capture_output=True, text=True, timeout=300
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            built = list(folder.glob("dist/*.whl"))
+    return built[0]
+
+
 @pytest.fixture
 def hang_ups_are_heard() -> Iterator[None]:
     """Also where the tests were started with nohup(1)."""

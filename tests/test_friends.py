@@ -188,12 +188,7 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tree: Path, tmp_path: Path) -> Iterator[Machine]:
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", tree],
-        check=True, capture_output=True, timeout=180,
-    )  # fmt: skip
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+def machine(wheel: Path, tmp_path: Path) -> Iterator[Machine]:
     (folder := tmp_path / "machine").mkdir()
     machine = Machine(folder, wheel)
     yield machine

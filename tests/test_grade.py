@@ -22,6 +22,7 @@ def grade(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     yield importlib.import_module("grade")
 
 
+HANGS = "import time\nwhile True: time.sleep(1)"
 RIGHT_LINE = (
     "def add_line(text):\n"
     "    line = text.encode()\n"
@@ -124,7 +125,7 @@ def test_nothing_hangs_it_and_nothing_is_left(
     leaves += "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=-1)\n"
     leaves += f"pathlib.Path({str(left)!r}).write_text(str(child.pid))\n"
     path = hand_in(
-        "eve", before="open('mine', 'w').write('x')", add_line=leaves + "while True: pass",
+        "eve", before="open('mine', 'w').write('x')", add_line=leaves + HANGS,
         HeadFramer="import os; os._exit(0)", NetstringFramer="input()",
         is_right="import os; os.kill(os.getpid(), 9)",
     )  # fmt: skip
@@ -140,7 +141,7 @@ def test_nothing_hangs_it_and_nothing_is_left(
 def test_cells_before_the_exercises_that_hang_are_left_out(
     grade: ModuleType, hand_in: Hand
 ) -> None:
-    path = hand_in("fay", before="while True: pass", add_line=RIGHT_LINE)
+    path = hand_in("fay", before=HANGS, add_line=RIGHT_LINE)
     assert marks(grade.mark_paper(path, "fay", 10))[:2] == ["right", "missing"]
 
 

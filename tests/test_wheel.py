@@ -25,18 +25,6 @@ DEVELOPMENT_ONLY = [
 ]
 
 
-@pytest.fixture
-def wheel(tree: Path, tmp_path: Path) -> Path:
-    subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", tmp_path / "dist", tree],
-        check=True,
-        capture_output=True,
-        timeout=180,
-    )
-    (built,) = (tmp_path / "dist").glob("*.whl")
-    return built
-
-
 def test_wheel(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Needs the package index, for the one requirement of the package."""
     monkeypatch.delenv(
@@ -56,13 +44,10 @@ def test_wheel(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "python_tcp"
     }
 
-    venv.create(tmp_path / "empty", with_pip=True)
+    venv.create(tmp_path / "empty")
     bin = tmp_path / "empty" / "bin"
-    subprocess.run(
-        [bin / "python", "-m", "pip", "install", "--quiet", wheel],
-        check=True,
-        timeout=180,
-    )
+    pip = [sys.executable, "-m", "pip", "--python", bin / "python"]
+    subprocess.run([*pip, "install", "--quiet", wheel], check=True, timeout=180)
     for command in ("chat_server", "chat_client", "tcp_lab"):
         shown = subprocess.run(
             [bin / command, "--help"],
