@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 import pyte
 import pytest
+from waiting import LIMIT
 
 fcntl = pytest.importorskip("fcntl", reason="needs a POSIX terminal")
 pty = pytest.importorskip("pty", reason="needs a POSIX terminal")
 termios = pytest.importorskip("termios", reason="needs a POSIX terminal")
 
-LIMIT = 20.0  # seconds
 WITHOUT_WIDTH = re.compile(
     "[\u061c\u200c-\u200f\u2066-\u2069]"
 )  # joiners, directions, isolates

@@ -95,8 +95,7 @@ def nodes(count: int, port: int, folder: Path) -> Iterator[Nodes]:
             lambda: (
                 sum("chat server on" in each for each in program.lines + program.errors)
                 >= count
-            ),
-            30,
+            )
         )
         yield Nodes(program, count)
 
