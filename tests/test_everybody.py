@@ -149,6 +149,7 @@ def port_of(server: ChatServer, name: str) -> int:
     return int(server.listening(name)[0].rpartition(":")[2])
 
 
+COLUMNS = 62  # wider screens can't be read in a picture on a telephone
 CAPTIONS = {"wee": "weechat", "irs": "irssi", "tel": "telnet", "bob": "our terminal client"}  # fmt: skip
 
 
@@ -183,11 +184,12 @@ def come(
 
         people[name] = Somebody(lambda text: terminal.type(f"{text}\r"), read, leave)
 
-    page = PageOf(browser, f"http://{server.listening('web')[0]}/").join("ann")
+    page = PageOf(browser, f"http://{server.listening('web')[0]}/").look(680, 640)
+    page.join("ann")
     shown = lambda: "\n".join(map(str, page.messages()))  # noqa: E731
     people["ann"] = Somebody(page.say, shown, page.close)
 
-    bob = stack.enter_context(chat(server.port, "bob"))
+    bob = stack.enter_context(chat(server.port, "bob", columns=COLUMNS))
     on_screen("bob", bob, bob.process.kill)
 
     cat = Program("start_client", "127.0.0.1", server.port, "--username", "cat")
@@ -211,7 +213,10 @@ def come(
                 json.dumps({"type": "message", "payload": {"text": text}})
             )
 
-    irc, simple = port_of(server, "irc"), {"TERM": "vt100", "columns": 100}
+    irc, simple = (
+        port_of(server, "irc"),
+        {"TERM": "linux", "LC_ALL": "C.UTF-8", "columns": COLUMNS},
+    )
     if shutil.which("telnet"):
         tel = Terminal("telnet", "127.0.0.1", port_of(server, "lines"), **simple)
         stack.enter_context(tel).until("name?")
@@ -265,6 +270,8 @@ def test_nine_kinds_of_clients_in_one_room(
         for name, each in people.items():
             each.say(f"a line of {name}")
             reads(people, name, f"a line of {name}")
+        if "wee" in screens:  # its lines are lines, and no letters in place of them
+            assert "│" in "".join(screens["wee"].screen.rows())
         if "PICTURES" in os.environ:
             picture(screens, driver, Path(os.environ["PICTURES"]).absolute())
         for name in list(people):  # one after the other, and the rest goes on

@@ -19,14 +19,23 @@ from python_tcp.chat_server import ChatServer
 from python_tcp.protocol import Limits
 
 ROOT = Path(__file__).resolve().parent.parent
-COLUMNS, ROWS = 72, 16
+COLUMNS, ROWS = 62, 16
 WIDTH, HEIGHT = 8.4, 18  # of a character
 PAPER, INK = "#1c1c1c", "#d0d0d0"
+# The eight colours that programs call by name, on PAPER, and as a ground for INK.
+INKS = {
+    "black": "#8a8a8a", "red": "#ff7b72", "green": "#6fc276", "brown": "#d9a441",
+    "blue": "#79b8ff", "magenta": "#d98be0", "cyan": "#56c8d8", "white": INK,
+}  # fmt: skip
+PAPERS = {
+    "black": "#000000", "red": "#7d1f1a", "green": "#1f4d24", "brown": "#5c4310",
+    "blue": "#23408e", "magenta": "#5d2a63", "cyan": "#1d4d55", "white": "#585858",
+}  # fmt: skip
 SENTENCE = "@bob fine, 日本 it is, I am still typing "
 TALK = [
     ("bob", "Hello everybody"),
     ("cy", "hi bob"),
-    ("ann", "Good morning 👋"),
+    ("ann", "Good morning ☀"),
     ("cy", "/me waves"),
     ("bob", "Ann, are you coming along to Japan?"),
 ]
@@ -69,16 +78,12 @@ def screen() -> pyte.Screen:
 
 
 def colours(cell: pyte.screens.Char) -> tuple[str, str]:
-    fore, back = (
-        None if colour == "default" else colour if not is_hex(colour) else f"#{colour}"
-        for colour in (cell.fg, cell.bg)
+    """Of the character, and of what is behind it. Both can be read on each other."""
+    fore = {"default": INK, **INKS}.get(cell.fg.removeprefix("bright"), f"#{cell.fg}")
+    back = {"default": PAPER, **PAPERS}.get(
+        cell.bg.removeprefix("bright"), f"#{cell.bg}"
     )
-    pair = fore or INK, back or PAPER
-    return pair[::-1] if cell.reverse else pair
-
-
-def is_hex(colour: str) -> bool:
-    return len(colour) == 6 and all(c in "0123456789abcdef" for c in colour)
+    return (back, fore) if cell.reverse else (fore, back)
 
 
 def svg(screen: pyte.Screen) -> str:

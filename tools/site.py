@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from html import unescape
+from html import escape, unescape
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
@@ -273,6 +273,8 @@ def show_definitions(tree: Path, book: list[Page]) -> None:
         notebook = nbformat.read(path, as_version=4)
         cells = []
         for cell in definitions_first(notebook.cells):
+            if cell.cell_type == "markdown":
+                cell.source = with_narrow_pictures(cell.source, tree / "nbs")
             if is_show_doc(cell):
                 cell = new_markdown_cell(definition(cell, notebook))
             elif cell.cell_type == "code":
@@ -287,6 +289,22 @@ def show_definitions(tree: Path, book: list[Page]) -> None:
             cells.append(cell)
         notebook.cells = cells
         nbformat.write(notebook, path)
+
+
+def with_narrow_pictures(text: str, folder: Path) -> str:
+    """A picture that has another one for telephones beside it, such as bench_narrow.svg beside bench.svg, becomes both: the browser chooses."""
+
+    def both(picture: re.Match) -> str:
+        path = Path(picture["path"])
+        narrow = path.with_stem(f"{path.stem}_narrow").as_posix()
+        if not (folder / narrow).exists():
+            return picture[0]
+        source = f'<source media="(max-width: 40em)" srcset="{narrow}">'
+        image = f'<img src="{path.as_posix()}" alt="{escape(picture["text"])}">'
+        return f"<p><picture>{source}{image}</picture></p>"
+
+    pattern = r"^!\[(?P<text>[^]]+)\]\((?P<path>images/[\w.]+)\)$"
+    return re.sub(pattern, both, text, flags=re.M)
 
 
 def definitions_first(
@@ -338,17 +356,11 @@ def without_links_in_code(cell: nbformat.NotebookNode) -> None:
             )
 
 
-# On a telephone 350 pixels are there for a drawing. One that is much wider can't be read if it shrinks to that.
-WIDE_DRAWING, LONG_LINE = 480, 40
+LONG_LINE = 40  # characters: what a telephone shows of an output
 
 
 def classes_of(cell: nbformat.NotebookNode) -> str:
     """How the outputs of a cell may be shown where there is little room."""
-    shown = [output.get("data", {}) for output in cell.outputs]
-    drawings = [data.get("image/svg+xml", "") for data in shown]
-    widths = [re.search(r'<svg[^>]* width="([\d.]+)"', each) for each in drawings]
-    if any(width and float(width[1]) > WIDE_DRAWING for width in widths):
-        return "wide-drawing"
     lines = [
         line
         for output in cell.outputs
@@ -499,7 +511,8 @@ def with_sphinx(tree: Path, book: list[Page]) -> Path:
 
     source, output = tree / "sphinx", tree / "html"
     (source / "_static").mkdir(parents=True)
-    shutil.copy2(tree / "nbs" / "styles.css", source / "_static")
+    for name in ("styles.css", "tables.js"):
+        shutil.copy2(tree / "nbs" / name, source / "_static")
     shutil.copy2(ROOT / "tools" / "search_sections.js", source / "_static")
     shutil.copytree(tree / "nbs" / "images", source / "images")
     addresses = {page.file: f"{page.name}.html" for page in book}
@@ -540,7 +553,9 @@ def with_sphinx(tree: Path, book: list[Page]) -> Path:
         "html_static_path": ["_static"],
         "html_favicon": str(source / "images" / "favicon.svg"),
         "html_css_files": ["styles.css"],
-        "html_js_files": [("search_sections.js", {"defer": "defer"})],
+        "html_js_files": [
+            (name, {"defer": "defer"}) for name in ("search_sections.js", "tables.js")
+        ],
         "html_use_index": False,
         "html_copy_source": False,
         "html_show_sphinx": False,

@@ -20,7 +20,7 @@ from python_tcp.chat_server import ChatServer  # noqa: E402
 from python_tcp.commands import Kick, Mute, RegisterRoom, SetTopic  # noqa: E402
 from python_tcp.passwords import HashParameters  # noqa: E402
 
-COLUMNS, ROWS, MARGIN = 74, 13, 26
+COLUMNS, ROWS, MARGIN = 66, 13, 26
 PASSWORDS = {"ann": "correct horse", "bob": "battery staple 9"}
 CAPTIONS = ["ann, at her desk", "ann, on the train", "eve, a guest"]
 

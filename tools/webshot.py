@@ -111,7 +111,7 @@ def main() -> int:
         driver = webdriver.Chrome(options=options, service=Service(driver_path))
         people = {name: ChatClient(name) for name in ("bob", "cy")}
         try:
-            look(driver, 900, 480, "light")
+            look(driver, 820, 440, "light")
             driver.get(f"http://{server.listening('web')[0]}/")
             driver.execute_script(JOIN, "ann")
             wait_for(lambda: server.users == ["ann"])
@@ -120,8 +120,9 @@ def main() -> int:
                 client.join("lobby")
             talk(driver, people)
             take(driver, folder / "web_desktop.png")
-            look(driver, 360, 560, "dark")
-            take(driver, folder / "web_phone.png")
+            for name, scheme in (("web_phone", "dark"), ("web_desktop_narrow", "light")):
+                look(driver, 360, 560, scheme)
+                take(driver, folder / f"{name}.png")
         finally:
             driver.quit()
             for client in people.values():

@@ -25,7 +25,7 @@ IMAGES = ROOT / "nbs" / "images"
 def take(name: str, *arguments: str) -> None:
     """Play a short conversation, and take a picture of Ann's window."""
     with (
-        virtual_screen("720x420") as display,
+        virtual_screen("540x360") as display,
         ChatServer() as server,
         ChatClient("bob") as bob,
         ChatClient("cy") as cy,
@@ -36,7 +36,7 @@ def take(name: str, *arguments: str) -> None:
         with desktop.start(
             server.host, server.port, "--username", "ann", *arguments
         ) as ann:
-            ann.resize(700, 400)
+            ann.resize(520, 340)
             wait_until(lambda: ann.title == "lobby")
             ann.type("/join garden")
             ann.press("Return")
@@ -58,7 +58,7 @@ def take_files(name: str) -> None:
     """A film is on its way to Ann, who goes on talking."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        virtual_screen("720x420") as display,
+        virtual_screen("540x360") as display,
         FileChat(Path(folder, "store")) as chat,
     ):
         os.environ["HOME"] = folder
@@ -67,7 +67,7 @@ def take_files(name: str) -> None:
         bob, desktop = chat.person("bob", "garden"), Desktop(display)
         place = (chat.server.host, chat.server.port, "--username", "ann")
         with desktop.start(*place, "--room", "garden") as ann:
-            ann.resize(700, 400)
+            ann.resize(520, 340)
             wait_until(lambda: ann.title == "garden" and len(bob.users) == 2)
             bob.send_message("I have filmed her this morning.")
             assert bob.send_file(Path(folder, "greenhouse.mp4"))
