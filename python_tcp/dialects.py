@@ -246,7 +246,8 @@ def parse_listener(
         raise ValueError(f"listen: {name[:40]!r} is no dialect; there are {known}")
     before, colon, port = address.rpartition(":")
     if not (port.isascii() and port.isdecimal()) or int(port[:6]) > 65_535:
-        wrong = f"a port is a number from 0 to 65535, not {port[:40]!r}"
+        said = address if address.endswith("]") else port  # "[::1]" has no port
+        wrong = f"a port is a number from 0 to 65535, not {said[:40]!r}"
         raise ValueError(f"listen: {name}: {wrong}")
     where = before.removeprefix("[").removesuffix("]") if colon else host
     return Listener(name, dialects[name], where, int(port))

@@ -122,7 +122,8 @@ class FileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Host and port; without a host it is `host`. Raises `ValueError`."""
         before, colon, port = self.listen.rpartition(":")
         if not (port.isascii() and port.isdecimal()) or int(port[:6]) > 65_535:
-            wrong = f"a port is a number from 0 to 65535, not {ascii(port[:40])}"
+            said = self.listen if self.listen.endswith("]") else port
+            wrong = f"a port is a number from 0 to 65535, not {ascii(said[:40])}"
             raise ValueError(f"files: {wrong}")
         if self.url is not None and not self.url.startswith(("http://", "https://")):
             wrong = f"{ascii(self.url[:60])} is not like https://files.example.org"

@@ -164,7 +164,8 @@ def parse_web_address(text: str, host: str) -> tuple[str, int]:
     """
     before, colon, port = text.rpartition(":")
     if not (port.isascii() and port.isdecimal()) or int(port[:6]) > 65_535:
-        wrong = f"a port is a number from 0 to 65535, not {ascii(port[:40])}"
+        said = text if text.endswith("]") else port  # "[::1]" has a colon, and no port
+        wrong = f"a port is a number from 0 to 65535, not {ascii(said[:40])}"
         raise ValueError(f"web: {wrong}")
     return before.removeprefix("[").removesuffix("]") if colon else host, int(port)
 

@@ -52,6 +52,10 @@ def test_the_command_listens_for_each_dialect(tmp_path: Path) -> None:
         ("latin=1", "listen: 'latin' is no dialect; there are json, lines, budget, irc, nick, tilde, connect"),
         ("irc=x", "listen: irc: a port is a number from 0 to 65535, not 'x'"),
         ("irc", "listen: irc: a port is a number from 0 to 65535, not ''"),
+        (
+            "irc=[::1]",
+            "listen: irc: a port is a number from 0 to 65535, not '[::1]'",
+        ),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(asked: str, said: str) -> None:

@@ -496,6 +496,7 @@ def test_the_command_serves_the_page_and_says_where() -> None:
     [
         (["--web", "http"], "web: a port is a number from 0 to 65535, not 'http'"),
         (["--web", "127.0.0.1:65536"], "web: a port is a number"),
+        (["--web", "[::1]"], "web: a port is a number from 0 to 65535, not '[::1]'"),
         (
             ["--web", "0", "--web-origin", "chat.example"],
             "web_origins: 'chat.example' is not",
