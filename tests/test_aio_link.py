@@ -144,7 +144,7 @@ def test_a_change_wakes_all_and_a_wait_is_bounded() -> None:
         changes, seen = Changes(), []
 
         async def one(number: int) -> None:
-            await changes.wait_until(lambda: len(seen) >= number, 20)
+            await changes.wait_until(lambda: len(seen) >= number, 60)
             seen.append(number)
 
         tasks = [asyncio.create_task(one(number)) for number in (2, 1, 0)]

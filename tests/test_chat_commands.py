@@ -70,7 +70,7 @@ def run(server: ChatServer) -> Callable[..., subprocess.CompletedProcess]:
             command,
             input=text.encode("utf-8", "surrogateescape"),
             capture_output=True,
-            timeout=20,
+            timeout=60,
         )
 
     return run
@@ -228,7 +228,7 @@ def test_a_signal_ends_the_client_even_if_the_server_is_stuck(when: str) -> None
         socket.create_server(("127.0.0.1", 0)) as listener,
         chat_client(listener.getsockname()[1], "ann") as ann,
     ):
-        listener.settimeout(10)
+        listener.settimeout(60)
         sock, _ = listener.accept()
         with sock:
             assert sock.recv(1000).startswith(b'{"type":"join"')
@@ -528,7 +528,7 @@ def shell(server: ChatServer, script: str) -> tuple[str, str]:
         ["sh", "-c", f"exec 3>&1; client() {{ {command}; }}; {script}"],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     return finished.stdout, finished.stderr
 
@@ -572,7 +572,7 @@ def test_a_server_that_can_not_print_does_not_say_that_it_can_not_listen() -> No
             _, errors = process.communicate(timeout=1)
         except subprocess.TimeoutExpired:  # it serves all the same
             process.terminate()
-            _, errors = process.communicate(timeout=10)
+            _, errors = process.communicate(timeout=60)
     assert b"listen" not in errors and b"Traceback" not in errors
 
 
@@ -970,7 +970,7 @@ def test_on_a_terminal_a_key_ends_it_with_status_0(
                 process.wait(5)
             except subprocess.TimeoutExpired:  # pressed in the instant before Python waited for it: a person presses again
                 os.write(ours, keys)
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
             assert b"Traceback" not in screen + (
                 os.read(ours, 10_000) if select.select([ours], [], [], 0)[0] else b""
             )

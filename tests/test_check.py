@@ -157,7 +157,7 @@ def test_what_the_check_itself_waits_for_is_told() -> None:
 def test_a_program_ends_though_an_answer_does_not() -> None:
     code = "import threading; from python_tcp.check import check; print(repr(check(lambda answer: answer(), limit=0.1)(threading.Event().wait)))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (
         0,

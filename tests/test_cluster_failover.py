@@ -58,7 +58,7 @@ class Watched:
         wait_until(lambda: has_replicas(self.primary, replicas))
         sentinel = Sentinel(folder / "sentinel", self.primary)
         self.sentinel = stack.enter_context(sentinel)
-        wait_until(lambda: sentinel.knows_replicas(replicas), 30)
+        wait_until(lambda: sentinel.knows_replicas(replicas))
 
 
 @pytest.fixture

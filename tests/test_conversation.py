@@ -25,7 +25,7 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def ann(server: ScriptedServer) -> Iterator[ChatClient]:
-    client = ChatClient("ann", timeout=20.0)
+    client = ChatClient("ann", timeout=60)
     assert client.connect("127.0.0.1", server.port)
     yield client
     client.leave(timeout=1)
@@ -123,7 +123,7 @@ def test_what_has_no_answer_when_the_connection_breaks_is_refused_and_not_repeat
     assert not ann.request(Kick("eve", "lobby"))
     assert ann.error is not None and ann.error.code == "connection_lost"
     wait_until(lambda: len(server.of(Join)) == 2)
-    assert ann.wait_until(lambda: ann.connected and not ann.unsent, 20.0)
+    assert ann.wait_until(lambda: ann.connected and not ann.unsent, 60)
     assert len(server.of(Kick)) == 1
 
 
@@ -159,7 +159,7 @@ def test_who_leaves_an_account_leaves_the_chat(
     server: ScriptedServer, ann: ChatClient, command: Command, code: str
 ) -> None:
     assert ann.login(PASSWORD) and ann.join() and ann.request(command)
-    assert ann.wait_until(lambda: ann.goodbye, 20.0)
+    assert ann.wait_until(lambda: ann.goodbye, 60)
     assert ann.goodbye == Goodbye(code, ann.goodbye.content, False)
     assert ann.account is None and not ann.connected
 
@@ -170,7 +170,7 @@ def test_strict_raises_and_does_not_show_the_password(server: ScriptedServer) ->
         if isinstance(command, Login)
         else None
     )
-    with ChatClient("ann", strict=True, timeout=20.0) as client:
+    with ChatClient("ann", strict=True, timeout=60) as client:
         client.connect("127.0.0.1", server.port)
         with pytest.raises(ChatError) as caught:
             client.login(PASSWORD)

@@ -28,7 +28,7 @@ linux = pytest.mark.skipif(
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """The two ends of a TCP connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        ours = socket.create_connection(listener.getsockname(), timeout=5)
+        ours = socket.create_connection(listener.getsockname(), timeout=60)
         theirs, _ = listener.accept()
     with ours, theirs:
         yield ours, theirs
@@ -61,7 +61,7 @@ def test_others_reach_this_machine_under_its_own_addresses() -> None:
         port = listener.getsockname()[1]
         for host in own_addresses("0.0.0.0"):
             assert host != "0.0.0.0"
-            socket.create_connection((host, port), timeout=5).close()
+            socket.create_connection((host, port), timeout=60).close()
     for host in ("127.0.0.1", "localhost", "192.0.2.9", "::1"):
         assert own_addresses(host) == []
     assert own_addresses("::") == own_addresses("[::]")
@@ -209,7 +209,7 @@ def test_the_table_counts_what_is_unread_and_who_waits_in_a_queue(
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         clients = [
-            socket.create_connection(listener.getsockname(), timeout=5)
+            socket.create_connection(listener.getsockname(), timeout=60)
             for _ in range(3)
         ]
         assert [
@@ -247,7 +247,7 @@ def test_connections_of_ipv6_and_of_ipv4_on_a_listener_of_ipv6_are_found() -> No
     ) as listener:
         for host in ("127.0.0.1", "::1"):
             with socket.create_connection(
-                (host, listener.getsockname()[1]), timeout=5
+                (host, listener.getsockname()[1]), timeout=60
             ) as client:
                 assert connection_states(
                     client.getsockname(), client.getpeername()

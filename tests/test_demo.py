@@ -36,7 +36,7 @@ def test_the_demo_prints_what_each_of_them_saw_and_ends(
 ) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     finished = subprocess.run(
-        [sys.executable, "-m", "python_tcp.demo"], capture_output=True, timeout=30
+        [sys.executable, "-m", "python_tcp.demo"], capture_output=True, timeout=60
     )
     assert (finished.returncode, finished.stderr) == (0, b"")
     expected = "".join(
@@ -52,7 +52,8 @@ def test_the_demo_prints_what_each_of_them_saw_and_ends(
 def test_the_conversation_is_the_same_each_time() -> None:
     with ChatServer() as server:
         for _ in range(20):
-            assert play(CONVERSATION, partial(connect, server=server)) == TRANSCRIPT
+            seen = play(CONVERSATION, partial(connect, server=server), timeout=LIMIT)
+            assert seen == TRANSCRIPT
             assert server.users == []
 
 

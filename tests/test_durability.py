@@ -486,7 +486,7 @@ def test_a_read_only_file_is_refused_with_one_line_and_status_1() -> None:
         file.chmod(0o444)
         done = subprocess.run(
             [sys.executable, "-c", READ_ONLY, file], capture_output=True, text=True,
-            timeout=30, cwd="/",
+            timeout=60, cwd="/",
         )  # fmt: skip
     if "ModuleNotFoundError" in done.stderr or "Permission" in done.stderr:
         pytest.skip("another user can't read our Python")
@@ -739,7 +739,7 @@ def test_a_working_directory_that_is_gone_is_not_blamed_on_the_port(
     command = [sys.executable, "-c", GONE, tmp_path / "gone"]
     root = str(Path(__file__).parents[1])
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=30,
+        command, capture_output=True, text=True, timeout=60,
         env={**os.environ, "PYTHONPATH": root},
     )  # fmt: skip
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr

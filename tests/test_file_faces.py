@@ -156,7 +156,7 @@ def test_the_page_of_chat_server_may_reach_its_files(tmp_path: Path) -> None:
 
         page = wait_until(lambda: found(r"in a browser: http://([\w.]+):(\d+)"))
         files = wait_until(lambda: found(r"files: .*, at (http://\S+)"))
-        asked = HTTPConnection(page[1], int(page[2]), timeout=20)
+        asked = HTTPConnection(page[1], int(page[2]), timeout=60)
         asked.request("GET", "/")
         policy = asked.getresponse().getheader("Content-Security-Policy")
         asked.close()

@@ -332,7 +332,7 @@ def whispers_in_vain(server: ChatServer) -> dict:
 def on_the_loop(server: ChatServer, action: Callable[[], object]) -> None:
     done = threading.Event()
     server._server.loop.call_threadsafe(lambda: (action(), done.set()))
-    assert done.wait(10)
+    assert done.wait(60)
 
 
 def last_words(client: LineClient) -> dict:

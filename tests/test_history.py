@@ -950,7 +950,7 @@ def test_a_page_that_is_being_read_shows_no_text_that_is_deleted_meanwhile(
     add(store, 1, 2, commit=False)
     store.commit(committed.append)
     while not committed:
-        calls.get(timeout=30)()
+        calls.get(timeout=60)()
 
     def rule() -> list[Delivery]:
         pages.append(contents(store))
@@ -960,7 +960,7 @@ def test_a_page_that_is_being_read_shows_no_text_that_is_deleted_meanwhile(
     store.delete("lobby", 2)  # the thread may have read it already
     store.commit(committed.append)
     while len(committed) < 3:
-        calls.get(timeout=30)()
+        calls.get(timeout=60)()
     assert pages[-1] == ["hi", ""]
     assert contents(store) == ["hi", ""]
     store.close()

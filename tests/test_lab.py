@@ -537,7 +537,7 @@ def test_ctrl_c_ends_the_lab_and_the_program() -> None:
     try:
         wait_until(lambda: len(with_word(mark)) == 2)
         running.terminate()
-        assert running.wait(10) == 130
+        assert running.wait(60) == 130
         wait_until(lambda: with_word(mark) == [])
     finally:
         running.kill()

@@ -218,7 +218,7 @@ def look():
     both = [os.getpriority(os.PRIO_PROCESS, who) for who in (me, os.getpid())]
     seen.append(both[0] > both[1])
 HashPool(lambda call: call()).submit(look, lambda result: done.set())
-done.wait(20)
+done.wait(60)
 print(*seen, os.sched_getscheduler(0) == os.SCHED_FIFO)
 """
 

@@ -23,7 +23,7 @@ class Played:
         self.heard: list[object] = []
         self.troubles: list[str] = []
         self.redis, self.sock = socket.socketpair()
-        self.redis.settimeout(20)
+        self.redis.settimeout(60)
         self.is_disconnected = False
         connection = RedisConnection(self.sock, self)
         self.wire = RedisWire(self.loop, connection, patience, self.troubles.append)

@@ -304,12 +304,12 @@ def note(number, event):
         if down.is_set() and isinstance(event, (Reconnected, UserJoined, UserLeft, Goodbye, Error)):
             told.append(type(event).__name__)
 
-clients = [ChatClient(f"c{number}", timeout=30) for number in range(first, first + count)]
+clients = [ChatClient(f"c{number}", timeout=60) for number in range(first, first + count)]
 for number, client in enumerate(clients, first):
     client.set_event_callback(lambda event, number=number: note(number, event))
     assert client.connect("127.0.0.1", port) and client.join(f"room{number // 50}"), client.error
 for client in clients:  # each has heard of the last one who came
-    assert client.wait_until(lambda: len(client.users) == 50, 30), len(client.users)
+    assert client.wait_until(lambda: len(client.users) == 50, 60), len(client.users)
 print("ready", flush=True)
 assert sys.stdin.readline()  # all have come
 down.set()
@@ -416,7 +416,7 @@ def test_a_thousand_cuts_at_random_places(crowd: Crowd, tls: bool) -> None:
         wait_until(lambda: not any(person.unsent for person in people), 30)
         last = sum(talkers.said.values())
         for person in (dee, *people):
-            wait_until(lambda: len(person.told_in()) >= last, 30)
+            wait_until(lambda: len(person.told_in()) >= last, 60)
         assert proxy.cuts >= most
         expected = dee.told_in()  # who was never cut
         assert [seq for seq, _ in expected] == list(range(1, last + 1))
@@ -697,12 +697,8 @@ def test_a_name_that_somebody_else_has_taken_meanwhile_is_one_goodbye_that_says_
     assert [event.code for event in ann.told(Goodbye)] == ["name_taken"] and ann.events[
         -1
     ] == ann.goodbye
-    assert (
-        "taken" in ann.lines[-1]
-        and not ann.connected
-        and ann.rooms == {}
-        and ann.send_message("x") is False
-    )
+    wait_until(lambda: ann.lines and "taken" in ann.lines[-1])  # after the event
+    assert not ann.connected and ann.rooms == {} and ann.send_message("x") is False
     assert ann.error.code == "name_taken"
     assert ann.leave() is False and len(ann.told(Goodbye)) == 1
 
@@ -1000,7 +996,7 @@ def test_two_hundred_lines_from_a_pipe_against_flood_control(
         with Program("start_client", HOST, port_of(server), "--username", "ann") as ann:
             ann.process.stdin.write("\n".join(lines))
             ann.process.stdin.close()
-            assert ann.end(limit=20) == (0, [])
+            assert ann.end() == (0, [])
         assert [line for line in ann.lines if line.startswith("ann: ")] == [
             f"ann: {line}" for line in lines
         ]

@@ -114,7 +114,7 @@ def test_an_address_of_another_machine_is_said_in_one_line(site: Path) -> None:
         [*command(site), "--host", "198.51.100.7"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"The site can't be served on port 0: .+\n", done.stderr)
@@ -125,7 +125,7 @@ def test_a_port_in_use_is_said_in_one_line(site: Path, which: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
-            command(site, **{which: port}), capture_output=True, text=True, timeout=10
+            command(site, **{which: port}), capture_output=True, text=True, timeout=60
         )
     assert done.returncode == 1
     assert done.stdout == ""

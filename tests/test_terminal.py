@@ -19,5 +19,5 @@ def test_a_pipe_is_not_a_terminal() -> None:
 def test_prompt_toolkit_is_loaded_when_it_is_needed_only() -> None:
     code = "import sys, python_tcp.terminal; print('prompt_toolkit' in sys.modules)"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout == "False\n"

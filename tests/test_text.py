@@ -158,7 +158,7 @@ def test_a_name_has_the_same_colour_in_every_process() -> None:
         env = {"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}
         command = [sys.executable, "-c", code]
         done = subprocess.run(
-            command, capture_output=True, text=True, env=env, timeout=20
+            command, capture_output=True, text=True, env=env, timeout=60
         )
         seen.add(done.stdout)
     (line,) = seen

@@ -253,7 +253,7 @@ def client(port: int, *arguments: str, typed: str = "") -> tuple[int, list[str],
     place = ["127.0.0.1", str(port), "--username", "ann"]
     done = subprocess.run(
         [sys.executable, "-c", CLIENT, *place, *arguments],
-        input=typed, capture_output=True, text=True, timeout=30,
+        input=typed, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     return done.returncode, done.stderr.splitlines(), done.stdout
 
@@ -452,7 +452,7 @@ def test_what_a_person_says_in_a_chat_is_not_taken_for_tls(server: ChatServer) -
 def test_another_computer_without_tls_is_warned_about_once() -> None:
     """Nobody listens there: the warning comes before the first byte."""
     command = [sys.executable, "-c", CLIENT, "0.0.0.0", "1", "--username", "ann"]
-    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=60)
     first, second = done.stderr.splitlines()
     assert first.startswith("chat_client: 0.0.0.0 without TLS: whoever is in between")
     assert "can't connect" in second

@@ -54,7 +54,7 @@ def test_wheel(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
         )
         assert (shown.returncode, shown.stderr) == (
             0,
