@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from by_hand import Chat, HandServer, LateStore
+from each import for_each
 from waiting import LIMIT, wait_until
 
 from python_tcp.chat_fanout import ChatConnection, EventSender
@@ -153,7 +154,7 @@ def test_a_page_of_history_has_nothing_that_was_taken_back(late: Chat) -> None:
     assert isinstance(page, History) and [each.seq for each in page.messages] == [1]
 
 
-@pytest.mark.parametrize("seed", range(200))
+@for_each(range(200))
 def test_however_late_and_however_often_it_fails_everybody_hears_the_same(
     seed: int,
 ) -> None:

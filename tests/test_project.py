@@ -12,14 +12,14 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from each import for_each
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MODULES = sorted(
     path for path in (ROOT / "python_tcp").glob("*.py") if not path.name.startswith("_")
 )
-each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+each_notebook, each_module = for_each(NOTEBOOKS), for_each(MODULES)
 
 # The floors of the house, from the ground. An import only goes to a floor below, or further to the left on the same one.
 FLOORS = [
@@ -403,14 +403,14 @@ def test_imports_go_down_only(path: Path) -> None:
     assert ours(path) - set(below) == set()
 
 
-@pytest.mark.parametrize("module", NO_NETWORK)
+@for_each(NO_NETWORK)
 def test_what_knows_no_network_imports_none(module: str) -> None:
     path = ROOT / "python_tcp" / f"{module}.py"
     assert {name.split(".")[0] for name in imports(path)} & IO == set()
     assert ours(path) <= {*NO_NETWORK}
 
 
-@pytest.mark.parametrize("module", NO_CHAT)
+@for_each(NO_CHAT)
 def test_the_engine_knows_no_chat(module: str) -> None:
     assert ours(ROOT / "python_tcp" / f"{module}.py") & CHAT == set()
 

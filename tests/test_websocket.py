@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterable
 
 import pytest
+from each import for_each
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.client import ClientProtocol
@@ -104,7 +105,7 @@ def test_a_conversation() -> None:
     assert ended and last == b"\x88\x05\x03\xe8bye"
 
 
-@pytest.mark.parametrize("place", range(0, len(CONVERSATION), 3))
+@for_each(range(0, len(CONVERSATION), 3))
 def test_cut_in_two(place: int) -> None:
     whole = run([CONVERSATION])
     assert run([CONVERSATION[:place], CONVERSATION[place:]]) == whole

@@ -25,7 +25,7 @@ def busy_for(seconds: float, enough: Callable[[], bool]) -> Iterator[None]:
 
 
 def wait_until(
-    condition: Callable[[], object], limit: float = 3 * LIMIT, pause: float = 0.002
+    condition: Callable[[], object], limit: float = LIMIT, pause: float = 0.002
 ) -> object:
     """Wait until `condition()` is true, and return what it gave. Fails after `limit` seconds.
 
