@@ -26,7 +26,7 @@ from .redis_stream import StreamEntry
 from .redis_watch import LogFigures
 from .replication import LogNode
 from .room_settings import AuditRecord
-from .shared_rooms import LogQuestion, SharedAccounts
+from .shared_rooms import LogAnswer, LogQuestion, SharedAccounts
 from .shared_rooms import SharedModeration, SharedRooms
 from .snapshot import take_snapshot
 
@@ -116,10 +116,7 @@ class ClusterNode:
             return
         try:
             for entry in entries:
-                answers = self._outbox.receive(entry)
-                for question, deliveries in answers:
-                    self._tell_safely(question, deliveries)
-                self._note(any(question is not None for question, _ in answers))
+                self._tell_all(self._outbox.receive(entry))
         except LogError as error:
             return self._fail(str(error))
         except FAILURES:  # a copy that has not done all of it is unlike the others
@@ -134,18 +131,18 @@ class ClusterNode:
             self._log.offer_snapshot(self._snapshot)
         self._look_after()
 
-    def _note(self, is_own: bool) -> None:
-        """What operators and moderators have done through this node is logged here."""
+    def _tell_all(self, answers: list[LogAnswer]) -> None:
+        """What operators and moderators have done through this node is logged here, too."""
         assert self._replica.rules is not None
-        for each in self._replica.rules.notes.take():
-            if is_own:
-                write_down(each)
-
-    def _tell_safely(self, question: LogQuestion | None, told: list[Delivery]) -> None:
-        try:
-            self._tell(question, told)
-        except FAILURES:
-            log.exception("an answer could not be told")
+        notes, is_own = self._replica.rules.notes.take(), False
+        for question, deliveries in answers:
+            is_own = is_own or question is not None
+            try:
+                self._tell(question, deliveries)
+            except FAILURES:
+                log.exception("an answer could not be told")
+        for each in notes if is_own else ():
+            write_down(each)
 
     def _tell(self, question: LogQuestion | None, deliveries: list[Delivery]) -> None:
         if question is None:
@@ -158,7 +155,7 @@ class ClusterNode:
             self._answer(question, deliveries)
 
     def _answer(self, question: LogQuestion, deliveries: list[Delivery]) -> None:
-        if not self._rooms.answer(question, deliveries):
+        if question.inquiry is None or not self._rooms.answer(question, deliveries):
             self._server.answer(question.client, deliveries, question.command)
 
     def _look_after(self) -> None:
