@@ -17,7 +17,8 @@ def for_each(values: Iterable[Any]) -> Callable[[Callable], Callable[[], None]]:
                     test(value)
                 except Exception as error:
                     failures.append(f"{value}: {type(error).__name__}: {error}")
-            assert not failures, "\n".join(failures)
+            if failures:
+                raise AssertionError("\n".join(failures))
 
         run.__name__, run.__doc__ = test.__name__, test.__doc__
         return run

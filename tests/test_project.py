@@ -19,6 +19,7 @@ NOTEBOOKS = sorted((ROOT / "nbs").glob("*.ipynb"))
 MODULES = sorted(
     path for path in (ROOT / "python_tcp").glob("*.py") if not path.name.startswith("_")
 )
+TOOLS = [path for path in (ROOT / "tools").glob("*.py") if path.stem != "lean"]
 each_notebook, each_module = for_each(NOTEBOOKS), for_each(MODULES)
 
 # The floors of the house, from the ground. An import only goes to a floor below, or further to the left on the same one.
@@ -540,3 +541,9 @@ def imports(path: Path) -> set[str]:
                 else {node.module}
             )
     return names
+
+
+@for_each([path for path in TOOLS if "import nbformat" in path.read_text()])
+def test_a_tool_imports_nbformat_without_what_takes_a_second(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.index("\nimport lean ") < text.index("\nimport nbformat\n")

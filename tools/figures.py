@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import lean  # noqa: F401
 import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent

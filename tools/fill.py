@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import lean  # noqa: F401
 import nbformat
 from figures import NBS, chapter_paths, count
 

@@ -13,6 +13,7 @@ import re
 import sys
 from pathlib import Path
 
+import lean  # noqa: F401
 import nbformat
 from fold import asked
 from nbformat import NotebookNode

@@ -11,6 +11,7 @@ import re
 import sys
 from pathlib import Path
 
+import lean  # noqa: F401
 import nbformat
 
 NBS = Path(__file__).resolve().parent.parent / "nbs"

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import lean  # noqa: F401
 import nbformat
 from handout import NBS, Exercise, chapter_name, exercises_of, without_solutions
 from nbformat import NotebookNode

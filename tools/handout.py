@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import lean  # noqa: F401
 import nbformat
 from nbformat import NotebookNode
 

@@ -3,6 +3,7 @@
 import functools
 import re
 
+import lean  # noqa: F401
 import nbformat
 from nbconvert import MarkdownExporter
 

@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+import lean  # noqa: F401
 import nbformat
 from plain import to_markdown
 

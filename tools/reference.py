@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import lean  # noqa: F401
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_notebook
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import nbdev.serve
+import lean  # noqa: F401
 import nbformat
 import yaml
 from docutils.nodes import make_id

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import lean  # noqa: F401
 import nbformat
 from fill import TERM, said
 from figures import NBS, chapter_paths
