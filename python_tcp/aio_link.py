@@ -55,7 +55,7 @@ class AsyncLink:
             yield events
 
     async def _read(self) -> bytes:
-        """What came; nothing at the end. A server that is silent is asked for a sign of life."""
+        """What came; nothing at the end. A silent server is asked for a sign of life."""
         try:
             if (data := await self._read_within(self._ping_after)) is None:
                 self.send(Ping())

@@ -183,7 +183,7 @@ class BroadcastServer:
         return self.listener.start()
 
     def stop(self, timeout: float = 2.0) -> None:
-        """Close the port, then end all visits. What is not sent after `timeout` seconds is lost."""
+        """Close the port, end all visits. What is not sent after `timeout` seconds is lost."""
         self.listener.stop(timeout)
 
     def _serve(self, connection: socket.socket) -> None:

@@ -14,7 +14,7 @@ from html import escape
 
 # %% ../nbs/900_canvas.ipynb #02741fa8
 def printable(content: bytes | str, most: int = 40) -> str:
-    """`content` as one line of visible text; after `most` characters it is cut and its size said.
+    """`content` as one line of visible text; after `most` characters it is cut, with its size.
 
     What is not UTF-8 or can't be seen (control characters, marks that change the direction of
     writing) appears as an escape sequence.

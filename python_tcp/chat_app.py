@@ -24,7 +24,7 @@ from .chat_server import ChatServer
 from .console import LOG_FORMATS, LogWriter
 from .core import LOCALHOST, bare_host
 from .datafile import Durability, StoreFileError
-from .endings import ending_on_signals
+from .endings import ending_on_signals, without_traceback
 from .file_options import add_file_arguments, files_given, open_files
 from .languages import DIALECTS
 from .line_client import CommandParser, fail
@@ -50,6 +50,13 @@ def _port(text: str) -> int:
         message = f"a port is a number from 0 to 65535, not {text[:40]!r}"
         raise argparse.ArgumentTypeError(message)
     return int(text)
+
+
+def _name(text: str) -> str:
+    """Of a file. A shell makes "" of a variable that was never set."""
+    if not text:
+        raise argparse.ArgumentTypeError("a name is missing")
+    return text
 
 # %% ../nbs/058_chat_app.ipynb #16112774
 def _announce(server: ChatServer) -> None:
@@ -120,8 +127,9 @@ def _allow_many_files() -> None:
 # %% ../nbs/058_chat_app.ipynb #5e920e74
 def _add_tls(add: Callable[..., object]) -> None:
     cert = "speak TLS, with the certificate of this PEM file; read again on SIGHUP"
-    add("--tls-cert", metavar="FILE", help=cert)
-    add("--tls-key", metavar="FILE", help="its key, if that is in a file of its own")
+    add("--tls-cert", type=_name, metavar="FILE", help=cert)
+    key = "its key, if that is in a file of its own"
+    add("--tls-key", type=_name, metavar="FILE", help=key)
     own = "speak TLS with a certificate of our own, and say the pin to compare"
     add("--tls-self", action="store_true", default=None, help=own)
 
@@ -161,13 +169,13 @@ def _server_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--version", action="version", version=f"%(prog)s {python_tcp.__version__}")
     config = "read what is not given here from this TOML file, and again on SIGHUP"
-    add("--config", metavar="FILE", help=config)
+    add("--config", type=_name, metavar="FILE", help=config)
     every = f"the address to listen on ({LOCALHOST}; 0.0.0.0: every one of IPv4)"
     add("--host", help=every)
     choice = f"the port to listen on ({DEFAULT_PORT}; 0 lets the system choose)"
     add("--port", type=_port, help=choice)
     kept = "keep what must survive in this file (without it: only in memory)"
-    add("--data", "--history", metavar="FILE", help=kept)
+    add("--data", "--history", type=_name, metavar="FILE", help=kept)
     survives = "messages survive a loss of power, or only the end of this process"
     add("--durability", choices=get_args(Durability), help=survives + " (power)")
     _add_tls(add)
@@ -220,6 +228,7 @@ def _operators(name: str | None, data: str | None) -> list[Account]:
         raise ValueError("no password was given") from None
 
 # %% ../nbs/058_chat_app.ipynb #cbeabd71
+@without_traceback
 def start_server(argv: list[str] | None = None) -> int:
     """The command `chat_server`."""
     parser = _server_parser()
@@ -316,6 +325,7 @@ def _trust(
         parser.error(str(error))
 
 # %% ../nbs/058_chat_app.ipynb #8e772d1c
+@without_traceback
 def start_client(argv: list[str] | None = None) -> int:
     """The command `chat_client`: on a terminal with all comfort, else line by line."""
     parser = client_parser()

@@ -77,8 +77,8 @@ class ClientLike(Requests, Protocol):
 class ChatView:
     """What a person sees of a chat: events go in, and lines to show come out.
 
-    It only looks at `client`. With `hold`, lines of other rooms wait until we go there (a bar has to
-    show how many they are, and how the connection is); without, each event is shown as it comes.
+    It only looks at `client`. With `hold`, lines of other rooms wait until we go there (a bar
+    shows how many they are, and how the connection is); without, each is shown as it comes.
     """
 
     def __init__(self, client: ClientLike, hold: bool = True) -> None:
@@ -322,7 +322,7 @@ def _stamped(lines: list[Line], now: float) -> list[Line]:
 
 # %% ../nbs/046_chat_controller.ipynb #5ea2521c
 def parts_of_bar(chat: ChatController, now: float) -> list[str]:
-    """What the bar says, the first and the last being the most important. `now` is Unix time."""
+    """What the bar says; the first and the last are most important. `now` is Unix time."""
     view, client = chat.view, chat.client
     people = len(client.rooms.get(view.room, ()))
     room = f"{one_row(view.room)}: {people} {'person' if people == 1 else 'people'}"

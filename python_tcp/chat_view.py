@@ -25,8 +25,8 @@ _PLAIN_MARKS = {"--": "* ", "!!": "! ", " *": "** "}
 
 
 class Line(NamedTuple):
-    """One thing to show. `time` is Unix time; None: when it is shown. `room` is where it was said,
-    and `spans` are who and what. Nothing in it needs to be sanitized any more.
+    """One thing to show. `time` is Unix time; None: when it is shown. `room`: where it was
+    said, and `spans` are who and what. Nothing in it needs to be sanitized any more.
     """
 
     time: float | None

@@ -29,7 +29,7 @@ _repr.maxlist = _repr.maxtuple = _repr.maxset = _repr.maxdict = 12
 
 # %% ../nbs/905_check.ipynb #7801d360
 def shorten(value: object) -> str:
-    """`value` in one line; of something long only its two ends. Long text and bytes are counted."""
+    """`value` in one line; of something long only its ends. Long text and bytes are counted."""
     text = _repr.repr(value)
     if isinstance(value, (str, bytes)) and len(value) > _MOST:
         text += f" ({len(value)} {'characters' if isinstance(value, str) else 'bytes'})"
@@ -133,7 +133,7 @@ def _stop(thread: threading.Thread, function: Callable[..., object]) -> str:
 
 # %% ../nbs/905_check.ipynb #4be5fac2
 def check(function: Callable[..., object] | None = None, *, limit: float = 10.0) -> Any:
-    """Make a check of `function(answer)`, which calls `expect`. It returns a string: "Right.", or
+    """Make a check of `function(answer)`, which calls `expect`. It returns a text: "Right.", or
     "Not yet." and why: what `expect` said, an exception, or no end after `limit` seconds.
 
     Use it as `@check`, or with another limit as `@check(limit=30)`.
@@ -168,7 +168,7 @@ def check(function: Callable[..., object] | None = None, *, limit: float = 10.0)
 
 # %% ../nbs/905_check.ipynb #ca54721b
 class Background:
-    """A call on a thread of its own: `with Background(answer, sock) as call:`, and in the block what
+    """A call on its own thread: `with Background(answer, sock) as call:`, and in the block what
     the check does meanwhile. What the call raised is raised at the end of the block.
     """
 
@@ -193,7 +193,7 @@ class Background:
         return not self._thread.is_alive()
 
     def result(self, limit: float = 2.0) -> Any:
-        """What the call returned. Raises what it raised, and `NotYet` if it takes longer than `limit`."""
+        """What the call returned. Raises what it raised, and `NotYet` after `limit`."""
         self._thread.join(limit)
         if self._thread.is_alive():
             where = _stop(self._thread, self._run)

@@ -49,9 +49,9 @@ def _shown(command: Struct) -> str:
 class Join(Struct, tag_field="type", tag="join", omit_defaults=True):
     """Take a name, and enter a room. In further rooms the name stays the same.
 
-    `since`: also send what was said after this number. `token`: that of an earlier welcome, to take
-    the name and the places back that are held after a lost connection, and to go on with one's own
-    ids. One that the server does not know gives a new session, with a new token in the welcome.
+    `since`: also send what was said after this number. `token`: that of an earlier welcome, to
+    take the name and the places back that are held after a lost connection, and go on with
+    one's own ids. An unknown one gives a new session, with a new token in the welcome.
     `password`: that of a locked room. An `id` comes back in the error, if there is one.
     """
 
@@ -68,8 +68,8 @@ class Join(Struct, tag_field="type", tag="join", omit_defaults=True):
 class SendMessage(Struct, tag_field="type", tag="message", omit_defaults=True):
     """Say something in a room, by default in the one that was joined last.
 
-    With an `id`, an `Ok` with the same `id` answers. The same `id` once more gives the same `Ok`,
-    and no second message. `follows`: the `id` of what must have been said before; if it was not,
+    With an `id`, an `Ok` with the same `id` answers. The same `id` again gives the same `Ok`,
+    and no second message. `follows`: the `id` of what must have been said before; if not,
     the error `out_of_order` answers, and nothing is said.
     """
 
@@ -119,7 +119,7 @@ class ListRooms(Struct, tag_field="type", tag="rooms", omit_defaults=True):
 
 # %% ../nbs/017_commands.ipynb #2922b9eb
 class GetHistory(Struct, tag_field="type", tag="history", omit_defaults=True):
-    """What was said in a room: at most `limit` messages, the last ones before the number `before`,
+    """What was said in a room: at most `limit` messages, the last ones before number `before`,
     or the first ones after the number `after`. Without either: the last ones.
     """
 
@@ -206,7 +206,7 @@ class DeleteAccount(Struct, tag_field="type", tag="delete_account", omit_default
 
 # %% ../nbs/017_commands.ipynb #801c85a4
 class MarkRead(Struct, tag_field="type", tag="read", omit_defaults=True):
-    """All messages of a room up to this number were read: the account's other clients hear it."""
+    """All messages of a room up to this number were read: the user's other clients hear it."""
 
     room: RoomName
     seq: Seq
@@ -255,7 +255,7 @@ class Unban(Struct, tag_field="type", tag="unban", omit_defaults=True):
 
 # %% ../nbs/017_commands.ipynb #20a68306
 class ListBans(Struct, tag_field="type", tag="bans", omit_defaults=True):
-    """Who is banned, from a room or from the server? With `after`, the page behind this target."""
+    """Who is banned, from a room or the server? With `after`, the page behind this target."""
 
     room: RoomName | None = None
     after: BanTarget | None = None
@@ -295,7 +295,7 @@ class SetTopic(Struct, tag_field="type", tag="topic", omit_defaults=True):
 
 
 class Lock(Struct, tag_field="type", tag="lock", omit_defaults=True):
-    """From now on, only moderators and the invited enter; with a `password`, also those who know it."""
+    """From now on only moderators and the invited enter; also those who know the `password`."""
 
     room: RoomName | None = None
     password: Password | None = None

@@ -103,7 +103,7 @@ def _state(number: int) -> SocketState | None:
 def kernel_state(sock: socket.socket) -> SocketState | None:
     """The TCP state of `sock` as the kernel sees it now; None where the system does not tell.
 
-    A closed socket is `CLOSED` everywhere. Open ones are known on Linux only (`TCP_INFO`, tcp(7)).
+    A closed socket is `CLOSED` everywhere. Others are known on Linux only (`TCP_INFO`, tcp(7)).
     """
     if sock.fileno() == -1:
         return SocketState.CLOSED
@@ -147,7 +147,7 @@ def _entry(line: str) -> KernelEntry:
 
 # %% ../nbs/000_core.ipynb #c319fb88
 def kernel_table(port: int | None = None) -> list[KernelEntry]:
-    """What the kernel keeps of the connections and listeners of `port`, or of all (proc_net(5)).
+    """What the kernel keeps of connections and listeners of `port`, or of all (proc_net(5)).
 
     Empty where the system does not tell: only Linux does. It also lists what no program owns.
     """
@@ -166,7 +166,7 @@ def kernel_table(port: int | None = None) -> list[KernelEntry]:
 def connection_states(
     local: tuple[Any, ...], remote: tuple[Any, ...]
 ) -> tuple[SocketState | None, SocketState | None]:
-    """The states of both ends of a connection of this machine: that of `local`, that of `remote`.
+    """The states of the two ends of a connection of this machine: of `local`, and of `remote`.
 
     None for an end of which the kernel has nothing (any more), and where it does not tell.
     """

@@ -162,7 +162,7 @@ def _create_file(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     db = sqlite3.connect(path, isolation_level=None)
     try:
-        marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FILE_VERSION};"
+        marks = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FILE_VERSION};"
         row = f"INSERT INTO log (epoch) VALUES ('{secrets.token_hex(4)}');"
         tables = f"{_TABLES} {_PLACES} {_ACCOUNTS} {_FILES} {_NODE}"
         db.executescript(f"BEGIN IMMEDIATE; {marks} {tables} {row} COMMIT;")

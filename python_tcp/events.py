@@ -18,7 +18,7 @@ class Welcome(Struct, tag_field="type", tag="welcome"):
 
     `seq` is the number of the room's last message. `epoch` names this numbering: with another
     epoch the numbers have started anew. `token` is for a later `join`; keep it to yourself.
-    `features`: what this server can do beyond the plain chat, such as `accounts`. `account`: the
+    `features`: what this server can do beyond a plain chat, such as `accounts`. `account`: the
     account of this connection, if it has one. `topic` and `read`: of the room.
     """
 
@@ -132,7 +132,7 @@ class FileUpload(Struct, tag_field="type", tag="upload"):
 class History(Struct, tag_field="type", tag="history", omit_defaults=True):
     """What was said in a room, oldest first.
 
-    `more`: there is more in the direction that was asked for. `lost`: how many messages on the way
+    `more`: there is more in the direction asked for. `lost`: how many messages on the way
     there are no longer kept.
     """
 
@@ -197,7 +197,7 @@ class MessageDeleted(Struct, tag_field="type", tag="deleted"):
 
 # %% ../nbs/018_events.ipynb #b95e7ee0
 class BanInfo(Struct, omit_defaults=True):
-    """A ban: its target, by whom it was made, since when and until when it holds (Unix time)."""
+    """A ban: its target, who made it, since when and until when it holds (Unix time)."""
 
     target: str
     username: str
@@ -273,7 +273,7 @@ _GOODBYES = {
 
 # %% ../nbs/018_events.ipynb #8fd22c8a
 def goodbye(code: str) -> Goodbye | None:
-    """The last event of a connection that ends for this reason; None for a reason without one."""
+    """The last event of a connection that ends for this reason; None if it has none."""
     if code not in _GOODBYES:
         return None
     content, retry_after = _GOODBYES[code]

@@ -331,7 +331,7 @@ def _counted(
 def push(
     url: str, source: FileSource, route: FileRoute, moved: Callable[[int], object]
 ) -> Reply:
-    """Bring what is missing. GOOD: all is there, and right. LOOK: the server knows nothing of it
+    """Bring what is missing. GOOD: all is there, and right. LOOK: the server has nothing of it
     under this address, or has another number of bytes. Raises as `pull` does.
     """
     answer = route.request("HEAD", url)

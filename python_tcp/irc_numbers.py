@@ -104,7 +104,10 @@ _BY_WORD = {  # where the number depends on the command
     ("not_joined", "PRIVMSG"): ("404", "Cannot send to channel"),
     ("no_such_user", "KICK"): ("441", "They aren't on that channel"),
 }
-_LOCKED = {False: ("473", "Cannot join channel (+i)"), True: ("475", "Cannot join channel (+k)")}  # fmt: skip
+_LOCKED = {
+    False: ("473", "Cannot join channel (+i)"),
+    True: ("475", "Cannot join channel (+k)"),
+}
 
 
 def _number(error: Error, word: str) -> tuple[str, str]:
@@ -118,7 +121,8 @@ def _number(error: Error, word: str) -> tuple[str, str]:
         return _LOCKED[wrong.endswith("password")]
     if code == "bad_room" and wrong.startswith("`room`"):
         return "403", "No such channel"
-    return ("405", "You have joined too many channels") if code == "bad_room" else ("", "")  # fmt: skip
+    many = "405", "You have joined too many channels"
+    return many if code == "bad_room" else ("", "")
 
 # %% ../nbs/086_irc_numbers.ipynb #ed41d4f4
 def _refused_login(me: IRCUser, error: Error, word: str) -> bytes:

@@ -190,7 +190,7 @@ Target = Callable[[], AbstractContextManager[ServerUnderTest]]
 def run_test(
     test: LabTest, target: Target, seed: int = 0, limit: float = 2.0
 ) -> Result:
-    """Start the program, run the test, end the program. Never raises what the program caused."""
+    """Start the program, run the test, end the program. Never raises what that caused."""
     began, bench = time.monotonic(), None
     outcome, complaint, output, fatal = LabOutcome.PASSED, "", list[str](), False
     try:

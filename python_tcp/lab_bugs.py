@@ -155,7 +155,10 @@ _ANSWER = 'client.out.put(f"* users'
 _BUGS_1 = [
     _room("recv taken for a message", "glued", (_CUT, 'lines = [data.rstrip(b"\\n")]')),
     _echo("send taken for sendall", "big", "[count:]", '[:0]'),
-    _room("one client blocks the next", "silent", (_START + ".start()", "serve(listener.accept()[0])")),
+    _room(
+        "one client blocks the next", "silent",
+        (_START + ".start()", "serve(listener.accept()[0])"),
+    ),
     _room("list changed while walked", "first-gone",
           (_REMOVE, ""), (_TELL, "for client in clients:\n            if client.gone:\n"
            "                clients.remove(client)\n            else:\n"
@@ -170,7 +173,9 @@ BUGS = [
     _echo("echo cut at 1024", "long", "[sock] += data", "[sock] += data[:1024]"),
     _room("split UTF-8", "utf8", (_CUT, "data = data.decode(errors='replace').encode()\n"
           "            " + _CUT)),
-    _room("answer to the wrong client", "users", (_ANSWER, _ANSWER.replace("client", "clients[-1]")),
+    _room(
+        "answer to the wrong client", "users",
+        (_ANSWER, _ANSWER.replace("client", "clients[-1]")),
           stage="commands"),
     _room("leak of a left user", "left", (_REMOVE, ""), stage="commands"),
     _echo("crash on RST", "reset", "        except OSError:\n            data, waiting[sock]",

@@ -195,7 +195,7 @@ class LabPeer:
         self.expect(expected, what, self._wire.push(data, stuck=0.5))
 
     def expect_one_of(self, *answers: bytes) -> bytes:
-        """Read until one of these is complete, and return it. Not written down if all is well."""
+        """Read until one of these is complete; returns it. Not written down if all is well."""
         last, why = self._wire.last(), ""
         while not why:
             for data in answers:

@@ -181,7 +181,7 @@ TRANSCRIPTS = Path(python_tcp.__file__).parents[1] / "protocol" / "transcripts"
 
 
 def protocol_stage(folder: Path | str = TRANSCRIPTS) -> Stage:
-    """The stage `protocol`, with a test for each transcript in `folder`; none if it has none."""
+    """The stage `protocol`, with a test for each transcript in `folder`, if there are any."""
     stage = Stage("protocol", "version 1 of the chat's protocol", _SPEC)
     for path in sorted(Path(folder).glob("*.txt")):
         stage.tests.append(_transcript_test(path))

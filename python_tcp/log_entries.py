@@ -92,7 +92,7 @@ LimitValues = dict[str, int | float | bool]  # by name
 
 # %% ../nbs/110_log_entries.ipynb #rp021
 class ChatBegun(Struct, array_like=True, tag="b"):
-    """The first entry of a log has it; each later one changes nothing. `rules`: their version."""
+    """The first entry of a log has it; a later one changes nothing. `rules`: their version."""
 
     rules: int
     epoch: str  # names the numbers of the messages

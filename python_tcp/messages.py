@@ -187,7 +187,7 @@ PAGE_BYTES = MAX_EVENT - 1024  # of messages: the rest is for what is around the
 def _last_page(
     store: MessageStore, room: Room, before: int | None, limit: int
 ) -> tuple[list[Message], bool, int]:
-    """The last messages before a number, or of all; whether there are more; how many are lost."""
+    """The last messages before a number, or of all; are there more; how many are lost."""
     stop = room.seq if before is None else min(before - 1, room.seq)
     first = min(store.bounds(room.name)[0], room.seq + 1)
     start = max(stop - limit + 1, first)
@@ -208,7 +208,7 @@ def _next_page(
     return messages, start + len(messages) <= last, lost
 
 # %% ../nbs/023_messages.ipynb #cf86f071
-# The user who said something, the message or a page that was told, the `Ok` for it, and the id of
+# The user who said something, the message or a page that was told, the `Ok` for it, the id of
 # what must have been said before.
 _Event = Message | WhisperReceived | History
 _Entry = tuple[User | None, _Event | None, Ok | None, MessageId | None]

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 import msgspec
 from msgspec.structs import asdict, replace
 
-from .certificates import pin_of_file, self_made_certificate
+from .certificates import pin_of_file, read_small_file, self_made_certificate
 from .chat_server import ChatServer
 from .cluster import ClusterNode, ClusterSettings
 from .console import ServerConsole
@@ -180,6 +180,7 @@ class Reloader(Generic[Settings]):
 
 # %% ../nbs/079_operations.ipynb #a1941403
 _Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+_Path = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -187,11 +188,11 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
     host: str = LOCALHOST
     port: _Port = DEFAULT_PORT
-    data: str | None = None
-    history: str | None = None  # as `data` was called before
+    data: _Path | None = None
+    history: _Path | None = None  # as `data` was called before
     durability: Durability = "power"
-    tls_cert: str | None = None  # a PEM file, in which the key may stand, too
-    tls_key: str | None = None
+    tls_cert: _Path | None = None  # a PEM file, in which the key may stand, too
+    tls_key: _Path | None = None
     tls_self: bool = False  # with a certificate that we make
     trusted_networks: list[str] = []  # without limits by address: "192.0.2.0/24"
     proxy_protocol: list[str] = []  # proxies whose header is believed
@@ -218,13 +219,13 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 def read_config(path: str | Path) -> Config:
     """Raises `ValueError`, which says what is wrong and where."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # some editors write a BOM
+        text = read_small_file(path, 65_536).decode("utf-8-sig")  # some write a BOM
         return msgspec.convert(tomllib.loads(text), Config)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         field = where.rstrip("`") + ": " if where else ""
         raise ValueError(f"{path}: {field}{what}") from error
-    except (OSError, ValueError) as error:  # not there, not TOML, not UTF-8
+    except (OSError, RecursionError, ValueError) as error:  # no file, TOML, or UTF-8
         why = getattr(error, "strerror", None) or error
         raise ValueError(f"{path}: {why}") from error
 

@@ -326,7 +326,7 @@ _event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def decode_event(line: bytes) -> Event | None:
-    """The event in a line from a server; None for a line that this client does not understand."""
+    """The event in a line from a server; None for one that this client does not understand."""
     try:
         return _event_decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -334,7 +334,7 @@ def decode_event(line: bytes) -> Event | None:
 
 # %% ../nbs/020_protocol.ipynb #0e4cb841
 def schema() -> dict[str, Any]:
-    """The protocol as a JSON Schema (draft 2020-12): one line is one `command` or one `event`."""
+    """The protocol as a JSON Schema (draft 2020-12): a line is a `command` or an `event`."""
     (commands, events), parts = msgspec.json.schema_components(
         [Command, Event], ref_template="#/$defs/{name}"
     )

@@ -158,8 +158,8 @@ _Opened = Callable[[str], tuple[_Record, _Record]]
 class RecordingProxy:
     """Connects those who come through its doors with the server at `address`, on a thread.
 
-    `opened(name)` is called for each client, and returns two functions: for what the client sends,
-    and for what the server sends. They get chunks: bytes, none at the end of the stream, None for
+    `opened(name)` is called for each client, and returns two functions: for what the client
+    and what the server sends. They get chunks: bytes, none at the end of the stream, None for
     a RST. `limit`: seconds to connect to the server, and for the end.
     """
 

@@ -84,7 +84,7 @@ class Messaging:
         return [Delivery(to, event), Delivery((user.client,), ok)]
 
     def _tell(self, user: User, other: User, waiting: Waiting) -> tuple[int, ...]:
-        """The clients that get a whisper now. It is kept for clients that have lost the connection."""
+        """The clients that get a whisper now. It is kept for those without a connection."""
         held, here, mine = self._roster.held, other.listeners, other.group is user.group
         if here:
             waiting.tell()

@@ -185,7 +185,7 @@ def application(
 
 # %% ../nbs/051_screen.ipynb #1a8d3212
 class Screen:
-    """The upper rows of a terminal, where lines scroll. The lower ones are the application's."""
+    """The upper rows of a terminal, where lines scroll. The lower ones are the program's."""
 
     KEPT = 1000  # lines, for drawing them again
 

@@ -73,8 +73,8 @@ class SessionTable:
         self, name: str, token: str | None, now: float, longest: float = math.inf,
         owner: str = "",
     ) -> User | None:  # fmt: skip
-        """The user with this name and this token. None if nobody has the name; also if it belongs
-        to the account `owner`, whose other clients may stay.
+        """The user with this name and this token. None if nobody has the name; also if it is
+        of the account `owner`, whose other clients may stay.
 
         Raises `CommandError` if somebody else has it. Its `retry_after` is at most `longest`
         seconds, since a clock may be set back.

@@ -179,7 +179,7 @@ class _Users:
 
 
 class Holder(NamedTuple):
-    """The owner of a name. `client`: with which of our connections, if `present` at this node."""
+    """The owner of a name. `client`: which of our connections, if `present` at this node."""
 
     name: str
     status: str

@@ -24,9 +24,9 @@ def _bytes(it: bytes | str) -> bytes:
 
 # %% ../nbs/903_trace.ipynb #97d24a7b
 class EventLog:
-    """Events in the order in which they were added, from any thread; shown as a sequence diagram.
+    """Events in the order in which they were added, from any thread; shown as a diagram.
 
-    `lanes` are drawn from left to right; others follow when they are first met. `show` makes text
+    `lanes` are drawn from left to right; others follow when first met. `show` makes text
     of the content of a frame, or returns None to leave it out.
     """
 
@@ -271,7 +271,8 @@ class Recorder(EventLog):
     """
 
     def __init__(
-        self, host: str, port: int, *, name: str = "server", cut: Cut = by_line, ends: bool = True,
+        self, host: str, port: int, *, name: str = "server", cut: Cut = by_line,
+        ends: bool = True,
         title: str = "", show: Callable[..., str | None] = printable, limit: float = 5.0,
     ) -> None:  # fmt: skip
         super().__init__(title=title, show=show)

@@ -174,8 +174,8 @@ def web_dialect(
     host: str, origins: Iterable[str] = (), files: Callable[[], str] = lambda: ""
 ) -> Callable[[], WebSocket]:
     """What makes the dialect of a browser. The page may be asked for under the name of
-    this `host`, under this machine's own name, and under `origins`. `files()` is an address of the
-    server of the files. Raises `ValueError`.
+    this `host`, under this machine's own name, and under `origins`. `files()` is an address of
+    the server of the files. Raises `ValueError`.
     """
     if wrong := next((each for each in origins if "://" not in each), ""):
         raise ValueError(f"web_origins: {wrong!r} is not like https://chat.example.org")

@@ -7,12 +7,15 @@ __all__ = ['NO_TK', 'start_window']
 
 # %% ../nbs/096_window_app.ipynb #a2e25dcd
 from .chat_app import client_parser
+from .endings import without_traceback
 from .trust import ServerTrust
 
 # %% ../nbs/096_window_app.ipynb #1ce7453c
-NO_TK = "this Python has no Tk; on Debian: apt install python3-tk, on macOS: brew install python-tk"
+NO_TK = "this Python has no Tk; on Debian: apt install python3-tk, "
+NO_TK += "on macOS: brew install python-tk"
 
 
+@without_traceback
 def start_window(argv: list[str] | None = None) -> int:
     """The command `chat_window`. Returns the exit status."""
     parser = client_parser("chat_window", "Join a chat, in a window.")
