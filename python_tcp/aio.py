@@ -17,7 +17,7 @@ from typing import Self
 
 from .aio_link import AsyncLink, Attempts, Changes, PendingAnswers
 from .aio_link import AsyncFiles, open_link
-from .conversation import ChatError, why_not_sent
+from .conversation import ChatError, why_ended, why_not_sent
 from .chat_session import ClientEvent, ClientSession, Reconnected
 from .chat_session import SessionState
 from .commands import DEFAULT_PORT, Command, Join, Leave, OfferFile
@@ -172,16 +172,11 @@ def _check(command: Command, session: ClientSession) -> None:
     """Raises `ChatError` if it can't be said now."""
     wrong = why_not_sent(command)
     if session.state is SessionState.ENDED:
-        wrong = _the_end(session) or Error("not_connected", "not connected")
+        wrong = why_ended(session) or Error("not_connected", "not connected")
     elif session.token is None and not isinstance(command, Join):
         wrong = wrong or Error("not_joined", "join first")
     if wrong is not None:
         raise ChatError(wrong)
-
-
-def _the_end(session: ClientSession) -> Error | None:
-    last = session.goodbye
-    return Error(last.code, last.content) if last and last.code != "left" else None
 
 # %% ../nbs/098_aio.ipynb #c4efe71d
 class AsyncChatClient:
@@ -250,7 +245,7 @@ class AsyncChatClient:
         await self.wait_until(lambda: self.rooms.get(room) or id in session.refused)
         if room not in session.rooms:
             no_answer = Error("no_answer", "the server does not answer")
-            raise ChatError(_the_end(session) or session.refused.get(id, no_answer))
+            raise ChatError(why_ended(session) or session.refused.get(id, no_answer))
 
     async def send_message(self, content: str, room: str | None = None) -> int | None:
         """Say it in a room of ours, or where we talk. Returns its number, once it has one."""
