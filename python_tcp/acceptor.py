@@ -38,7 +38,7 @@ def _addresses(host: str, port: int) -> list[AddressInfo]:
     how = 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
     try:
         bare = bare_host(host) or None
-    return socket.getaddrinfo(bare, port, *how)  # type: ignore[return-value]
+        return socket.getaddrinfo(bare, port, *how)  # type: ignore[return-value]
     except socket.gaierror as error:  # says which of them it was, too
         raise socket.gaierror(error.errno, error.strerror, host) from error
     except UnicodeError as error:  # a name that can't be one
