@@ -67,6 +67,8 @@ def open_files(settings: FileSettings, host: str, alone: bool = True) -> Files:
         if settings != FileSettings():
             raise ValueError("files: without a folder, no files are taken")
         return NoFiles()
+    if not settings.folder:
+        raise ValueError("files: the name of the folder is missing")
     if not hasattr(os, "O_DIRECTORY"):
         raise ValueError("files: Windows opens no file by a folder's descriptor")
     if not alone:

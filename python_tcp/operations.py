@@ -226,8 +226,7 @@ def read_config(path: str | Path) -> Config:
         field = where.rstrip("`") + ": " if where else ""
         raise ValueError(f"{path}: {field}{what}") from error
     except (OSError, RecursionError, ValueError) as error:  # no file, TOML, or UTF-8
-        why = getattr(error, "strerror", None) or error
-        raise ValueError(f"{path}: {why}") from error
+        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 # %% ../nbs/079_operations.ipynb #fe5ec4b7
 _FIXED = {

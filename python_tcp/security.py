@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from selectors import EVENT_READ, EVENT_WRITE
 
-from .certificates import pin_of
+from .certificates import pin_of, read_small_file
 from .client import open_connection
 from .core import bare_host, format_address
 
@@ -34,8 +34,7 @@ def server_context(cert: str | Path, key: str | Path | None = None) -> ssl.SSLCo
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER)
     for path in (cert, key or cert):
-        with open(path, "rb"):  # an error that names the file
-            pass
+        read_small_file(path)  # an error that names the file
     try:
         context.load_cert_chain(cert, key, password=_no_password)
     except ssl.SSLError as error:
@@ -61,6 +60,7 @@ def client_context(ca: str | Path | None = None) -> ssl.SSLContext:
         if ca is None:
             context.load_default_certs()
         else:
+            read_small_file(ca)  # a FIFO would have us wait
             context.load_verify_locations(ca)
     except OSError as error:
         is_ssl = isinstance(error, ssl.SSLError)

@@ -101,7 +101,8 @@ def cluster_settings(given: Namespace, settings: ClusterSettings) -> ClusterSett
     """The settings; what the arguments say takes the place of what is there."""
     told = given.redis, given.redis_replicas, given.workers
     named = dict(zip(("redis", "replicas", "workers"), told))
-    return replace(settings, **{name: named[name] for name in named if named[name]})
+    said = {name: value for name, value in named.items() if value is not None}
+    return replace(settings, **said)
 
 # %% ../nbs/124_workers.ipynb #0023df16
 def cluster_place(config: Config) -> RedisPlace | None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from python_tcp.certificates import parse_pin, pin_of, pin_of_file
+from python_tcp.certificates import parse_pin, pin_of, pin_of_file, read_small_file
 from python_tcp.certificates import self_made_certificate, state_folder, write_whole
+from python_tcp.operations import read_config
+from python_tcp.security import client_context, server_context
 
 x509 = pytest.importorskip("cryptography.x509", reason="needs python_tcp[tls]")
 PIN = bytes(range(32))
@@ -226,3 +228,31 @@ def test_a_file_without_a_certificate_has_no_pin(tmp_path: Path) -> None:
             pin_of_file(path)
     with pytest.raises(ValueError, match="No such file"):
         pin_of_file(tmp_path / "missing")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_what_would_have_us_wait_or_never_ends_is_no_file(tmp_path: Path) -> None:
+    """A FIFO that nobody writes into, a device without end, and what is too large."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in str(pipe), "/dev/zero":
+        with pytest.raises(OSError, match="it is not a regular file"):
+            read_small_file(path)
+        for use in server_context, client_context, pin_of_file, read_config:
+            with pytest.raises((OSError, ValueError), match="it is not a regular file"):
+                use(path)
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * 101)
+    with pytest.raises(OSError, match="it has more than 100 bytes"):
+        read_small_file(large, 100)
+    assert read_small_file(large, 101) == large.read_bytes()
+
+
+def test_a_configuration_that_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "chat.toml"
+    file.write_text("x = " + "[" * 5000)
+    with pytest.raises(ValueError, match=r"chat\.toml: maximum recursion depth"):
+        read_config(file)
+    file.write_text('data = ""\n')
+    with pytest.raises(ValueError, match=r"chat\.toml: data: Expected `str` of length"):
+        read_config(file)

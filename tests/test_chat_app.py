@@ -15,7 +15,7 @@ from helpers import LIMIT
 from python_tcp.account_tool import start_accounts
 from python_tcp.backup import start_backup
 from python_tcp import chat_app, chat_client, chat_server, line_client, protocol
-from python_tcp.chat_app import run_chat_server, start_client
+from python_tcp.chat_app import run_chat_server, start_client, start_server
 from python_tcp.chat_client import ChatClient
 from python_tcp.chat_server import ChatServer
 from python_tcp.lab_app import start_lab
@@ -163,3 +163,42 @@ def test_a_command_tells_its_version(
         start(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"{command} {python_tcp.__version__}\n"
+
+
+def test_ctrl_c_outside_the_run_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While the settings are read, modules are imported, or the log is written out."""
+
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    for name, start in ("open_files", start_server), ("on_a_terminal", start_client):
+        monkeypatch.setattr(chat_app, name, interrupted)
+        assert start(["--port", "0"] if start is start_server else []) == 130
+    monkeypatch.setattr("python_tcp.window_app.ServerTrust", interrupted)
+    assert start_window(["--tls"]) == 130
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--data", ""],
+        ["--tls-cert", ""],
+        ["--tls-key", ""],
+        ["--config", ""],
+        ["--files", ""],
+        ["--redis", ""],
+    ],
+)
+def test_a_name_that_a_shell_has_lost_starts_no_other_server(
+    words: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`--data "$DATA"` with nothing in it: neither a chat in memory nor one without TLS."""
+    monkeypatch.setattr(chat_app, "run_chat_server", lambda *a, **options: 0)
+    with pytest.raises(SystemExit, match="2"):
+        start_server(["--port", "0", *words])
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("chat_server: ") and words[0].strip("-") in line
