@@ -127,7 +127,7 @@ def _check_hash(account: Account, hash: str) -> None:
 
 
 def _for_users(rule: ClientRule) -> UserRule:
-    """The same rule, for who has joined."""
+    """The same rule, for clients that have joined."""
     return lambda user, command, now: rule(user.client, command, now)
 
 # %% ../nbs/066_accounts.ipynb #5e1c0235

@@ -237,7 +237,7 @@ class RoleRules:
         self._desk = desk
 
     def register(self, user: User, command: RegisterRoom, now: float) -> list[Delivery]:
-        """A room gets its first moderator: who has been there longest."""
+        """A room gets its first moderator: the one who has been there longest."""
         room = user.room_named(command.room)
         settings = self._desk.settings.of(room.name)
         if user.account is None:

@@ -234,8 +234,8 @@ def is_loopback(host: str) -> bool:
 
 
 def clear_text_warning(host: str, remedy: str) -> str | None:
-    """What to tell who listens at, or connects to, `host` without TLS, in one line; None
-    if nobody can be in between. `remedy`: the option that helps.
+    """What to tell somebody who listens at `host`, or connects to it, without TLS, in one
+    line; None if nobody can be in between. `remedy`: the option that helps.
     """
     if is_loopback(host):
         return None
