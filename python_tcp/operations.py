@@ -208,7 +208,6 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     files: FileSettings = FileSettings()
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` for what is no network."""
         for name in ("trusted_networks", "proxy_protocol", "tls_proxies"):
             try:
                 NetworkList(getattr(self, name))
@@ -226,7 +225,8 @@ def read_config(path: str | Path) -> Config:
         field = where.rstrip("`") + ": " if where else ""
         raise ValueError(f"{path}: {field}{what}") from error
     except (OSError, RecursionError, ValueError) as error:  # no file, TOML, or UTF-8
-        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise ValueError(f"{path}: {why}") from error
 
 # %% ../nbs/079_operations.ipynb #fe5ec4b7
 _FIXED = {
