@@ -66,6 +66,17 @@ def test_the_figures_are_those_of_the_picture() -> None:
         assert re.search(said, HOME)[1] == measured[server], server
 
 
+def test_the_picture_for_telephones_says_the_same() -> None:
+    """`python tools/narrow.py` makes it of the other one."""
+    wide, narrow = (
+        (ROOT / "nbs" / "images" / name).read_text(encoding="utf-8")
+        for name in ("bench.svg", "bench_narrow.svg")
+    )
+    words = [re.findall(r">([^<>\n]+)</t", text) for text in (wide, narrow)]
+    assert words[0] == words[1] and len(words[0]) > 50
+    assert 'viewBox="0 0 395 ' in narrow
+
+
 def test_the_drawing_is_what_a_recorder_sees(tmp_path: Path) -> None:
     tool, new = ROOT / "tools" / "sequence.py", tmp_path / "sequence.svg"
     subprocess.run([sys.executable, tool, new], check=True, timeout=60)

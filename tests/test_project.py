@@ -387,6 +387,19 @@ def test_stored_outputs_have_no_ports_and_no_memory_addresses(path: Path) -> Non
         ), cell.source
 
 
+def test_code_of_the_book_fits_on_a_screen() -> None:
+    """A box of code on the site shows 97 columns at 1400 pixels. `ruff format` breaks neither texts nor what has "# fmt: skip"."""
+    too_long = [
+        f"{path.name} {cell.id}: {line.strip()}"
+        for path in NOTEBOOKS
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "code" and "#| hide" not in cell.source
+        for line in cell.source.splitlines()
+        if len(line) > 96 and not line.startswith("#|")
+    ]
+    assert too_long == []
+
+
 def ours(path: Path) -> set[str]:
     """The modules of this package that the one at `path` imports."""
     return {

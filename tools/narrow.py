@@ -40,7 +40,7 @@ def in_one_column(picture: str) -> str:
         body += [f'<g transform="{move}">', *lines, "</g>"]
         top += max(ys) - min(ys) + 20 + GAP
     body.append(re.sub(r' y="[\d.]+"', f' y="{top + 10:g}"', foot))
-    size = f'viewBox="0 0 {WIDTH} {top + 20:g}"'
+    size = f'viewBox="0 0 {WIDTH} {top + 20:g}" width="{WIDTH}" height="{top + 20:g}"'
     return "\n".join(
         [re.sub(r'viewBox="[^"]+"', size, start), *head, *body, "</svg>\n"]
     )
