@@ -145,6 +145,18 @@ def test_the_themes_are_there_and_fetch_no_fonts() -> None:
     assert HTML["respect-user-color-scheme"] is True
 
 
+def test_tables_and_code_fit_on_both_sites() -> None:
+    """Of what is done for narrow screens, Quarto gets the same as Sphinx: the style, and the script beside it."""
+    assert HTML["css"] == "styles.css"
+    [included] = HTML["include-after-body"]
+    script = re.fullmatch(r'<script src="([\w.]+)"></script>', included["text"])
+    assert script and (ROOT / "nbs" / script[1]).exists()
+    project = yaml.safe_load((ROOT / "_quarto.yml").read_text())["project"]
+    assert script[1] in project["resources"]
+    theme = (ROOT / "nbs" / "theme.scss").read_text(encoding="utf-8")
+    assert "pre-wrap" in theme.partition("code.sourceCode {")[2].partition("}")[0]
+
+
 def luminance(colour: str) -> float:
     """Relative luminance (WCAG 2.2)."""
     parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))

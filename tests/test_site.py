@@ -294,8 +294,8 @@ def stands_at(name: str, link: str, source: str) -> bool:
 def test_a_reference_entry(tmp_path: Path, tools: ModuleType) -> None:
     """Signatures stand as in the source, without bodies; what is private is left out."""
     source = (
-        '__all__ = ["LIMIT", "Box", "Point", "fetch", "Sock"]\n\n'
-        "from .nets import Other, Sock\n"
+        '__all__ = ["LIMIT", "Box", "Point", "fetch", "Sock", "Other"]\n\n'
+        "from .nets import Other\nfrom .nets import Sock\n"
         "LIMIT = 3\n_hidden = 4\n\n"
         'class Box(dict):\n    """Holds things."""\n\n    _secret = 1\n\n    def __init__(self, size: int = LIMIT) -> None:\n        self.size = size\n\n'
         '    def _inner(self): ...\n\n    @property\n    def full(self) -> bool:\n        """No room."""\n        return True\n\n'
@@ -305,10 +305,13 @@ def test_a_reference_entry(tmp_path: Path, tools: ModuleType) -> None:
     again, limit, box, full, point, fetch = tools.reference.entries(
         source, "000_core.ipynb", "REPO/python_tcp/core.py"
     )
-    assert again == "Offered again, from [python_tcp.nets](api_nets.ipynb): `Sock`"
+    assert (
+        again
+        == "Offered again, from [python_tcp.nets](api_nets.ipynb): `Other`, `Sock`"
+    )
     assert (
         limit
-        == "## LIMIT\n\n```python\nLIMIT = 3\n```\n\n[source, line 4](REPO/python_tcp/core.py#L4)"
+        == "## LIMIT\n\n```python\nLIMIT = 3\n```\n\n[source, line 5](REPO/python_tcp/core.py#L5)"
     )
     assert (
         "```python\nclass Box(dict):\n    def __init__(self, size: int = LIMIT) -> None\n```\n\nHolds things.\n\n[in the chapter](000_core.ipynb#api.Box)"

@@ -70,9 +70,8 @@ def entries(source: str, chapter: str, address: str) -> Iterator[str]:
         ),
         [],
     )
+    yield from offered_again(body, public)
     for node in body:
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            yield from offered_again(node, public)
         for name in set(names_of(node)) & set(public):
             where = (
                 f"[in the chapter]({chapter}#api.{name}) · "
@@ -96,13 +95,19 @@ def entries(source: str, chapter: str, address: str) -> Iterator[str]:
                     )
 
 
-def offered_again(node: ast.ImportFrom, public: list[str]) -> Iterator[str]:
-    """A line for the names that a module has from another one and offers again."""
-    names = [alias.asname or alias.name for alias in node.names]
-    names = [f"`{name}`" for name in names if name in public]
-    if names:
-        where = f"[{PACKAGE}.{node.module}](api_{node.module}.ipynb)"
-        yield f"Offered again, from {where}: {', '.join(names)}"
+def offered_again(body: list[ast.stmt], public: list[str]) -> Iterator[str]:
+    """For each other module a line with the names that this one has from it and offers again."""
+    found: dict[str, list[str]] = {}
+    for node in body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+            names = [alias.asname or alias.name for alias in node.names]
+            found.setdefault(node.module, []).extend(
+                f"`{name}`" for name in names if name in public
+            )
+    for module, names in found.items():
+        if names:
+            where = f"[{PACKAGE}.{module}](api_{module}.ipynb)"
+            yield f"Offered again, from {where}: {', '.join(names)}"
 
 
 def names_of(node: ast.stmt) -> list[str]:
