@@ -138,7 +138,7 @@ SPEAKS_PROTOCOL = {
 }
 NEED_LIMITS = {
     "gone": ["resume_window=3"],
-    "silence": ["ping_after=0.4", "ping_timeout=0.4"],
+    "silence": ["ping_after=1.0", "ping_timeout=1.0"],
     "too-fast": ["flood_burst=2", "flood_rate=0.1", "flood_excess=3"],
     "history": ["history_messages=5"],
 }
@@ -295,7 +295,7 @@ def test_our_chat_speaks_the_protocol() -> None:
     ("name", "limits"),
     [
         ("gone", Limits(resume_window=3.0)),
-        ("silence", Limits(ping_after=0.4, ping_timeout=0.4)),
+        ("silence", Limits(ping_after=1.0, ping_timeout=1.0)),
         ("errors", Limits()),  # the player keeps below flood control
     ],
 )

@@ -164,7 +164,7 @@ def test_who_says_nothing_in_a_language_without_a_ping_stays() -> None:
         def ping(self) -> bytes:
             return b""
 
-    limits = Limits(ping_after=0.05, ping_timeout=0.05)
+    limits = Limits(ping_after=0.5, ping_timeout=0.5)  # time enough for a join
     listeners = [Listener("toy", Silent, "127.0.0.1", 0)]
     with ChatServer(limits=limits, listeners=listeners) as server:
         with toy(server, "ann") as ann, LineClient(server.port) as bob:

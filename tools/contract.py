@@ -316,8 +316,8 @@ ann > {"type": "message", "content": "two", "id": 2}
 ann > {"type": "message", "content": "two", "id": 2}
 """, Limits(flood_burst=2, flood_rate=0.1, flood_excess=3), pace=0.0),
     "silence": Script("""
-# needs ping_after 0.4
-# needs ping_timeout 0.4
+# needs ping_after 1.0
+# needs ping_timeout 1.0
 # When nothing is heard for `ping_after` seconds, the server asks. Anything is an answer.
 ann > {"type": "join", "username": "Ann"}
 ann ~
@@ -325,7 +325,7 @@ ann > {"type": "pong"}
 # Without an answer within `ping_timeout` seconds, the connection ends.
 ann ~
 ann ~
-""", Limits(ping_after=0.4, ping_timeout=0.4)),
+""", Limits(ping_after=1.0, ping_timeout=1.0)),
     "gone": Script("""
 # needs resume_window 3
 # Ann's connection is lost. Her place is held for `resume_window` seconds, which are few here.
