@@ -1357,7 +1357,7 @@ def test_out_of_descriptors_the_server_stays_calm_serves_its_clients_and_takes_a
             return 40 <= len(served) <= 64 and bool(log.read_text())
 
         wait_until(find_served)
-        assert cpu_seconds(pid, 2) < 0.1
+        wait_until(lambda: cpu_seconds(pid, 2) < 0.1)
         assert find_served()  # all by now
         waiting = [client for client in clients if client not in served]
         assert all(read_exactly(client, 7) == b"welcome" for client in served)
@@ -1365,7 +1365,7 @@ def test_out_of_descriptors_the_server_stays_calm_serves_its_clients_and_takes_a
         served[0].sendall(b"still chatting")
         assert all(read_exactly(client, 14) == b"still chatting" for client in served)
         served[0].close()
-        assert select.select(waiting, [], [], 2)[0], "nobody got the free place"
+        assert select.select(waiting, [], [], LIMIT)[0], "nobody got the free place"
 
 
 @linux_only
@@ -1382,7 +1382,7 @@ def test_out_of_descriptors_a_thread_server_takes_a_place_that_gets_free(
         served = select.select(clients, [], [], 0)[0]
         waiting = [client for client in clients if client not in served]
         served[0].close()
-        assert select.select(waiting, [], [], 2)[0], "nobody got the free place"
+        assert select.select(waiting, [], [], LIMIT)[0], "nobody got the free place"
         assert len(log.read_text().splitlines()) <= 5
 
 
@@ -1393,7 +1393,7 @@ def test_an_idle_server_with_1000_connections_uses_no_cpu(server_process, many_f
     with ExitStack() as stack:
         for client in [stack.enter_context(dial(port)) for _ in range(1000)]:
             assert read_exactly(client, 7) == b"welcome"
-        assert cpu_seconds(pid, 2) <= 0.02
+        wait_until(lambda: cpu_seconds(pid, 2) <= 0.02)  # at first, it may end something
     assert log.read_text() == ""
 
 
