@@ -1393,7 +1393,7 @@ def test_an_idle_server_with_1000_connections_uses_no_cpu(server_process, many_f
     with ExitStack() as stack:
         for client in [stack.enter_context(dial(port)) for _ in range(1000)]:
             assert read_exactly(client, 7) == b"welcome"
-        wait_until(lambda: cpu_seconds(pid, 2) <= 0.02)  # at first, it may end something
+        wait_until(lambda: cpu_seconds(pid, 2) <= 0.02)  # at first, it ends something
     assert log.read_text() == ""
 
 
