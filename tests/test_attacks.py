@@ -480,7 +480,8 @@ def test_row_14_http_is_not_heard() -> None:
 
 def test_no_line_of_the_server_is_above_the_bound_that_it_tells() -> None:
     """A room with 900 names that are long, with long statuses, and long messages: in pages."""
-    with running(flood_burst=0, output_bytes=8_388_608) as port:
+    patience = {"join_timeout": 600.0, "ping_after": 600.0}  # they answer no ping
+    with running(flood_burst=0, output_bytes=8_388_608, **patience) as port:
         people = [LineClient(port) for _ in range(400)]
         for number, person in enumerate(people):
             person.say("join", username=f"u{number}".ljust(32, "x"))
