@@ -7,6 +7,7 @@ __all__ = ['APPLICATION_ID', 'FILE_VERSION', 'Durability', 'WAL_BYTES', 'StoreFi
            'file_uri', 'end_well', 'printable_path', 'open_file', 'check_alone', 'FilePlace']
 
 # %% ../nbs/028_datafile.ipynb #e0870de6
+import errno
 import os
 import secrets
 import sqlite3
@@ -309,11 +310,15 @@ class FilePlace:
     """Where a data file is, to see whether it is still there, and still the same."""
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path).resolve()
+        self._path, self._size = Path(path).resolve(), 0
         self._seen = self._look()
 
     def _look(self) -> list[tuple[int, int]]:
         found = [self._path.stat(), Path(f"{self._path}-wal").stat()]
+        before, self._size = self._size, found[0].st_size
+        if self._size < before:  # we never make it smaller: space is used again
+            self._size = before
+            raise OSError(errno.EIO, "somebody has cut it off", str(self._path))
         return [(each.st_dev, each.st_ino) for each in found]
 
     def trouble(self) -> str | None:

@@ -76,7 +76,7 @@ class FileReader:
         try:
             return self._db.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise StoreError(str(error)) from error
+            raise self._failed(error) from error
 
     def page(
         self, room: str, first: int, last: int, most_bytes: int | None, backward: bool
@@ -99,7 +99,12 @@ class FileReader:
                     else:
                         self._note(*row[:2])
         except sqlite3.Error as error:
-            raise StoreError(str(error)) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: sqlite3.Error) -> StoreError:
+        """Whoever asked hears of it, and so does the one who looks after the server."""
+        log.warning("history: the data file can't be read: %s", error)
+        return StoreError(str(error))
 
     def _note(self, room: str, seq: object) -> None:
         if (room, seq) not in self._left_out and len(self._left_out) < 100:
