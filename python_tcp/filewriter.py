@@ -28,8 +28,7 @@ class _Transaction:
     """Changes to a file of which all are kept, or none. It holds the right to write."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-        self._changed = False
+        self._db, self._changed = db, False
         self._error: str | None = None  # why nothing of it can be kept
 
     def run(self, change: Callable[..., object], *arguments: object) -> bool:
@@ -40,15 +39,18 @@ class _Transaction:
         return self._error is None
 
     def commit(self) -> str | None:
-        """Keep the changes, and begin anew. Returns why none of them was kept, if so."""
+        """Keep the changes. Returns why none of them was kept, if so."""
         if not self._changed:
             return None
         if self._error is None:
             self._try(lambda: self._db.execute("COMMIT"))
-        with suppress(sqlite3.Error):  # if it fails now, `_try` does it later
-            self._db.execute("BEGIN IMMEDIATE")
         error, self._error, self._changed = self._error, None, False
         return error
+
+    def begin(self) -> None:
+        """Take the right to write again, if it can be had now; else `run` takes it."""
+        with suppress(sqlite3.Error):
+            self._db.execute("BEGIN IMMEDIATE")
 
     def _try(self, action: Callable[[], object]) -> None:
         try:
@@ -226,9 +228,7 @@ class FileWriter:
         self._thread: threading.Thread | None = None  # None, too, when it is closed
         self.under_way = 0  # batches whose `done` was not called yet
         if post is not None:
-            self._thread = threading.Thread(
-                target=self._run, name="FileWriter", daemon=True
-            )
+            self._thread = threading.Thread(None, self._run, "FileWriter", daemon=True)
             self._thread.start()
 
     def submit(self, batch: Batch) -> None:
@@ -238,6 +238,7 @@ class FileWriter:
             self._asked.put(batch)
         else:
             self._ended.put((batch, self._commit(batch)))
+            self._transaction.begin()
             self.complete()
 
     def complete(self) -> None:
@@ -269,6 +270,7 @@ class FileWriter:
         while (batch := self._asked.get()) is not None:
             self._ended.put((batch, self._commit(batch)))
             self._post(self.complete)
+            self._transaction.begin()  # after the answer, for which somebody waits
 
     def _commit(self, batch: Batch) -> Outcome:
         if batch.failures < self._failures:  # it is built on one that has failed
@@ -313,12 +315,10 @@ class CommitDelay:
     `is_over()` is called when that time is over.
     """
 
-    MANY = 8
-    SECONDS = 0.002
+    MANY, SECONDS = 8, 0.002
 
     def __init__(self, loop: EventLoop, is_over: Callable[[], object]) -> None:
-        self._loop, self._is_over = loop, is_over
-        self._expected = 0
+        self._loop, self._is_over, self._expected = loop, is_over, 0
         self._timer: Timer | None = None
 
     def begin(self, expected: int) -> None:
