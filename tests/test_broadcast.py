@@ -429,6 +429,7 @@ def test_a_broken_connection_throws_out_the_speaker_in_the_naive_room() -> None:
 # The slow reader
 
 
+@pytest.mark.slow(seconds=2)
 def test_one_slow_reader_stops_the_naive_room() -> None:
     with (
         running(SmallRoom()) as address,

@@ -135,6 +135,7 @@ def test_nobody_there_is_false_with_a_reason() -> None:
     assert client.users == [] and client.events == []
 
 
+@pytest.mark.slow(seconds=2)
 def test_a_server_that_never_answers_is_false_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = Person("ann", timeout=1.0)

@@ -405,6 +405,7 @@ def test_a_snapshot_of_another_version_is_refused_with_a_clear_line(
 # --- a Redis that has lost something -------------------------------------------------------------
 
 
+@pytest.mark.slow(seconds=2)
 @needs_redis
 def test_a_node_stops_whose_log_has_gone_back_and_begins_a_new_epoch(
     redis: RedisServer,
@@ -438,6 +439,7 @@ def test_a_node_stops_whose_log_has_gone_back_and_begins_a_new_epoch(
 # --- a Redis that is full, and what others put there ---------------------------------------------
 
 
+@pytest.mark.slow(seconds=2)
 @needs_redis
 def test_a_redis_that_is_full_is_one_trouble_until_there_is_room(
     redis: RedisServer, two: list[ChatServer], caplog: pytest.LogCaptureFixture

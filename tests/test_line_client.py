@@ -58,6 +58,7 @@ def test_the_plain_client_says_a_refusal_once_and_goes_on(
     assert "ann: still here" in lines
 
 
+@pytest.mark.slow(seconds=2)
 def test_the_plain_client_waits_for_a_name_that_a_lost_connection_holds(
     typed: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -312,6 +312,7 @@ def test_an_account_that_is_gone_meanwhile_is_not_logged_in_to(
     assert guest.read_until("error", id=1)["code"] == "bad_login"
 
 
+@pytest.mark.slow(seconds=3)
 def test_a_full_queue_says_busy_and_when_to_come_again(
     server: ChatServer, ann: Guest, slow: Barrier
 ) -> None:

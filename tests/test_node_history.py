@@ -334,6 +334,7 @@ def test_a_node_that_was_away_fills_its_file_and_says_what_is_missing(
             assert "new.db lacks" in caplog.text, "it begins with the last messages"
 
 
+@pytest.mark.slow(seconds=2)
 @needs_redis
 def test_a_file_as_a_crash_leaves_it_is_brought_up_to_date(
     redis: RedisServer, tmp_path: Path
@@ -464,6 +465,7 @@ def test_what_redis_has_lost_is_taken_out_and_begins_a_new_epoch(
     assert kept(file) == expected(*range(1, 7))
 
 
+@pytest.mark.slow(seconds=3)
 @needs_redis
 def test_a_running_node_begins_anew_with_its_file_when_redis_has_gone_back(
     redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture

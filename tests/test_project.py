@@ -319,6 +319,7 @@ def test_the_glossary_is_in_order() -> None:
     assert terms == sorted(terms)
 
 
+@pytest.mark.slow(seconds=2)
 def test_what_the_home_page_and_the_teachers_page_tell_to_type_is_there() -> None:
     text = "\n".join(
         cell.source

@@ -86,6 +86,7 @@ class Proxied:
         self.listener.close()
 
 
+@pytest.mark.slow(seconds=5)
 def test_what_is_on_its_way_when_it_stops_arrives() -> None:
     with Proxied() as it:
         client, server = it.connect()

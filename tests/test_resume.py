@@ -462,6 +462,7 @@ def test_a_thousand_cuts_at_random_places(crowd: Crowd, tls: bool) -> None:
 # --- silent machines ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(seconds=2)
 def test_a_client_that_fell_silent_is_gone_after_a_while_and_its_name_is_free(
     crowd: Crowd,
 ) -> None:
@@ -627,6 +628,7 @@ def test_coming_back_after_a_restart_of_the_server(
         crowd.close()
 
 
+@pytest.mark.slow(seconds=5)
 @two_clients
 def test_a_line_said_while_lost_arrives_after_coming_back(
     proxied: Proxied, crowd: Crowd
@@ -764,6 +766,7 @@ def test_patience_that_runs_out_after_trying_is_one_goodbye(
     ] and ann.events[-1] == ann.goodbye
 
 
+@pytest.mark.slow(seconds=3)
 @two_clients
 def test_patience_counts_from_the_loss_and_not_from_the_beginning(
     proxied: Proxied, crowd: Crowd
@@ -1255,6 +1258,7 @@ def test_an_impostor_does_not_get_the_name_of_who_is_cut_off(crowd: Crowd) -> No
         wait_until(lambda: ann.told_in() == [(1, "not sent yet")])
 
 
+@pytest.mark.slow(seconds=2)
 @two_clients
 def test_a_client_without_its_token_waits_as_long_as_it_is_told(crowd: Crowd) -> None:
     """The server does not know the token any more; the name is kept for somebody else, who does not come."""

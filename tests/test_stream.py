@@ -365,6 +365,7 @@ def test_a_stream_may_be_paused_and_resumed_in_every_state(world, ending):
     assert world.events == [("end", 1, "test"), ("closed", 1, "test")]
 
 
+@pytest.mark.slow(seconds=2)
 def test_a_peer_that_is_still_sending_when_it_is_ended_gets_to_read_why(world):
     """It answers nothing before it has sent all: so we must go on reading after the end."""
     stream, peer = world.add(

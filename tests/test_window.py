@@ -108,6 +108,7 @@ def test_200_messages_while_somebody_types_leave_the_line_whole(people: Come) ->
         assert said == [f"   bob: {number}" for number in range(200)]
 
 
+@pytest.mark.slow(seconds=3)
 def test_the_server_is_killed_under_it_and_nothing_is_lost_or_doubled(
     people: Come,
 ) -> None:
