@@ -120,7 +120,10 @@ def main() -> int:
                 client.join("lobby")
             talk(driver, people)
             take(driver, folder / "web_desktop.png")
-            for name, scheme in (("web_phone", "dark"), ("web_desktop_narrow", "light")):
+            for name, scheme in (
+                ("web_phone", "dark"),
+                ("web_desktop_narrow", "light"),
+            ):
                 look(driver, 360, 560, scheme)
                 take(driver, folder / f"{name}.png")
         finally:
