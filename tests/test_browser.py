@@ -147,7 +147,7 @@ const look = () => {
     const scrolls = box => box.scrollWidth > box.clientWidth + 1;
     const tables = [...text.querySelectorAll('table')].filter(table => scrolls(table) || scrolls(table.parentElement));
     const pictures = [...text.querySelectorAll('img')].filter(picture => {
-        const least = picture.currentSrc.endsWith('.png') ? 0.5 : 0.6, size = picture.width / picture.naturalWidth;
+        const least = picture.currentSrc.endsWith('.png') ? 0.45 : 0.6, size = picture.width / picture.naturalWidth;
         return size < least || scrolls(picture.parentElement) || picture.getBoundingClientRect().right > innerWidth;
     });
     const code = room < 1400 ? [] : [...text.querySelectorAll('pre')].filter(pre => scrolls(pre) && !pre.closest('.cell_output, .cell-output'));
@@ -186,8 +186,8 @@ return [...found];
 def walk(
     browser: webdriver.Chrome, address: str, build: tuple[Path, str]
 ) -> dict[str, Visit]:
-    """Every page, by its name: opened once, looked at in four widths, in two of them light and dark."""
-    visits, widths, schemes = {}, [360, 390, 768, 1400], ["light", "dark"]
+    """Every page, by its name: opened once. Chapters are looked at in four widths, the reference in two; the widest also in the dark."""
+    visits, turn = {}, 1
     browser.get_log("browser")
     for page in sorted(build[0].glob("*.html")):
         browser.get(address + page.name)
@@ -202,15 +202,15 @@ def walk(
             facts["loaded"],
             facts["pictures"],
         )
-        for width in widths:  # a change of it costs most
-            both = width in (min(widths), max(widths))
-            for scheme in schemes if both else schemes[:1]:
+        widths = [360, 1400] if page.name.startswith("api_") else [360, 390, 768, 1400]
+        for width in widths[::turn]:  # a change of it costs most
+            for scheme in ["light", "dark"] if width == 1400 else ["light"]:
                 look(browser, width, scheme=scheme)
                 visit.too_wide += [
                     f"{scheme}, {width}: {found}"
                     for found in browser.execute_script(TOO_WIDE, width)
                 ]
-                if width == max(widths):
+                if width == 1400:
                     visit.hard_to_read += [
                         f"{scheme}: {found}"
                         for found in browser.execute_script(HARD_TO_READ)
@@ -219,8 +219,7 @@ def walk(
                 f"{width}: {found}"
                 for found in browser.execute_async_script(CUT, width)
             ]
-            schemes.reverse()
-        widths.reverse()  # the next page begins where this one ends
+        turn = -turn  # the next page begins where this one ends
         visit.errors = [
             entry["message"]
             for entry in browser.get_log("browser")
