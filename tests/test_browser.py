@@ -147,7 +147,7 @@ const look = () => {
     const scrolls = box => box.scrollWidth > box.clientWidth + 1;
     const tables = [...text.querySelectorAll('table')].filter(table => scrolls(table) || scrolls(table.parentElement));
     const pictures = [...text.querySelectorAll('img')].filter(picture => {
-        const least = picture.currentSrc.endsWith('.png') ? 0.45 : 0.6, size = picture.width / picture.naturalWidth;
+        const least = picture.currentSrc.endsWith('.png') ? 0.45 : 0.57, size = picture.width / picture.naturalWidth;
         return size < least || scrolls(picture.parentElement) || picture.getBoundingClientRect().right > innerWidth;
     });
     const code = room < 1400 ? [] : [...text.querySelectorAll('pre')].filter(pre => scrolls(pre) && !pre.closest('.cell_output, .cell-output'));
