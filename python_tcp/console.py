@@ -22,6 +22,7 @@ from .admission import network_of
 from .chat_server import ChatServer
 from .core import format_address, own_addresses
 from .delivery import TokenBucket
+from .endings import flush_outputs
 from .other_systems import SPARE, most_sockets
 from .protocol import MAX_LINE, Event, Limits, Message, UserLeft, Welcome
 from .text import LONGEST_TEXT, sanitize
@@ -219,9 +220,13 @@ class LogWriter:
     def __exit__(self, *exc_info: object) -> None:
         logging.getLogger().removeHandler(self._handler)
         self._handler.finish()
-        stop = threading.Thread(target=self._listener.stop, daemon=True)
+        stop = threading.Thread(target=self._stop, daemon=True)
         stop.start()
         stop.join(self.CLOSING)  # the output may stand still for ever
+
+    def _stop(self) -> None:
+        self._listener.stop()
+        flush_outputs()
 
 # %% ../nbs/055_console.ipynb #370b1b48
 def _tell(text: str, **fields: object) -> None:

@@ -20,6 +20,7 @@ from .chat_controller import parts_of_bar
 from .chat_view import Line, notice
 from .commands import Login, Register
 from .core import LOCALHOST
+from .endings import flush_outputs
 from .input_line import InputLine
 from .login import CallQueue, LoginAttempt
 from .password_prompts import CLEAR_TEXT, PasswordPrompt
@@ -70,11 +71,7 @@ def _say_last(status: int, last_words: str, unsent: int) -> None:
             print(f"chat_client: {last_words}", file=sys.stderr, flush=True)
         elif last_words:
             print(last_words, flush=True)
-    for name in ("stdout", "stderr"):
-        try:  # Python flushes them at its end, and would complain
-            getattr(sys, name).flush()
-        except (OSError, ValueError):  # of a terminal that is gone
-            setattr(sys, name, None)
+    flush_outputs()
 
 # %% ../nbs/054_terminal.ipynb #2f55e668
 class TerminalApp:

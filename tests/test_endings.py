@@ -1,10 +1,14 @@
 """Signals that end a program: once, by a `KeyboardInterrupt`, and not in the middle of a held step."""
 
+import re
 import signal
+import sys
 import threading
 from pathlib import Path
 
 import pytest
+from helpers import LineClient
+from screen import SERVER, Terminal
 from waiting import LIMIT
 
 from python_tcp.chat_app import run_chat_server
@@ -98,5 +102,26 @@ def test_a_server_that_starts_or_reads_its_settings_does_so_to_the_end(
             on_hang_up=lambda: step("c", signal.SIGINT),
         )
         assert (status, done) == (0, ["a", "b", "c"])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_log_line_that_a_closed_terminal_never_shows_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It waits in Python's buffer then: so not with PYTHONUNBUFFERED."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        command = [sys.executable, "-c", SERVER, "--port", "0"]
+        with Terminal(*command, columns=200) as terminal:
+            terminal.until("at most")
+            port = int(re.search(rb":(\d+);", terminal.bytes)[1])
+            with LineClient(port) as ann:
+                terminal.process.send_signal(signal.SIGSTOP)
+                ann.say("join", username="ann")
+                terminal.hang_up()
+                terminal.process.send_signal(signal.SIGCONT)
+                assert terminal.process.wait(LIMIT) == 0
     finally:
         signal.signal(signal.SIGHUP, before)
