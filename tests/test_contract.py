@@ -182,7 +182,7 @@ def test_every_command_event_and_code_is_in_some_transcript() -> None:
     assert commands == set(get_args(Command))
     assert {type(event) for event in events} == set(get_args(Event))
     [table] = [
-        "".join(cell["source"]) for cell in json.loads((ROOT / "nbs" / "020_protocol.ipynb").read_text(encoding="utf-8"))["cells"]
+        "".join(cell["source"]) for cell in json.loads((ROOT / "nbs" / "019_protocol.ipynb").read_text(encoding="utf-8"))["cells"]
         if "| code | when |" in "".join(cell["source"])
     ]  # fmt: skip
     codes = {

@@ -537,7 +537,7 @@ ELSEWHERE = LAST_WORDS | {
 
 
 def test_the_table_of_the_chapter_has_every_code_and_no_other() -> None:
-    cells = nbformat.read(ROOT / "nbs" / "020_protocol.ipynb", as_version=4).cells
+    cells = nbformat.read(ROOT / "nbs" / "019_protocol.ipynb", as_version=4).cells
     [table] = [cell.source for cell in cells if "| code | when |" in cell.source]
     rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| `")]
     said = {code for codes, _ in rows for code in re.findall("`([a-z0-9_]+)`", codes)}

@@ -858,7 +858,7 @@ def test_a_person_with_irssi(server: ChatServer, tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("weechat") is None, reason="weechat is not installed")
 @pytest.mark.slow(seconds=20)
 def test_a_person_with_weechat(server: ChatServer, tmp_path: Path) -> None:
-    chapter = Path(__file__).parent.parent / "nbs" / "090_languages.ipynb"
+    chapter = Path(__file__).parent.parent / "nbs" / "091_languages.ipynb"
     typed = re.findall(r"^ *(/(?:server|connect) .+)$", "\n".join(text_of(chapter)), re.MULTILINE)  # fmt: skip
     port, nick = connect_port(server), "/set irc.server_default.nicks ann"
     lines = [nick, *(each.replace("localhost/6667", f"127.0.0.1/{port}") for each in typed)]  # fmt: skip

@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.slow,  # it starts programs
     pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX"),
 ]
-CHAPTER = FIRE.with_name("137_lab_clients.ipynb")
+CHAPTER = FIRE.with_name("139_lab_clients.ipynb")
 
 
 def program(name: str) -> str:

@@ -27,7 +27,7 @@ from python_tcp.protocol import Limits
 pytestmark = pytest.mark.slow  # it starts programs
 
 FOLDER = Path(__file__).resolve().parent / "lab"
-FIRE = FOLDER.parent.parent / "nbs" / "135_lab_fire.ipynb"
+FIRE = FOLDER.parent.parent / "nbs" / "137_lab_fire.ipynb"
 NODE = shutil.which("node")
 WITHOUT_NODE = pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
 GOOD = {

@@ -39,7 +39,7 @@ def test_definitions_are_those_of_the_book(pages: dict) -> None:
     for name, cell in cells(pages, "markdown"):
         assert "(*args, **kwargs)" not in cell.source, name
         assert "__main__." not in cell.source, name
-    loop = "\n".join(cell.source for cell in pages["008_loop.ipynb"].cells)
+    loop = "\n".join(cell.source for cell in pages["007_loop.ipynb"].cells)
     assert '<div class="api" id="api.EventLoop"><code>EventLoop</code>' in loop
 
 
@@ -127,7 +127,7 @@ def test_no_definition_has_the_anchor_of_another(pages: dict) -> None:
         anchors = re.findall(r'<div class="api" id="([^"]+)"', text)
         assert len(anchors) == len(set(anchors)), name
         assert all(anchor.startswith("api.") for anchor in anchors)
-    events = "\n".join(cell.source for cell in pages["018_events.ipynb"].cells)
+    events = "\n".join(cell.source for cell in pages["017_events.ipynb"].cells)
     assert 'id="api.Goodbye"' in events and 'id="api.goodbye"' in events
 
 

@@ -373,7 +373,7 @@ def test_the_sidebar_has_sections_for_both_renderers(
     files = [
         "index.ipynb",
         "000_core.ipynb",
-        "010_stream.ipynb",
+        "009_stream.ipynb",
         "058_chat_app.ipynb",
         "903_trace.ipynb",
         "970_glossary.ipynb",
@@ -435,9 +435,9 @@ def test_the_search_index_knows_the_chapters(site: dict[Path, Page]) -> None:
 
 
 def test_a_name_that_is_a_link_already_stays_that_link(tools: ModuleType) -> None:
-    nested = "a [[`KeepAlive`](loop.html#keepalive)](008_loop.ipynb), and [`X`](x.html)"
+    nested = "a [[`KeepAlive`](loop.html#keepalive)](007_loop.ipynb), and [`X`](x.html)"
     assert tools.without_links_in_links(nested) == (
-        "a [`KeepAlive`](008_loop.ipynb), and [`X`](x.html)"
+        "a [`KeepAlive`](007_loop.ipynb), and [`X`](x.html)"
     )
 
 

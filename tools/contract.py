@@ -29,7 +29,7 @@ from python_tcp.rooms import Delivery, Rooms
 FOLDER = Path(__file__).resolve().parent.parent / "protocol"
 START = 1_700_000_000.0  # Unix time of the first line
 EPOCH = "0123abcd"
-CHAPTER = Path(python_tcp.__file__).parents[1] / "nbs" / "020_protocol.ipynb"
+CHAPTER = Path(python_tcp.__file__).parents[1] / "nbs" / "019_protocol.ipynb"
 TABLE = re.compile(r"^\| code \| when \|\n(?:\|.*\n)+", re.M)
 
 

@@ -18,20 +18,20 @@ from figures import NBS, chapter_paths, count
 # The parts of the book: the number of the first chapter of each.
 PARTS = {
     0: "I Bytes",
-    8: "II One thread for all",
-    17: "III A chat: words and rules",
-    28: "III A chat: kept and delivered",
-    33: "III A chat: the server",
-    38: "III A chat: the client",
-    51: "III A chat: terminal and commands",
+    7: "II One thread for all",
+    16: "III A chat: words and rules",
+    27: "III A chat: kept and delivered",
+    32: "III A chat: the server",
+    37: "III A chat: the client",
+    50: "III A chat: terminal and commands",
     59: "IV Out in the world: privacy",
     66: "IV Out in the world: accounts and order",
     77: "IV Out in the world: running it",
-    82: "V Many ways in: languages",
-    91: "V Many ways in: web, window, asyncio",
-    99: "VI Files beside a chat",
-    110: "VII More than one machine",
-    125: "VIII The lab",
+    83: "V Many ways in: languages",
+    92: "V Many ways in: web, window, asyncio",
+    100: "VI Files beside a chat",
+    111: "VII More than one machine",
+    127: "VIII The lab",
 }
 
 MAP = re.compile(r"^\| \| chapter \|.*(?:\n\|.*)*$", re.MULTILINE)
