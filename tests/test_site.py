@@ -405,7 +405,7 @@ def test_the_sidebar_has_sections_for_both_renderers(
     labels = [entry["text"] for section in sections for entry in section["contents"]]
     assert labels == [
         "0. Sockets",
-        "10. Streams",
+        "9. Streams",
         "58. Commands",
         "Drawings",
         "Glossary",
