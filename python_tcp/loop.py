@@ -147,8 +147,9 @@ class _ThreadCalls:
         self.run()
 
     def close(self) -> None:
-        self._ended = True
-        self._calls.clear()
+        if not self._ended:  # it never ran; else `add` takes out what comes now
+            self._ended = True
+            self._calls.clear()
         self._waker.close()
 
 # %% ../nbs/007_loop.ipynb #e1a00003

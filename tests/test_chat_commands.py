@@ -370,7 +370,8 @@ def test_the_commands(server: ChatServer) -> None:
             "/join ROOM",
             "/quit",
         ):
-            assert any(line.startswith(f"* {command} ") for line in ann.lines)
+            start = f"* {command} "  # the list is printed line by line
+            wait_until(lambda: any(line.startswith(start) for line in ann.lines))
         assert not any(line.startswith("* /clear") for line in ann.lines)
         typed("still here", "ann: still here")
         ann.type("/quit")

@@ -174,7 +174,7 @@ def test_whatever_comes_nothing_fails_and_nobody_else_notices(
     assert not caplog.records
 
 
-TIMES = re.compile(rb'"(timestamp|epoch|token)":("[^"]*"|[^,}]*)|time=[-0-9T:.Z]+|\d\d:\d\d')  # fmt: skip
+TIMES = re.compile(rb'"(timestamp|epoch|token)":("[^"]*"|[^,}]*)|@?time=[-0-9T:.Z]+ ?|\d\d:\d\d')  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(DIALECTS.keys() - READS))

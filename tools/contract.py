@@ -316,8 +316,8 @@ ann > {"type": "message", "content": "two", "id": 2}
 ann > {"type": "message", "content": "two", "id": 2}
 """, Limits(flood_burst=2, flood_rate=0.1, flood_excess=3), pace=0.0),
     "silence": Script("""
-# needs ping_after 1.0
-# needs ping_timeout 1.0
+# needs ping_after 1
+# needs ping_timeout 1
 # When nothing is heard for `ping_after` seconds, the server asks. Anything is an answer.
 ann > {"type": "join", "username": "Ann"}
 ann ~

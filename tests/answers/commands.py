@@ -111,7 +111,7 @@ def lower(name: str) -> str | None:
     return key(name, fold=str.lower)
 
 
-@wrong("check_key", "which is a good name: expected 'a text', but got 'None'")
+@wrong("check_key", "which is a good name: expected 'a text', but got None")
 def without_marks(name: str) -> str | None:
     return key(name, kinds="LN")
 
