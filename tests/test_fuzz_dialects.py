@@ -174,7 +174,13 @@ def test_whatever_comes_nothing_fails_and_nobody_else_notices(
     assert not caplog.records
 
 
-TIMES = re.compile(rb'"(timestamp|epoch|token)":("[^"]*"|[^,}]*)|@?time=[-0-9T:.Z]+ ?|\d\d:\d\d')  # fmt: skip
+TIMES = re.compile(rb'"(timestamp|epoch|token)":("[^"]*"|[^,}]*)|time=[-0-9T:.Z]+|\d\d:\d\d')  # fmt: skip
+
+
+def extensions_first(data: list[bytes]) -> list[bytes]:
+    asked = [line for line in data if b"CAP" in line.upper()]
+    rest = [line for line in data if line not in asked]
+    return [*asked, b"\r\nCAP END\r\n", *rest] if asked else data
 
 
 @pytest.mark.parametrize("name", sorted(DIALECTS.keys() - READS))
@@ -183,6 +189,10 @@ def test_however_it_is_cut_it_means_the_same(name: str) -> None:
     @given(said(name), st.lists(st.integers(0, 400), max_size=6))
     def fuzz(data: list[bytes], cuts: list[int]) -> None:
         heard = []
+        if (
+            name == "irc"
+        ):  # answers of one tick are written with the last extensions of it
+            data = extensions_first(data)
         for where in ([], cuts):
             talk = Dialogue(bad_lines=10**6)
             talk.come(BOB, JSONLines())
