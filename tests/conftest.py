@@ -71,9 +71,9 @@ def hear_signals() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers for each processor, as tests wait most of their time. With more of them a program
-    may not get its turn for seconds."""
-    return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
+    """A worker for each processor. Two of them are quicker, as tests wait often, but then a
+    program may not get its turn for seconds, and races are seen more often: `-n 4`."""
+    return max(2, min(os.cpu_count() or 1, MOST_WORKERS))
 
 
 @pytest.hookimpl(optionalhook=True)
