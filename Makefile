@@ -34,7 +34,7 @@ test: $(READY)
 	$(BIN)/python -m pytest $(or $(ARGS),$(WORKERS))
 
 quick: $(READY)
-	$(BIN)/python -m pytest $(WORKERS) -m 'not slow and not alone' $(ARGS)
+	$(BIN)/python -m pytest $(subst auto,4,$(WORKERS)) -m 'not slow and not alone' $(ARGS)
 
 book: $(READY)
 	@if test "`id -u`" = 0 && test -z "$(findstring --allow-root,$(ARGS))"; then \
