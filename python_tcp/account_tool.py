@@ -23,8 +23,7 @@ from .commands import Name
 from .datafile import StoreFileError, check_alone, end_well
 from .datafile import file_version, open_file, printable_path
 from .endings import ending_on_signals
-from .line_client import CommandParser, fail
-from .line_client import print_line
+from .line_client import CommandParser, fail, print_line
 from .logins import weakness
 from .members import Account
 from .messages import StoreError

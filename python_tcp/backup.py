@@ -19,8 +19,7 @@ from pathlib import Path
 from .datafile import StoreFileError, check_file, file_uri, file_version
 from .datafile import printable_path
 from .endings import ending_on_signals
-from .line_client import CommandParser, fail
-from .line_client import print_line
+from .line_client import CommandParser, fail, print_line
 
 # %% ../nbs/080_backup.ipynb #81c573c1
 PART = 256  # pages of 4096 bytes

@@ -27,8 +27,7 @@ from .datafile import Durability, StoreFileError
 from .endings import ending_on_signals, without_traceback
 from .file_options import add_file_arguments, files_given, open_files
 from .languages import DIALECTS
-from .line_client import CommandParser, fail
-from .line_client import print_line, run_chat_client
+from .line_client import CommandParser, fail, print_line, run_chat_client
 from .members import Account
 from .messages import StoreError
 from .operations import Config, HangUps, ServerOperator

@@ -329,7 +329,7 @@ class CommitDelay:
             self._loop.flush_later(self._start)  # when all is written
 
     def holds_back(self, held: int) -> bool:
-        """Should a commit of so many wait? If they are enough, nor need the loop."""
+        """Should a commit of so many wait? If not, nor should the loop."""
         if self._expected and held >= self._expected:
             self._loop.hurry()
         return held < self._expected
