@@ -164,7 +164,7 @@ class ChatWindow:
             self._queue.close()
             self.calls.stop()
             for timer in self.root.tk.splitlist(self.root.tk.call("after", "info")):
-                self.root.after_cancel(timer)
+                self.root.tk.call("after", "cancel", timer)  # a part's own timers, too
             self.root.destroy()
             self._closed.append(self)
 

@@ -217,6 +217,17 @@ def test_commands_work_and_mistakes_are_said(people: Come) -> None:
         ann.until(lambda: ann.window._queue.closed)
 
 
+def test_closing_stops_what_any_part_of_it_would_do_later(people: Come) -> None:
+    with ChatServer(limits=FREE) as server:
+        ann = people(server.port)
+        ann.sees("in lobby: ann")
+        tabs = ann.window.panel.tabs
+        tabs.pane(tabs.current)._resized(None)  # it will show the end when Tk is idle
+        ann.window.later(0.01, lambda: None)
+        ann.window.close()  # raised TclError: can't delete Tcl command
+        assert ann.window._queue.closed
+
+
 FREED_ELSEWHERE = """
 import gc, threading
 from python_tcp.window import ChatWindow
