@@ -21,3 +21,9 @@ const fit = () => {
 fit();
 addEventListener("load", fit); // pictures and fonts are there
 addEventListener("resize", fit);
+
+// A long name in a heading, such as those of the reference, breaks behind a dot or an underscore, and not within a word.
+for (const place of document.querySelectorAll(":is(article, main) :is(h1, h2, h3), .toc-tree a, .related-pages .title"))
+  for (const text of [...place.childNodes])
+    if (text.nodeType === Node.TEXT_NODE && /^\s*\w+([._]\w+)+\s*$/.test(text.data))
+      text.replaceWith(...text.data.split(/(?<=[._])/).flatMap((part) => [part, document.createElement("wbr")]));

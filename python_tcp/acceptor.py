@@ -36,13 +36,14 @@ AddressInfo = tuple[int, int, int, str, Address]  # as `getaddrinfo` gives it
 def _addresses(host: str, port: int) -> list[AddressInfo]:
     """Where a listener on `host` can be; no name: on every address of this machine."""
     how = 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
+    bare, which = bare_host(host) or None, format_address(host, port)
     try:
-        bare = bare_host(host) or None
         return socket.getaddrinfo(bare, port, *how)  # type: ignore[return-value]
     except socket.gaierror as error:  # says which of them it was, too
-        raise socket.gaierror(error.errno, error.strerror, host) from error
-    except UnicodeError as error:  # a name that can't be one
-        raise OSError(f"{host!r} is not a host's name") from error
+        raise socket.gaierror(error.errno, error.strerror, which) from error
+    except UnicodeError as error:
+        wrong = "this is no host's name"
+        raise OSError(errno.EINVAL, wrong, which) from error
 
 # %% ../nbs/010_acceptor.ipynb #64b05a2c
 def _listen(
@@ -266,6 +267,7 @@ class ServerThread:
         return [format_address(*each) for each in self.bound[0]] if is_open else []
 
     def describe(self, count: int) -> str:
+        """Name, address and state, and `count` connections, in one line."""
         name, address = self._name, format_address(self.host, self.port)
         return f"{name}({address}, {self.state}, {count} connections)"
 
@@ -340,6 +342,7 @@ class ServerThread:
             acceptor.resume()
 
     def all_closed(self) -> None:
+        """The owner says that its last connection is closed."""
         if self._move("ended"):
             try:
                 self._stopped()

@@ -119,7 +119,7 @@ _OLD_NOTES = f"DELETE FROM audit WHERE n <= (SELECT max(n) FROM audit) - {_MOST_
 
 
 class SavedModeration:
-    """What operators and moderators have decided, in the file of a store."""
+    """What operators and moderators decide: a `ModerationBook` in a store's file."""
 
     def __init__(self, store: SQLiteStore) -> None:
         self._store = store

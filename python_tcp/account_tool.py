@@ -79,13 +79,17 @@ def new_operator(name: str, ask: Callable[[str], str] = read_password) -> Accoun
     return Account(name, hash_password(name, ask), "operator", time.time())
 
 
+_Last = Callable[[], object]  # called right before what can't be undone
+
+
 @contextmanager
-def _changing(path: str | Path) -> Iterator[sqlite3.Connection]:
+def _changing(path: str | Path, last: _Last) -> Iterator[sqlite3.Connection]:
     """The data file: what is changed in it is kept if all goes well."""
     db = open_file(path)  # which has begun a transaction
     try:
         check_alone(path)
         yield db
+        last()
         db.execute("COMMIT")
     finally:
         db.rollback()
@@ -98,13 +102,14 @@ def _find(path: str | Path, name: str) -> Account | None:
 
 
 def appoint(
-    path: str | Path, name: str, ask: Callable[[str], str] = read_password
-) -> str:
+    path: str | Path, name: str, ask: Callable[[str], str] = read_password,
+    last: Callable[[], object] = lambda: None,
+) -> str:  # fmt: skip
     """Make an operator of the one who has this name: of an account that is in the data
-    file, or of a new one. Returns what was done. Raises `ValueError`, `StoreFileError` or
-    `StoreError`.
+    file, or of a new one. `last()` is called right before that is kept. Returns what was
+    done. Raises `ValueError`, `StoreFileError` or `StoreError`.
     """
-    with _changing(path) as db:
+    with _changing(path, last) as db:
         known = _find(path, _checked(name))
         account = known or new_operator(name, ask)
         account.set_role("operator")
@@ -112,8 +117,8 @@ def appoint(
     return f"{account.name} is an operator" + ("" if known else ", with a new account")
 
 # %% ../nbs/075_account_tool.ipynb #00753f38
-def _add(path: str, name: str, operator: bool) -> str:
-    with _changing(path) as db:
+def _add(path: str, name: str, operator: bool, last: _Last) -> str:
+    with _changing(path, last) as db:
         if _find(path, _checked(name)) is not None:
             raise ValueError(f"{name} has an account already")
         role = "operator" if operator else ""
@@ -121,15 +126,15 @@ def _add(path: str, name: str, operator: bool) -> str:
     return f"{name} has an account" + (", and is an operator" if operator else "")
 
 
-def _remove(path: str, name: str) -> str:
-    with _changing(path) as db:
+def _remove(path: str, name: str, last: _Last) -> str:
+    with _changing(path, last) as db:
         if not strike_account(db, name):
             raise ValueError(f"{name} has no account")
     return f"{name} has no account any more"
 
 
-def _set_password(path: str, name: str) -> str:
-    with _changing(path) as db:
+def _set_password(path: str, name: str, last: _Last) -> str:
+    with _changing(path, last) as db:
         if (account := _find(path, name)) is None:
             raise ValueError(f"{name} has no account")
         account.set_hash(hash_password(account.name))
@@ -195,18 +200,18 @@ def _check_there(path: str) -> None:
         raise StoreFileError(f"{printable_path(path)}: {error}") from error
 
 
-def _run(given: argparse.Namespace) -> str:
+def _run(given: argparse.Namespace, last: _Last) -> str:
     if given.command not in ("add", "operator"):
         _check_there(given.data)
     match given.command:
         case "add":
-            return _add(given.data, given.name, given.operator)
+            return _add(given.data, given.name, given.operator, last)
         case "operator":
-            return appoint(given.data, given.name)
+            return appoint(given.data, given.name, last=last)
         case "password":
-            return _set_password(given.data, given.name)
+            return _set_password(given.data, given.name, last)
         case "remove":
-            return _remove(given.data, given.name)
+            return _remove(given.data, given.name, last)
         case "list":
             return _list(given.data)
     return _audit(given.data)
@@ -215,15 +220,15 @@ def _run(given: argparse.Namespace) -> str:
 def start_accounts(argv: list[str] | None = None) -> int:
     """The command `python -m python_tcp.accounts`. Returns the exit status."""
     given = _parser().parse_args(argv)
-    with ending_on_signals():
+    with ending_on_signals() as interruption:
         try:
-            said = _run(given)
+            said = _run(given, interruption.ignore)
+            if said:
+                print_line(said)
         except (ValueError, StoreFileError, StoreError) as error:
             return fail("accounts", error)
         except (KeyboardInterrupt, EOFError):
             return fail("accounts", "interrupted: nothing was changed")
-    if said:
-        print_line(said)
     return 0
 
 # %% ../nbs/075_account_tool.ipynb #71ef5084

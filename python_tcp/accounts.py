@@ -50,6 +50,7 @@ class AccountTable:
         return self._accounts.get(name.lower())
 
     def all(self) -> list[Account]:
+        """All accounts."""
         return list(self._accounts.values())
 
     def account_of(self, client: int) -> Account | None:
@@ -57,7 +58,7 @@ class AccountTable:
         return self._owners.logins.get(client)
 
     def own(self, client: int, command: object = None, now: float = 0.0) -> Account:
-        """The same. Raises `CommandError` if there is none."""
+        """The account of this connection. Raises `CommandError` if there is none."""
         if (account := self.account_of(client)) is None:
             raise CommandError("not_logged_in", "you have no account here")
         return account
@@ -80,6 +81,7 @@ class AccountTable:
         self._on_deleted.append(call)
 
     def add(self, account: Account) -> None:
+        """Take a new account, and write it down."""
         self._accounts[account.name.lower()] = account
         self.save(account)
 
@@ -96,10 +98,12 @@ class AccountTable:
             self.save(account)
 
     def save(self, account: Account) -> None:
+        """Write an account down, as it is now."""
         if self._book is not None:
             self._archive.write_down(partial(self._book.save, account))
 
     def save_mark(self, account: Account, room: str) -> None:
+        """Write down up to which number the account has read a room."""
         if self._book is not None:
             mark = partial(self._book.mark, account.name, room, account.read[room])
             self._archive.write_down(mark)
@@ -237,9 +241,9 @@ class Accounts(AccountTable):
         for each in others:
             self._owners.forget(each)
         told = [farewell(each, code) for each in others]
-        person = self._roster.person(account)
+        person, asker = self._roster.person(account), self._users.get(client)
         for user in [] if person is None else list(person.group):
-            if user.client != client:
+            if user is not asker:
                 told += self._roster.end_client(user, now)
         return told
 

@@ -7,12 +7,12 @@ __all__ = ['PART', 'PAUSE', 'BESIDE', 'is_backup', 'back_up', 'start_backup']
 
 # %% ../nbs/080_backup.ipynb #8c950c6c
 import os
+import secrets
 import sqlite3
 import stat
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -106,13 +106,16 @@ def _check_target(source: Path, target: Path, overwrite: bool) -> None:
 
 # %% ../nbs/080_backup.ipynb #f4e3d59a
 @contextmanager
-def _part_of(target: Path) -> Iterator[Path]:
-    """A new file, which becomes `target` if all goes well, and else is deleted."""
-    handle, name = tempfile.mkstemp(".part", f"{target.name}.", target.parent)
-    os.close(handle)
+def _part_of(target: Path, last: Callable[[], object]) -> Iterator[Path]:
+    """A new file, which becomes `target` if all goes well, and else is deleted. `last()` is
+    called right before it does.
+    """
+    name = f"{target}.{secrets.token_hex(8)}.part"
     try:
+        os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         yield Path(name)
         _sync(name, os.O_RDWR)
+        last()
         os.replace(name, target)
     except BaseException:
         for beside in ("", *BESIDE):
@@ -131,11 +134,14 @@ def _sync(path: str | Path, mode: int) -> None:
         os.close(handle)
 
 # %% ../nbs/080_backup.ipynb #a96bfcfd
-def back_up(source: str | Path, to: str | Path, *, overwrite: bool = False) -> int:
+def back_up(
+    source: str | Path, to: str | Path, *, overwrite: bool = False,
+    last: Callable[[], object] = lambda: None,
+) -> int:  # fmt: skip
     """Copy a data file, also while a server uses it. Returns how many messages it has.
 
-    An earlier backup at `to` is replaced, another file only with `overwrite`. Raises
-    `StoreFileError`: then what is at `to` is as it was.
+    An earlier backup at `to` is replaced, another file only with `overwrite`; right before
+    that, `last()` is called. Raises `StoreFileError`: then what is at `to` is as it was.
     """
     at = source
     try:
@@ -146,7 +152,7 @@ def back_up(source: str | Path, to: str | Path, *, overwrite: bool = False) -> i
         at = to
         target = Path(to).resolve()
         _check_target(origin, target, overwrite)
-        with _part_of(target) as part:
+        with _part_of(target, last) as part:
             at = source
             _copy(origin, part)
             count = _seal(part)
@@ -169,16 +175,17 @@ def start_backup(argv: list[str] | None = None) -> int:
     force = "replace TO even if it is no backup"
     parser.add_argument("--overwrite", action="store_true", help=force)
     given = parser.parse_args(argv)
-    with ending_on_signals():
+    with ending_on_signals() as interruption:
+        last, overwrite = interruption.ignore, given.overwrite
         try:
-            count = back_up(given.file, given.to, overwrite=given.overwrite)
+            count = back_up(given.file, given.to, overwrite=overwrite, last=last)
         except StoreFileError as error:
             return fail("backup", error)
         except KeyboardInterrupt:
             return fail("backup", "interrupted: nothing was written")
-    size = Path(given.to).stat().st_size / 1_048_576
-    to = printable_path(given.to)
-    print_line(f"{to}: {count} messages, {size:.1f} MiB, checked")
+        size = Path(given.to).stat().st_size / 1_048_576
+        to = printable_path(given.to)
+        print_line(f"{to}: {count} messages, {size:.1f} MiB, checked")
     return 0
 
 # %% ../nbs/080_backup.ipynb #d5a08f72

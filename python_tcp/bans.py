@@ -49,7 +49,7 @@ _NAME = re.compile(r"@?[A-Za-z0-9_.-]{1,32}")
 
 
 def home_network(host: str) -> str:
-    """The address as text, or its network of 64 bits if it is IPv6; "" if it is none."""
+    """The address as text, or its network of 64 bits if it is IPv6; empty if it is none."""
     address = as_address(host)
     if address is None or address.version == 4:
         return "" if address is None else str(address)
@@ -63,7 +63,7 @@ def _as_text(network: IPNetwork) -> str:
 
 
 def parse_target(text: str) -> tuple[str, str]:
-    """Whom a ban is about: the target as it is shown, and the network, "" for a name.
+    """Whom a ban is about: the target as it is shown, and the network, empty for a name.
     Raises `CommandError`.
     """
     if as_address(text) is None and _NAME.fullmatch(text):
@@ -101,20 +101,21 @@ class BanTable:
     def __len__(self) -> int:
         return len(self._bans)
 
-    def add(self, ban: SavedBan) -> None:
-        """A ban of the same target takes the place of the earlier one. Raises
-        `CommandError` if there are too many.
+    def add(self, ban: SavedBan) -> SavedBan | None:
+        """A ban of the same target takes the place of the earlier one, which is returned.
+        Raises `CommandError` if there are too many.
         """
         key = ban.target.lower()
         if len(self._bans) >= self.MOST and key not in self._bans:
             raise CommandError("too_many", f"there are {self.MOST} bans already")
-        self.remove(key)
+        earlier = self.remove(key)
         self._bans[key] = ban
         insort(self._sorted, key)
         self._next_end = min(self._next_end, _end(ban))
         if ban.network:
             self._by_network.setdefault(ban.network, {})[key] = None
             self._lengths[_length(ban.network)] += 1
+        return earlier
 
     def remove(self, target: str) -> SavedBan | None:
         """End a ban. None: there is none of this target."""

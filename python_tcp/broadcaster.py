@@ -168,7 +168,7 @@ Handler = Callable[[int, bytes], bytes | None]  # for a client's bytes, the answ
 
 
 class ServerCallbacks(Protocol):
-    """What a `ClientTable` needs of its server."""
+    """What a `ClientTable` needs of its server: `EventDrivenTCPServer` is one."""
 
     message_handler: Handler | None
 
@@ -235,6 +235,7 @@ class ClientTable:
         return len(self._layers) > 0  # one of those goes, when somebody comes
 
     def accepted(self, sock: socket.socket, address: Address) -> None:
+        """A new connection: it goes through the layers first."""
         most = self._max_connections
         if most is not None and len(self._streams) + len(self._layers) >= most:
             self._layers.give_way()
@@ -243,6 +244,7 @@ class ClientTable:
     def admit(
         self, sock: socket.socket, address: Address, transport: Transport | None = None
     ) -> None:
+        """A connection has passed the layers: from now on it is a client."""
         loop, number = self._thread.loop, next(self._ids)
         how: dict[str, Any] = {"farewell": partial(self._last_words, number)}
         how |= {"transport": transport} | self._options

@@ -11,6 +11,7 @@ import argparse
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any, get_args
@@ -22,7 +23,7 @@ from .account_tool import appoint, new_operator
 from .chat_client import ChatClient
 from .chat_server import ChatServer
 from .console import LOG_FORMATS, LogWriter
-from .core import LOCALHOST, bare_host
+from .core import LOCALHOST, bare_host, format_address
 from .datafile import Durability, StoreFileError
 from .endings import ending_on_signals, without_traceback
 from .file_options import add_file_arguments, files_given, open_files
@@ -65,9 +66,7 @@ def _announce(server: ChatServer) -> None:
 def _explained(error: Exception, host: str, port: int) -> str:
     """Why there is no server."""
     if isinstance(error, OSError):
-        where, which = f"{host} port {port}", str(error.filename or host)
-        if which != host and not which.endswith(f":{port}"):
-            where = which  # a further port
+        where = error.filename or format_address(host, port)  # or a further port
         return f"can't listen on {where}: {error.strerror or error}"
     if isinstance(error, StoreFileError):
         return f"can't use the data file {error}"
@@ -79,13 +78,15 @@ def run_chat_server(
     prepare: Callable[[ChatServer], object] = lambda server: None,
     on_start: Callable[[ChatServer], object] = _announce,
     on_hang_up: Callable[[], object] | None = None,
-    on_stop: Callable[[], object] = lambda: None, **options: Any,
+    on_stop: Callable[[], object] = lambda: None,
+    on_signal: Callable[[], object] = lambda: None, **options: Any,
 ) -> int:  # fmt: skip
     """Run a chat server until Ctrl-C or SIGTERM. Returns the exit status.
 
     `prepare(server)` is called first, `on_start(server)` when the port is open,
-    `on_hang_up()` for SIGHUP (None: that ends the server, too), and `on_stop()` before the
-    port is closed. The other options, such as `data` and `limits`, are those of `ChatServer`.
+    `on_hang_up()` for SIGHUP (None: that ends the server, too), `on_signal()` when a signal
+    ends it, and `on_stop()` before the port is closed. The other options, such as
+    `data` and `limits`, are those of `ChatServer`.
     """
     server = ChatServer(host, port, **options)
     wanted = on_hang_up is not None
@@ -103,7 +104,7 @@ def run_chat_server(
         except (OSError, RuntimeError, StoreFileError) as error:
             return fail("chat_server", _explained(error, host, port))
         except KeyboardInterrupt:
-            pass
+            on_signal()
         finally:
             on_stop()
             server.stop()
@@ -249,6 +250,7 @@ def start_server(argv: list[str] | None = None) -> int:
         parser.error(explain_error(error))
     if hasattr(signal, "SIGTTIN"):
         signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+    asked_to_end = threading.Event()
     with LogWriter(LOG_FORMATS[config.log_format]()):
         status = run_chat_server(
             config.host, config.port, data=config.data, tls=operator.tls,
@@ -261,9 +263,10 @@ def start_server(argv: list[str] | None = None) -> int:
             prepare=partial(files.attach, tls=operator.tls),
             on_start=telling_parent(operator.started, worker), on_stop=operator.stopping,
             on_hang_up=operator.hung_up if can_change else None,
+            on_signal=asked_to_end.set,
         )  # fmt: skip
     files.stop()  # after the last message is said
-    if node is not None and node.failure is not None:
+    if node is not None and node.failure is not None and not asked_to_end.is_set():
         begin_anew(node)
     return status
 

@@ -46,7 +46,7 @@ class ServerSide(NamedTuple):
 
 class RulesLog(Protocol):
     """Where the rules of several servers are one: a command goes there, and what follows
-    from it comes back.
+    from it comes back. `ClusterNode` is one.
     """
 
     trouble: str | None  # why nothing can be said now

@@ -114,6 +114,8 @@ class ClusterNode:
         """They come from the log: carry them out, and tell what follows."""
         if not self._is_open or self.failure is not None:
             return
+        node, trouble = self._outbox.node, self._log.trouble
+        own = len(node.unconfirmed()) if trouble else 0
         try:
             for entry in entries:
                 self._tell_all(self._outbox.receive(entry))
@@ -122,6 +124,8 @@ class ClusterNode:
         except FAILURES:  # a copy that has not done all of it is unlike the others
             log.exception("an entry could not be carried out")
             return self._fail("an entry could not be carried out")
+        if trouble and len(node.unconfirmed()) < own:
+            self._log.note(None)  # Redis has taken what we have appended
         if self.history is not None:
             self.history.take()
             self.history.commit()
@@ -190,6 +194,8 @@ class ClusterNode:
 
     def on_back(self) -> None:
         self._outbox.resend()
+        if self.trouble and not self._outbox.node.unconfirmed():
+            self._outbox.tick()  # what comes back shows that Redis takes entries
 
     def on_missing(self, nodes: list[str]) -> None:
         log.warning("gone: %s", ", ".join(nodes))

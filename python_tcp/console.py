@@ -15,14 +15,14 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from logging.handlers import QueueHandler, QueueListener
+from logging.handlers import QueueHandler
 from typing import Any
 
-from .admission import network_of
 from .chat_server import ChatServer
 from .core import format_address, own_addresses
 from .delivery import TokenBucket
 from .endings import flush_outputs
+from .networks import network_of
 from .other_systems import SPARE, most_sockets
 from .protocol import MAX_LINE, Event, Limits, Message, UserLeft, Welcome
 from .text import LONGEST_TEXT, sanitize
@@ -197,35 +197,39 @@ class _Output(logging.StreamHandler[Any]):
 class LogWriter:
     """Writes what is logged within a `with` on a thread of its own: warnings and errors to
     standard error, the rest to standard output. An output that stands still stops nobody.
+    To begin raises `RuntimeError` where the system has no more threads.
     """
 
     CLOSING = 1.0  # seconds for writing what is waiting, at the end
 
     def __init__(self, form: logging.Formatter) -> None:
-        waiting: queue.Queue[Any] = queue.Queue()
-        self._handler = _DroppingHandler(waiting)
+        self._waiting: queue.Queue[Any] = queue.Queue()
+        self._handler = _DroppingHandler(self._waiting)
         warning = logging.WARNING
-        outputs = []
+        self._outputs: list[logging.Handler] = []
         if sys.stdout is not None:  # None: the program was started without one
-            outputs.append(_Output(sys.stdout, logging.NOTSET, warning, form))
+            self._outputs.append(_Output(sys.stdout, logging.NOTSET, warning, form))
         if sys.stderr is not None:
-            outputs.append(_Output(sys.stderr, warning, logging.CRITICAL + 1, form))
-        self._listener = QueueListener(waiting, *outputs, respect_handler_level=True)
+            most = logging.CRITICAL + 1
+            self._outputs.append(_Output(sys.stderr, warning, most, form))
+        self._thread = threading.Thread(None, self._write, "LogWriter", daemon=True)
 
     def __enter__(self) -> "LogWriter":
-        self._listener.start()
+        self._thread.start()
         logging.getLogger().addHandler(self._handler)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         logging.getLogger().removeHandler(self._handler)
         self._handler.finish()
-        stop = threading.Thread(target=self._stop, daemon=True)
-        stop.start()
-        stop.join(self.CLOSING)  # the output may stand still for ever
+        self._waiting.put(None)
+        self._thread.join(self.CLOSING)  # the output may stand still for ever
 
-    def _stop(self) -> None:
-        self._listener.stop()
+    def _write(self) -> None:
+        while (record := self._waiting.get()) is not None:
+            for output in self._outputs:
+                if record.levelno >= output.level:
+                    output.handle(record)
         flush_outputs()
 
 # %% ../nbs/055_console.ipynb #370b1b48

@@ -71,6 +71,7 @@ class CallOutcomes:
         return self._last.error or why_ended(self._session) or self._session.error
 
     def done(self) -> bool:
+        """It was done. Returns True."""
         self._last.note(None)
         return True
 
@@ -79,6 +80,7 @@ class CallOutcomes:
         return self.failed(Error(code, content))
 
     def failed(self, trouble: Error) -> bool:
+        """It was not done, because of this. Returns False."""
         self._last.note(why_ended(self._session) or trouble)
         return False
 

@@ -87,7 +87,7 @@ class TokenBucket:
         self.refused = 0
 
     def pay(self, price: float) -> None:
-        """For what has turned out to be dear: there may be less than no token left."""
+        """Pay for what has cost more: the number of tokens may become negative."""
         self.tokens -= price
 
 # %% ../nbs/031_delivery.ipynb #d8bdd54d

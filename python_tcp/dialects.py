@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['Aside', 'Said', 'AnyDialect', 'Asked', 'Raw', 'Switch', 'Speaker', 'checked', 'commands_in', 'commands_later',
-           'House', 'language_of', 'Recognizer', 'Listener', 'parse_listener']
+           'House', 'language_of', 'Recognizer', 'host_and_port', 'Listener', 'parse_listener']
 
 # %% ../nbs/083_dialects.ipynb #f011b451
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv6Address
 from typing import Any, NamedTuple, Protocol
 
 from .protocol import OTHERS, Command, Dialect, Error, Event
@@ -224,6 +225,25 @@ class Recognizer(Speaker):
         first = self._switch("json")
         return [Switch(first.dialect, first.data + b"\n")]
 
+# %% ../nbs/083_dialects.ipynb #328679cf
+def host_and_port(text: str, host: str) -> tuple[str, int]:
+    """What is in "8001", "0.0.0.0:8001" or "[::1]:8001"; without a host it is `host`.
+    Raises `ValueError`, with a part of a sentence.
+    """
+    before, colon, port = text.rpartition(":")
+    if not (port.isascii() and port.isdecimal()) or int(port[:6]) > 65_535:
+        said = text if text.endswith("]") else port  # "[::1]" has a colon, and no port
+        raise ValueError(f"a port is a number from 0 to 65535, not {ascii(said[:40])}")
+    in_brackets = before[:1] == "[" and before[-1:] == "]"
+    bare = before[1:-1] if in_brackets else before
+    if ":" in bare:  # but "::1" is an address without a port
+        try:
+            IPv6Address(bare)
+        except ValueError:
+            wrong = "host and port are like 127.0.0.1:80 or [::1]:80"
+            raise ValueError(f"{wrong}, not {ascii(text[:40])}") from None
+    return bare if colon else host, int(port)
+
 # %% ../nbs/083_dialects.ipynb #c5fce847
 class Listener(NamedTuple):
     """A further port, and the dialect of those who connect there."""
@@ -244,10 +264,7 @@ def parse_listener(
     if name not in dialects:
         known = ", ".join(dialects)
         raise ValueError(f"listen: {name[:40]!r} is no dialect; there are {known}")
-    before, colon, port = address.rpartition(":")
-    if not (port.isascii() and port.isdecimal()) or int(port[:6]) > 65_535:
-        said = address if address.endswith("]") else port  # "[::1]" has no port
-        wrong = f"a port is a number from 0 to 65535, not {said[:40]!r}"
-        raise ValueError(f"listen: {name}: {wrong}")
-    where = before.removeprefix("[").removesuffix("]") if colon else host
-    return Listener(name, dialects[name], where, int(port))
+    try:
+        return Listener(name, dialects[name], *host_and_port(address, host))
+    except ValueError as error:
+        raise ValueError(f"listen: {name}: {error}") from None

@@ -37,12 +37,16 @@ class Welcome(Struct, tag_field="type", tag="welcome"):
 
 # %% ../nbs/017_events.ipynb #b7b7af1d
 class UserJoined(Struct, tag_field="type", tag="join"):
+    """Somebody has entered a room. `timestamp`: Unix time."""
+
     room: str
     username: str
     timestamp: float
 
 
 class UserLeft(Struct, tag_field="type", tag="leave"):
+    """Somebody has left a room."""
+
     room: str
     username: str
     timestamp: float
@@ -61,6 +65,8 @@ class SharedFile(Struct, gc=False):
 
 
 class Message(Struct, tag_field="type", tag="message", omit_defaults=True, gc=False):
+    """What was said in a room: message number `seq`. `timestamp`: Unix time."""
+
     room: str
     seq: int
     username: str
@@ -69,6 +75,7 @@ class Message(Struct, tag_field="type", tag="message", omit_defaults=True, gc=Fa
     file: SharedFile | None = None  # what the content says in words
 
     def attach(self, file: SharedFile) -> None:
+        """It is about this file."""
         self.file = file
 
     def erase(self) -> None:
@@ -77,6 +84,8 @@ class Message(Struct, tag_field="type", tag="message", omit_defaults=True, gc=Fa
 
 
 class WhisperReceived(Struct, tag_field="type", tag="whisper"):
+    """What `username` has said to one user."""
+
     username: str
     to: str
     content: str
@@ -99,6 +108,8 @@ class UserList(Struct, tag_field="type", tag="users", omit_defaults=True):
 
 
 class RoomSize(Struct):
+    """A room, and how many users are in it."""
+
     room: str
     users: int
 
@@ -112,6 +123,8 @@ class RoomList(Struct, tag_field="type", tag="rooms", omit_defaults=True):
 
 # %% ../nbs/017_events.ipynb #4f2bc7ef
 class StatusChanged(Struct, tag_field="type", tag="status"):
+    """A user has another status: `online`, `away`, or a few words."""
+
     username: str
     status: str
     timestamp: float
@@ -181,6 +194,8 @@ class Moderated(Struct, tag_field="type", tag="moderated", omit_defaults=True):
 
 # %% ../nbs/017_events.ipynb #b832ab6a
 class TopicChanged(Struct, tag_field="type", tag="topic"):
+    """What a room is about has changed; an empty topic is none."""
+
     room: str
     topic: str
     username: str

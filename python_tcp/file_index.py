@@ -64,6 +64,7 @@ class FileIndex:
         return done.lastrowid
 
     def put(self, stored: StoredFile) -> StoredFile:
+        """Write it down, and return it. Raises `FileError`."""
         line, sql = msgspec.json.encode(stored), "REPLACE INTO files VALUES (?, ?)"
         try:
             self._db.execute(sql, [stored.number, line])
@@ -73,6 +74,7 @@ class FileIndex:
         return stored
 
     def drop(self, number: int) -> None:
+        """Forget the file of this number."""
         self.files.pop(number, None)
         with suppress(sqlite3.Error):  # the next start finds that it is gone
             self._db.execute("DELETE FROM files WHERE number = ?", [number])

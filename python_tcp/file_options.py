@@ -36,7 +36,7 @@ def files_given(given: argparse.Namespace, settings: FileSettings) -> FileSettin
 
 # %% ../nbs/107_file_options.ipynb #f127000b
 class Files(Protocol):
-    """What takes files for a chat server."""
+    """What takes files for a chat server: `FileSharing`, or `NoFiles`."""
 
     @property
     def origin(self) -> str:
@@ -55,7 +55,7 @@ class NoFiles:
         """There is nothing to do."""
 
     def stop(self) -> None:
-        """Nor here."""
+        """There is nothing to do."""
 
 # %% ../nbs/107_file_options.ipynb #f127000d
 def open_files(settings: FileSettings, host: str, alone: bool = True) -> Files:

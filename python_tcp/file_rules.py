@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .commands import MessageId
+from .dialects import host_and_port
 from .text import INVISIBLE
 
 # %% ../nbs/100_file_rules.ipynb #f110000c
@@ -120,12 +121,10 @@ class FileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def address(self, host: str) -> tuple[str, int]:
         """Host and port; without a host it is `host`. Raises `ValueError`."""
-        before, colon, port = self.listen.rpartition(":")
-        if not (port.isascii() and port.isdecimal()) or int(port[:6]) > 65_535:
-            said = self.listen if self.listen.endswith("]") else port
-            wrong = f"a port is a number from 0 to 65535, not {ascii(said[:40])}"
-            raise ValueError(f"files: {wrong}")
         if self.url is not None and not self.url.startswith(("http://", "https://")):
             wrong = f"{ascii(self.url[:60])} is not like https://files.example.org"
             raise ValueError(f"files: {wrong}")
-        return before.removeprefix("[").removesuffix("]") if colon else host, int(port)
+        try:
+            return host_and_port(self.listen, host)
+        except ValueError as error:
+            raise ValueError(f"files: {error}") from None

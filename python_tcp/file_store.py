@@ -46,9 +46,11 @@ class FileFolder:
         os.close(self._open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
 
     def append(self, name: str) -> int:
+        """A descriptor, to read and to append. Raises `OSError`."""
         return self._open(name, os.O_RDWR | os.O_APPEND)
 
     def read(self, name: str) -> int:
+        """A descriptor, to read. Raises `OSError`."""
         return self._open(name, os.O_RDONLY)
 
     def size(self, name: str) -> int | None:
@@ -221,7 +223,6 @@ class FileStore:
 
     def offer(self, offer: Offer, now: float) -> StoredFile:
         """Make room for a file; or go on with one that is not complete."""
-        self.expire(now)
         for stored in self.files.values():
             if stored.is_for(offer):
                 return self._index.put(replace(stored, offer=offer, changed=now))
@@ -330,6 +331,7 @@ class FileDesk:
         self._bringing[number] = give_up
 
     def release(self, number: int, give_up: Callable[[], object]) -> None:
+        """The connection no longer brings this file."""
         if self._bringing.get(number) == give_up:
             del self._bringing[number]
             with suppress(FileError, KeyError):  # full: then its time is an old one

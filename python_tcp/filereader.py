@@ -73,6 +73,7 @@ class FileReader:
         self.close = self._db.close
 
     def query(self, sql: str, *values: object) -> list[Any]:
+        """The rows that this SQL finds."""
         try:
             return self._db.execute(sql, values).fetchall()
         except sqlite3.Error as error:
@@ -112,9 +113,11 @@ class FileReader:
             log.warning("history: message %s of %s is damaged: left out", seq, room)
 
     def consult(self, rule: Rule, done: Told, wanted: Callable[[], bool]) -> None:
+        """Call `done` with what `rule()` returns, at once."""
         done(rule())  # what it asks for is read at once
 
     def settle(self, callback: _Call) -> None:
+        """Call it at once: nothing is under way."""
         callback()
 
     def begin_anew(self) -> None:
@@ -161,6 +164,7 @@ class ReaderThread:
         self._thread.start()
 
     def query(self, sql: str, *values: object) -> list[Any]:
+        """The rows that this SQL finds."""
         rows: list[Any] = self._find((sql, *values), lambda it: it.query(sql, *values))
         return rows
 

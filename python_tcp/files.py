@@ -17,12 +17,12 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from .admission import AddressGate, network_of
+from .admission import AddressGate
 from .chat_fanout import DeliveryQueue
 from .chat_rules import ChatRules
 from .chat_server import ChatServer
 from .commands import DeleteMessage, OfferFile
-from .core import LOCALHOST, format_address
+from .core import LOCALHOST, bare_host, format_address
 from .datafile import printable_path
 from .events import FileUpload, SharedFile
 from .file_rules import FileError, FileState, Offer, StoredFile
@@ -33,6 +33,7 @@ from .limits import Limits
 from .loop import FAILURES, EventLoop
 from .members import CommandError, Delivery, User
 from .messages import MessageStore, StoreError
+from .networks import network_of
 from .output import Layer
 from .protocol import Error, Event, Message, Ok, SendMessage
 
@@ -220,15 +221,16 @@ class FileSharing:
         """
         limits = server.limits
         gate = AddressGate(limits, server.trusted)
-        layers = [gate] if tls is None else [gate, tls]
-        desk, most = partial(self._desk, limits), limits.connections
-        parts = *self._where, desk
-        self._server = FileServer(*parts, layers=layers, max_connections=most)
+        parts = *self._where, partial(self._desk, limits)
+        self._server = FileServer(
+            *parts, layers=[gate] if tls is None else [gate, tls],
+            limits=limits, trusted=server.trusted,
+        )  # fmt: skip
         self._server.on_left = self._server.on_dropped = gate.left
         self._server.start()
         self._server.loop.on_tick = _rest
         if not self._url:
-            host = self._where[0]
+            host = bare_host(self._where[0])
             if host in ("", "0.0.0.0", "::"):
                 host = socket.gethostname()
             scheme = "https" if tls is not None else "http"
@@ -259,7 +261,7 @@ class FileSharing:
             said = said_files(rules.rooms.store, list(store.files.values()))
             for number, when in said.items():
                 self._post(partial(_shared, store, number, when))
-        self._post(lambda: store.expire(time.time()))
+        self._post(self._server.expire)
 
     def _post(self, call: Callable[[], object]) -> bool:
         return self._server is not None and self._server.loop.call_threadsafe(call)
@@ -284,6 +286,7 @@ class FileSharing:
         assert self._server is not None and self._rules is not None
         store = self._server.desk.store
         try:
+            self._server.expire()
             stored = store.offer(offer, time.time())
             number, name = stored.number, stored.offer.name
             where = f"{self._url}/uploads/{number}/{stored.secret}"

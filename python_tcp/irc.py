@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from .chat_view import same_name
 from .commands import GetHistory, Join, Leave, Login
-from .dialects import Aside, Asked, House, Raw, Said, Speaker, Switch
+from .dialects import Aside, Asked, House, Raw, Said, Speaker
 from .events import AccountChanged, BanList, Error, Event, History, Message
 from .events import Moderated, Ok, RoomList, StatusChanged, UserLeft
 from .events import UserList, Welcome, WhisperReceived
@@ -56,7 +56,7 @@ class _SASL:
 
     def handle(self, word: str) -> Said:
         """What `AUTHENTICATE` means with this word."""
-        if "sasl" not in self._me.extensions:
+        if "sasl" not in self._me.wanted:
             return self._failed("ask for it with CAP")
         if self._me.account:
             return self._me.reply("907", "You have already authenticated using SASL")
@@ -112,8 +112,10 @@ class Registration:
     def handle(self, line: IRCLine) -> Iterable[Said]:
         """What a line means that comes before the client is in."""
         first = "".join(line.params[:1])
-        if line.command == "NICK":
-            yield from self._name(first)
+        if line.command == "NICK" and not first:
+            yield self._me.reply("431", "No nickname given")
+        elif line.command == "NICK":
+            self._nick = first
         elif line.command == "USER" and len(line.params) >= 4:
             self._has_user = True
         elif line.command == "USER":
@@ -125,7 +127,9 @@ class Registration:
         elif line.command == "PASS":
             self._password = first
         elif line.command == "AUTHENTICATE":
-            yield self._sasl.handle(first)
+            yield (said := self._sasl.handle(first))
+            if isinstance(said, Login):
+                yield self._me.ask(GetHistory(), "NOTICE")  # the answer to both
         else:
             yield self._me.reply("451", "You have not registered")
         yield from self.go_on()
@@ -152,13 +156,8 @@ class Registration:
         else:
             self.state, self._nick = IRCState.NEW, ""
 
-    def _name(self, nick: str) -> Iterable[Said]:
-        self._nick = nick or self._nick
-        if not nick:
-            yield self._me.reply("431", "No nickname given")
-
     def extend(self, params: list[str]) -> Iterable[Said]:
-        """`CAP`: at any time. The caller looks afterwards whether something has changed."""
+        """`CAP`: at any time."""
         word = params[0].upper() if params else ""
         if word == "LS":
             self._negotiates = self.state is IRCState.NEW
@@ -168,16 +167,17 @@ class Registration:
             shown = names.replace("sasl", "sasl=PLAIN") if is_new else names
             yield self._cap("LS", shown)
         elif word == "LIST":
-            yield self._cap("LIST", " ".join(sorted(self._me.extensions)))
+            yield self._cap("LIST", " ".join(sorted(self._me.wanted)))
         elif word == "REQ":
             self._negotiates = self.state is IRCState.NEW
             wanted = " ".join(params[1:]).split()
             known = {name.removeprefix("-") for name in wanted} <= EXTENSIONS
+            answer = self._cap("ACK" if known else "NAK", " ".join(wanted))
             if known:
                 off = {name[1:] for name in wanted if name[0] == "-"}
                 on = {name for name in wanted if name[0] != "-"}
-                self._me.have((self._me.extensions | on) - off)
-            yield self._cap("ACK" if known else "NAK", " ".join(wanted))
+                self._me.want((self._me.wanted | on) - off, answer)
+            yield answer
         elif word == "END":
             self._negotiates = False
             yield from self.go_on()
@@ -262,6 +262,7 @@ class IRC(Speaker):
 
     def opening(self, house: House) -> bytes:
         self._me.look_at(house)
+        self.encode = encoder_for(self._me.extensions, house)
         return b""
 
     def receive(self, data: bytes) -> Iterable[Said]:
@@ -279,17 +280,13 @@ class IRC(Speaker):
             overwrite(data)
 
     def _handle(self, line: IRCLine) -> Iterable[Said]:
-        me, is_here = self._me, self._registration.state is IRCState.HERE
-        if is_here and line.command != "CAP":  # nearly always
-            yield from irc_command(me, line)
-            return
         if line.command == "CAP":
             yield from self._registration.extend(line.params)
-        if (encode := encoder_for(me.extensions, me.house)) is not self.encode:
-            self.encode, is_echoed = encode, "echo-message" in me.extensions
+            is_echoed = "echo-message" in self._me.wanted
             self.unheard = frozenset() if is_echoed else frozenset({Message})
-            yield Switch(self)
-        if line.command != "CAP":
+        elif self._registration.state is IRCState.HERE:  # nearly always
+            yield from irc_command(self._me, line)
+        else:
             yield from self._registration.handle(line)
 
     def finish(self) -> Iterable[Said]:
@@ -304,6 +301,8 @@ class IRC(Speaker):
                 self._word, self._about = asked
                 return b""
             case Raw():
+                self._me.hear(event)
+                self.encode = encoder_for(self._me.extensions, self._me.house)
                 return event.data
             case WhisperReceived() if self._is_own:
                 return self._own_words(event)

@@ -10,7 +10,7 @@ __all__ = ['MOTD', 'IRCUser', 'refusal', 'irc_names', 'who_line', 'irc_who', 'ir
 from collections import deque
 from collections.abc import Iterable
 
-from .commands import Command
+from .commands import Command, Leave
 from .dialects import House, Raw, Said, checked
 from .events import BanList, Error, RoomList, UserList
 from .irc_text import SERVER, channel, irc_line
@@ -35,7 +35,10 @@ class IRCUser:
         self.account = ""  # to which it has logged in
         self.wrong_password = False  # it has come with PASS
         self.rooms: set[str] = set()
-        self.extensions: frozenset[str] = frozenset()
+        self._leaving: set[str] = set()  # not among them; the answer is to come
+        self.extensions: frozenset[str] = frozenset()  # of the lines that it is sent
+        self.wanted: frozenset[str] = frozenset()  # what it has asked for until now
+        self._acks: deque[tuple[Raw, frozenset[str]]] = deque()
         self.page: str | None = None  # the last list ended with this, and goes on
         self._sent: deque[tuple[Command, str, str]] = deque(maxlen=256)
 
@@ -71,6 +74,21 @@ class IRCUser:
 
     def leave(self, room: str) -> None:
         self.rooms.discard(room)
+        self._leaving.discard(room)
+
+    def ask_to_leave(self, name: str) -> Said:
+        """It wants to leave a channel. Its next line may come before the answer."""
+        room = name[1:].lower() if name[:1] == "#" else ""
+        if room in self.rooms:
+            self.rooms.remove(room)
+            self._leaving.add(room)
+        return self.ask(Leave(room), "PART", name)
+
+    def stay(self, room: str) -> None:
+        """It could not leave."""
+        if room in self._leaving:
+            self._leaving.remove(room)
+            self.rooms.add(room)
 
     def log_in(self, name: str) -> None:
         """To this account; to none, if that is empty."""
@@ -83,8 +101,15 @@ class IRCUser:
     def turn_page(self, last: str | None) -> None:
         self.page = last
 
-    def have(self, extensions: frozenset[str]) -> None:
-        self.extensions = extensions
+    def want(self, extensions: frozenset[str], ack: Raw) -> None:
+        """It has asked for these, and has them from the line on that tells it so."""
+        self.wanted = extensions
+        self._acks.append((ack, extensions))
+
+    def hear(self, said: Raw) -> None:
+        """It is sent this now."""
+        if self._acks and said is self._acks[0][0]:
+            _, self.extensions = self._acks.popleft()
 
 # %% ../nbs/087_irc_numbers.ipynb #68f78cdd
 _REFUSALS = {
@@ -139,6 +164,8 @@ def refusal(me: IRCUser, error: Error, word: str, about: str) -> bytes:
     or a channel, or both.
     """
     code, wrong = error.code, b""
+    if word == "PART":
+        me.stay(about[1:].lower())
     if word == "NOTICE" or (code, word) == ("already_joined", "JOIN"):
         return b""
     if word in ("SASL", "PASS"):

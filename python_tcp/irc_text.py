@@ -113,6 +113,7 @@ def said_to(content: str, size: int) -> list[str]:
 
 # %% ../nbs/086_irc_text.ipynb #f34f4ac2
 def channel(room: str) -> str:
+    """A room as IRC names it: `#lobby`."""
     return f"#{room}"
 
 

@@ -48,7 +48,7 @@ def _join(me: IRCUser, params: list[str]) -> Iterable[Said]:
 def _part(me: IRCUser, params: list[str]) -> Iterable[Said]:
     for name in params[0].split(","):
         if name:
-            yield me.ask(Leave(_room(name)), "PART", name)
+            yield me.ask_to_leave(name)
 
 
 def _topic(me: IRCUser, params: list[str]) -> Iterable[Said]:

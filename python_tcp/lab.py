@@ -50,7 +50,7 @@ class ServerUnderTest(Protocol):
 # %% ../nbs/128_lab.ipynb #cdd7a2b0
 @dataclass
 class RunningServer:
-    """A server that runs already, at `host` and `port`."""
+    """A `ServerUnderTest` that runs already, at `host` and `port`."""
 
     host: str
     port: int
@@ -166,6 +166,8 @@ class Stage:
 
 # %% ../nbs/128_lab.ipynb #a920c090
 class LabOutcome(StrEnum):
+    """What came of a test, in one word."""
+
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"

@@ -139,8 +139,8 @@ def _until(condition: Callable[[], object], limit: float) -> bool:
 
 # %% ../nbs/129_lab_program.ipynb #45c364cf
 class LabProgram:
-    """One run of a program, in a process group of its own. `note` is called with each line on
-    how it misbehaved.
+    """One run of a program, in a process group of its own: a `ServerUnderTest`. `note` is
+    called with each line on how it misbehaved.
     """
 
     START, GRACE = 5.0, 1.0  # seconds: to listen; to end after SIGTERM

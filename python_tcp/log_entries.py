@@ -39,6 +39,7 @@ class MemoryLog:
 
     @property
     def last(self) -> str:
+        """The position of the last entry."""
         return f"{self._forgotten + len(self._entries)}-0"
 
     def read(self, after: str = "") -> Iterator[tuple[str, bytes]]:
@@ -172,6 +173,7 @@ class LogStore(MemoryStore):
     _news: list[News] | None = None  # nobody keeps a copy
 
     def renumber(self, epoch: str) -> None:
+        """Messages are numbered anew, under this epoch."""
         self.epoch = epoch
 
     def saved(self) -> tuple[list[list[Message]], int]:
@@ -179,6 +181,7 @@ class LogStore(MemoryStore):
         return [list(each) for each in self._rooms.values()], self._highest_forgotten
 
     def load(self, rooms: list[list[Message]], forgotten: int) -> None:
+        """Take over what `saved` has returned."""
         for message in (each for messages in rooms for each in messages):
             self.append(message, "", None)
         self._highest_forgotten = forgotten
@@ -220,6 +223,7 @@ _outline_decoder = msgspec.msgpack.Decoder(_AnyEntry)
 
 
 def encode_entry(entry: LogEntry) -> bytes:
+    """An entry as bytes, for the log."""
     return _encode_entry(entry)
 
 # %% ../nbs/111_log_entries.ipynb #ae8fd3f3
@@ -297,9 +301,11 @@ class LateJoins:
         self.joined = dict(joined)  # by client: the number of the entry
 
     def note(self, client: int, number: int) -> None:
+        """This client has joined, with the entry of this number."""
         self.joined[client] = number
 
     def forget(self, client: int) -> None:
+        """This client is gone."""
         self.joined.pop(client, None)
 
     def is_late(self, base: int, item: CommandGiven, holder: User) -> bool:

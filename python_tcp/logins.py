@@ -162,7 +162,7 @@ def _with_hashes(command: Command, proof: Proof) -> Command:
 
 # %% ../nbs/073_logins.ipynb #f5d54d86
 class AccountRules(Protocol):
-    """What is asked of the rules about accounts."""
+    """What is asked of the rules about accounts: an `AccountTable` with rules."""
 
     def find(self, name: str) -> Account | None: ...
 
@@ -174,7 +174,7 @@ class AccountRules(Protocol):
 
 
 class DoorRules(Protocol):
-    """What is asked of the rules about who may come in."""
+    """What is asked of the rules about who may come in: `Moderation` has them."""
 
     def lock_hash(self, room: str) -> str | None: ...
 

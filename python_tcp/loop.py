@@ -319,7 +319,7 @@ class KeepAlive:
         self._timer = self._loop.call_later(self._ping_after, self._look)
 
     def heard(self) -> None:
-        """Something came, so the peer is alive. As good as free while it is not asked."""
+        """Something came, so the peer is alive. Costs little while it is not asked."""
         if self._asked and self._timer is not None:
             self._timer.cancel()
             self.start()

@@ -44,9 +44,11 @@ class Session:
         self.key = session_key(self.token, owner)
 
     def forget(self, ids: set[MessageId]) -> None:
+        """Messages with these ids were never said."""
         self.ids = {id: seq for id, seq in self.ids.items() if id not in ids}
 
     def remember(self, id: MessageId, seq: int | None) -> None:
+        """Something was said with this id: the message number `seq`, if it has one."""
         self.ids[id] = seq
         if len(self.ids) > self.IDS:
             del self.ids[next(iter(self.ids))]
@@ -272,6 +274,7 @@ class User:
         self.room = room
 
     def become(self, status: str) -> None:
+        """Have this status: this client alone."""
         self.status = status
 
     def set_status(self, status: str) -> None:

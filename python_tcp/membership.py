@@ -69,9 +69,11 @@ class NameOwners:
         self.logins: dict[int, Account] = {}  # by client
 
     def log_in(self, client: int, account: Account) -> None:
+        """This connection has logged in to the account."""
         self.logins[client] = account
 
     def forget(self, client: int) -> None:
+        """This connection has logged out, or is gone."""
         self.logins.pop(client, None)
 
     def owner(self, name: str) -> str:
@@ -190,6 +192,7 @@ class Roster:
                 user.set_status(place.status)
 
     def take_back(self, undone: Rollback) -> None:
+        """These messages were never said."""
         self.sessions.forget(undone.ids)
         self.places.take_back(self.by_name.values(), undone)
 

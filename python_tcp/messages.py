@@ -95,7 +95,7 @@ def fitting(messages: Iterable[Message], most_bytes: int | None) -> list[Message
 
 # %% ../nbs/022_messages.ipynb #4712f064
 class MemoryStore:
-    """The last `most` messages of each room, in memory; of all at most `most_bytes` bytes."""
+    """A `MessageStore` in memory: `most` messages of a room, `most_bytes` of all."""
 
     OVERHEAD = 250  # bytes of a message beside its text, about
     ROOM_OVERHEAD = 950  # of a room that has messages: its deque, its name, its entry

@@ -130,7 +130,7 @@ class BanRules:
 
     def load(self, bans: Iterable[SavedBan]) -> None:
         for ban in bans:
-            self._table(ban.room).add(ban)
+            self._add(ban)
 
     def all(self) -> list[SavedBan]:
         """Those of all rooms and of the server, to be written down."""
@@ -151,10 +151,9 @@ class BanRules:
             self._desk.check_above(user, target, room)
         for other in (hit := self._hit(ban)):
             self._desk.check_above(user, other.name, room)
-        table = self._table(room)
-        for old in table.remove_old(now):
+        for old in self._table(room).remove_old(now):
             self._strike(room, old.target)
-        table.add(ban)
+        self._add(ban)
         self._desk.write(lambda book: book.save_ban(ban))
         event = Moderated("ban", user.name, now, target, room or None, why, end)
         told = [Delivery(other.listeners, event) for other in hit]
@@ -222,6 +221,11 @@ class BanRules:
         if room not in self._tables:
             self._tables[room] = BanTable()
         return self._tables[room]
+
+    def _add(self, ban: SavedBan) -> None:
+        earlier = self._table(ban.room).add(ban)
+        if earlier is not None and earlier.target != ban.target:
+            self._strike(ban.room, earlier.target)  # the book has Eve and eve
 
     def _strike(self, room: str, target: str) -> None:
         self._desk.write(lambda book: book.strike_ban(room, target))

@@ -105,7 +105,7 @@ def _flat(settings: msgspec.Struct) -> dict[str, Any]:
 def changed_settings(
     old: msgspec.Struct, new: msgspec.Struct
 ) -> dict[str, tuple[Any, Any]]:
-    """What was and what is, by the name of what differs: {"limits.flood_rate": (5, 2)}."""
+    """What was and what is, by the name of what differs: `{"limits.flood_rate": (5, 2)}`."""
     before, after = _flat(old), _flat(new)
     changed = [name for name in before if before[name] != after[name]]
     return {name: (before[name], after[name]) for name in changed}

@@ -99,7 +99,7 @@ class IdleTimer:
             self._timer = self._loop.call_later(self._limit, self._look)
 
     def reset(self) -> None:
-        """Count from now. As good as free: the timer stays as it is."""
+        """Count from now. Costs little: the timer stays as it is."""
         self._last = self._loop.now
 
     def stop(self) -> None:
@@ -133,7 +133,9 @@ class Transport(Protocol):
     def recv(self, size: int, /) -> bytes:
         """What has come, about `size` bytes. None is left that the kernel can't show."""
 
-    def send(self, data: bytes | memoryview, /) -> int: ...
+    def send(self, data: bytes | memoryview, /) -> int:
+        """Send what can be sent now. Returns how many bytes that was."""
+
     def interest(self, wanted: int) -> int:
         """What to watch the socket for, where the stream wants to read or write."""
 
@@ -144,7 +146,7 @@ class Transport(Protocol):
 
 # %% ../nbs/008_output.ipynb #e1b00007
 class PlainTransport:
-    """A socket as it is. `recv` and `send` are its own, so they cost no extra call."""
+    """A `Transport`: the socket itself. `recv` and `send` cost no extra call."""
 
     __slots__ = ("_sock", "recv", "send")
     crossed = False
@@ -178,7 +180,8 @@ class Entrance(Protocol):
     """A layer on a loop, and the new connections that are in it."""
 
     @property
-    def accepted(self) -> Passed: ...
+    def accepted(self) -> Passed:
+        """What takes a new connection."""
 
     def __len__(self) -> int: ...
     def give_way(self) -> bool:
@@ -194,7 +197,8 @@ Dropped = Callable[[tuple[Any, ...], str], object]  # whom, and why
 class Layer(Protocol):
     """What new connections go through before a server hears of them."""
 
-    def open(self, loop: EventLoop, passed: Passed, dropped: Dropped) -> Entrance: ...
+    def open(self, loop: EventLoop, passed: Passed, dropped: Dropped) -> Entrance:
+        """A way in for this loop, which ends in `passed`, or in `dropped`."""
 
 # %% ../nbs/008_output.ipynb #884c6de8
 class ClientLayer(Protocol):

@@ -112,7 +112,7 @@ CLEAR_TEXT = (
 
 
 class Owner(Protocol):
-    """What has to be known of a client before it is asked for a password."""
+    """What is asked of a client before a password is typed: `ChatClient` is one."""
 
     @property
     def username(self) -> str: ...

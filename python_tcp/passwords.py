@@ -178,10 +178,7 @@ class HashPool:
                 self._post(partial(worst.done, None))
             self._changed.notify()
         if len(self._threads) < self._count:
-            name = f"HashPool-{len(self._threads)}"
-            thread = threading.Thread(target=self._run, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._start_one_more()
 
     def __len__(self) -> int:
         """How many wait."""
@@ -202,6 +199,21 @@ class HashPool:
             job.done(None)
         for thread in self._threads:
             thread.join()
+
+    def _start_one_more(self) -> None:
+        """Where the system has no more threads and there is none, all is refused."""
+        name = f"HashPool-{len(self._threads)}"
+        thread = threading.Thread(target=self._run, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            log.error("no further thread looks at passwords: %s", error)
+            if not self._threads:
+                for job in self._waiting:
+                    self._post(partial(job.done, None))
+                self._waiting = []
+        else:
+            self._threads.append(thread)
 
     def _run(self) -> None:
         _give_way()
@@ -250,7 +262,7 @@ class GuessLimits:
 
     def wait(self, name: str, host: str, now: float) -> float:
         """0.0: try it, and it counts as wrong until `right` is called. Else in how many
-        seconds it may be tried. The name "" is nobody's, as for a new account.
+        seconds it may be tried. An empty name is nobody's, as for a new account.
         """
         address, network = address_and_network(host)
         if host not in self._trusted:

@@ -297,7 +297,7 @@ class Places:
         return self.departed.ids(session) or self._archive.store.ids(session)
 
     def take_back(self, users: Iterable[User], undone: Rollback) -> None:
-        """That was never said, and what is in the book nobody knows."""
+        """These messages were never said. The book may have them: write it anew."""
         for name in undone.last.keys() & self.rooms.keys():
             self.rooms[name].take_back(undone.last[name])
         for session, those in undone.ids.items():

@@ -307,7 +307,10 @@ class Reconnector:
         if not lost:
             return self._tell([last])
         retry = partial(self._retry, last)
-        threading.Thread(target=retry, name="ChatClient", daemon=True).start()
+        try:
+            threading.Thread(target=retry, name="ChatClient", daemon=True).start()
+        except RuntimeError as error:  # the system has no more threads
+            self._announcer.end(Goodbye(last.code, f"{last.content} {error}.", False))
 
     def _retry(self, lost: Goodbye) -> None:
         """Try until there is a link. Its thread goes on with everything else."""

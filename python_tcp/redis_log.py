@@ -154,7 +154,7 @@ class LogListener(Protocol):
         """They come next, in this order."""
 
     def on_back(self) -> object:
-        """Redis was away: append again what has not come back."""
+        """Append again what has not come back, or anything: Redis may have been away."""
 
     def on_missing(self, nodes: list[str]) -> object:
         """These nodes have given no sign of life for too long."""
@@ -190,7 +190,7 @@ class LogWires:
         StreamReader(*parts, *self._hears).read_on()
 
     def append(self, payload: bytes) -> None:
-        """Nothing, while they are closed."""
+        """Append it; while the wires are closed, nothing is done."""
         if self._to_append is not None:
             words = [b"XADD", self._log, b"*", b"e", payload]
             self._to_append.ask(words, lambda position: None)
@@ -260,7 +260,7 @@ class RedisLog:
         self._keeper = RedisKeeper(
             self._place, self._look_after,
             lambda *both: post(partial(self._connected, *both)),
-            lambda text: post(partial(self._note, text)),
+            lambda text: post(partial(self.note, text)),
         )  # fmt: skip
         self._keeper.start()
 
@@ -304,17 +304,16 @@ class RedisLog:
         self._look.look(stream)
 
     def _connected(self, one: RedisConnection, another: RedisConnection) -> Any:
-        """Redis is there, perhaps again: what has not come back is to be appended anew."""
+        """It can be reached, perhaps again: what has not come back is appended anew."""
         if self._is_over:
             one.owner.disconnect()
             return another.owner.disconnect()
         self._wires.open(one, another, self._position)
-        self._note(None)
         self._listener.on_back()
 
     def _failed(self, text: str) -> None:
         """Of one wire. Both are made anew."""
-        self._note(f"Redis at {self._place.shown}: {text}")
+        self.note(f"Redis at {self._place.shown}: {text}")
         self._keeper.again()
 
     def _hand_on(self, entries: list[StreamEntry]) -> None:
@@ -328,8 +327,10 @@ class RedisLog:
     def _missing(self, nodes: list[str]) -> None:
         self._post(partial(self._listener.on_missing, nodes))
 
-    def _note(self, trouble: str | None) -> None:
-        """What is wrong, or that it is over. The log hears of it once."""
+    def note(self, trouble: str | None) -> None:
+        """What is wrong; or None: it is over, as the listener sees by an entry of its own
+        that comes back. The log hears of it once.
+        """
         if trouble is not None:
             self._wires.close()
         before, self.trouble = self.trouble, trouble

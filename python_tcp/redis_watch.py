@@ -30,6 +30,7 @@ class RedisClock:
         self._is_known = self._is_said = False
 
     def now(self) -> float:
+        """What time it is."""
         return monotonic() + self._ahead
 
     def look(self, stream: RedisStream) -> None:

@@ -104,14 +104,14 @@ class ReadMarker:
 
 # %% ../nbs/043_room_memory.ipynb #b164a2d9
 class FileMover(Protocol):
-    """What sends and fetches files, without waiting."""
+    """What sends and fetches files, without waiting: `FileTransfers` does."""
 
     def send_typed(self, text: str, room: str | None = None) -> object: ...
     def fetch_typed(self, file: SharedFile, folder: str) -> object: ...
 
 
 class Requests(Protocol):
-    """What has to be asked of a server for accounts, order and files."""
+    """What is asked of a client for accounts, order and files: `ChatClient` is one."""
 
     @property
     def username(self) -> str: ...

@@ -71,7 +71,7 @@ class ModerationBook(Protocol):
 
 # %% ../nbs/068_room_settings.ipynb #5e2c094a
 class LastNotes:
-    """A book that keeps only the last notes, until somebody takes them."""
+    """A `ModerationBook` that keeps only the last notes, until somebody takes them."""
 
     MOST = 256
 

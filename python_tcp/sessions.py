@@ -26,6 +26,7 @@ class Waiting:
     told: bool = False
 
     def tell(self) -> WhisperReceived:
+        """The whisper, which counts as told from now on."""
         self.told = True
         return self.whisper
 
@@ -38,6 +39,7 @@ class Hold:
     whispers: list[Waiting] = field(default_factory=list)
 
     def end_by(self, latest: float) -> None:
+        """Keep it until `latest` at most."""
         self.until = min(self.until, latest)
 
     def keep(self, waiting: Waiting) -> bool:

@@ -202,6 +202,10 @@ def download_folder() -> Path:
 def _too_many(carrier: FileCarrier) -> str:
     raise TransferError("too many files are waiting already")
 
+
+def _no_thread(carrier: FileCarrier) -> str:
+    raise TransferError("the system has no more threads")
+
 # %% ../nbs/110_sharing.ipynb #d26b14d7
 class FileTransfers:
     """Sends and fetches files, each on a thread. Methods may be called from any thread.
@@ -290,11 +294,15 @@ class FileTransfers:
 
     def _start_next(self) -> None:
         with self._lock:
-            if self._waiting and len(self._running) < self.RUNNING:
-                carrier, work = self._waiting.popleft()
-                self._running.append(carrier)
-                run = partial(self._run, carrier, work)
-                threading.Thread(target=run, name="FileCarrier", daemon=True).start()
+            if not self._waiting or len(self._running) >= self.RUNNING:
+                return
+            carrier, work = self._waiting.popleft()
+            self._running.append(carrier)
+        run = partial(self._run, carrier, work)
+        try:
+            threading.Thread(target=run, name="FileCarrier", daemon=True).start()
+        except RuntimeError:
+            self._run(carrier, _no_thread)
 
     def _run(self, carrier: FileCarrier, work: Callable[[FileCarrier], str]) -> None:
         try:

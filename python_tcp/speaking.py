@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from .admission import AdmissionControl, last_words
+from .admission import last_words
 from .chat_fanout import ChatConnection, Commands, EventSender
 from .dialects import AnyDialect, Aside, Asked, House, Listener, Raw
 from .dialects import Speaker, Switch, commands_in
 from .loop import Timer
+from .networks import ConnectionLimits
 from .other_systems import fitting_limits
 from .output import Layer
 from .protocol import Event, Goodbye, Limits, Ping, WhisperReceived
@@ -138,13 +139,18 @@ class DialectSender(EventSender):
 
     def speak(self, connection: ChatConnection, switch: Switch) -> Commands:
         """It has another language from now on. Returns what its first bytes mean."""
-        self._encoders[connection.encode] -= 1
-        connection.speak(switch.dialect)
-        self._speaking.discard(connection.client)
-        self.add(connection)
+        self._change(connection, switch.dialect)
         if isinstance(connection, DialectConnection):
             connection.greet()
         return commands_in(switch.dialect, switch.data)
+
+    def _change(self, connection: ChatConnection, dialect: AnyDialect) -> None:
+        """It has this dialect from now on, or the same one has another encoder."""
+        self._encoders[connection.encode] -= 1
+        connection.speak(dialect)
+        self._speaking.discard(connection.client)
+        self.add(connection)
+        self._parts.clear()  # perhaps while events are sent
 
     def _send_run(self, to: tuple[int, ...], events: list[Event]) -> None:
         if not self._speaking:
@@ -215,6 +221,8 @@ class DialectSender(EventSender):
             self._asker = 0 if event.command is None else connection.client
         if speaker.personal or isinstance(event, Raw | Asked):
             connection.say(speaker.tell(event))
+            if speaker.encode != connection.encode and not connection.ended:
+                self._change(connection, speaker)
         else:
             connection.say(self._encoded(connection.encode, event))
 
@@ -272,7 +280,7 @@ def chat_engine(
     limits.take_over(fitting_limits(limits))
     return EventDrivenTCPServer(
         host, port, BACKLOG,
-        max_connections=limits.connections + AdmissionControl.TURNED_AWAY,
+        max_connections=limits.connections + ConnectionLimits.TURNED_AWAY,
         max_output=limits.output_bytes, output_timeout=limits.output_timeout,
         layers=layers, more=more, shared=shared,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from importlib import resources
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from .dialects import Listener
+from .dialects import Listener, host_and_port
 from .websocket import WebSocket
 
 # %% ../nbs/093_web.ipynb #38f49518
@@ -112,7 +112,7 @@ class ChatPage:
     `names` are hosts under which it may be asked for, beside addresses and `localhost`.
     A page of another origin may open no WebSocket, except one of `origins`, such
     as "https://chat.example.org"; they count as names, too. `files()` is an address of the
-    server of the files; "": there is none.
+    server of the files; empty: there is none.
     """
 
     def __init__(
@@ -162,12 +162,10 @@ def parse_web_address(text: str, host: str) -> tuple[str, int]:
     """Host and port in "8001", "0.0.0.0:8001" or "[::1]:8001"; without a host it is `host`.
     Raises `ValueError`, with one sentence.
     """
-    before, colon, port = text.rpartition(":")
-    if not (port.isascii() and port.isdecimal()) or int(port[:6]) > 65_535:
-        said = text if text.endswith("]") else port  # "[::1]" has a colon, and no port
-        wrong = f"a port is a number from 0 to 65535, not {ascii(said[:40])}"
-        raise ValueError(f"web: {wrong}")
-    return before.removeprefix("[").removesuffix("]") if colon else host, int(port)
+    try:
+        return host_and_port(text, host)
+    except ValueError as error:
+        raise ValueError(f"web: {error}") from None
 
 
 def web_dialect(

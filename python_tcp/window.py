@@ -234,5 +234,5 @@ def end_on_signals(window: ChatWindow) -> None:
     """Ctrl-C, SIGTERM and SIGHUP say goodbye and close the window."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if (number := getattr(signal, name, None)) is not None:
-            signal.signal(number, lambda *signal: window.leave())
+            signal.signal(number, lambda *signal: window.post(window.leave))
     signal.set_wakeup_fd(window.waker, warn_on_full_buffer=False)

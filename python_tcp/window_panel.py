@@ -83,7 +83,7 @@ class RoomTabs(ttk.Notebook):
 
     @property
     def current(self) -> str:
-        """The room of the tab in front; "" before there is one."""
+        """The room of the tab in front; empty before there is one."""
         front = self.select()  # type: ignore[no-untyped-call]
         return next(
             (room for room, pane in self.panes.items() if str(pane) == front), ""

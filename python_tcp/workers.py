@@ -142,9 +142,9 @@ def telling_parent(started: Started, worker: Worker | None) -> Started:
 
 
 def without_operator(words: list[str]) -> list[str]:
-    """The arguments without `--operator NAME`: the account is in the log by now."""
+    """The arguments without any `--operator NAME`: it was made, and nobody can be asked."""
     kept = [word for word in words if not word.startswith("--operator=")]
-    if "--operator" in kept:
+    while "--operator" in kept:
         place = kept.index("--operator")
         del kept[place : place + 2]
     return kept

@@ -149,6 +149,12 @@ class LateStore(MemoryStore):
             done(StoreError(error))
 
 
+def take_time(handler: CommandHandler) -> None:
+    """From now on nothing depends on how fast the machine is: each turn has a minute."""
+    turns = handler._turns
+    handler.TURN = turns.SECONDS = turns.LOUD = 60.0
+
+
 class Chat:
     """All parts of a chat server but its sockets. `chat(client, command)` says something and ends
     the tick; what each client has heard since then comes back.
@@ -166,7 +172,7 @@ class Chat:
         self.admission = AdmissionControl(self.server, self.limits)
         self.queue = DeliveryQueue(self.rooms, self.loop, self._release)
         self.handler = CommandHandler(self.rooms, self.admission, self.queue, self.loop)
-        self.handler._turns.LOUD = 60.0  # seconds: nothing depends on the machine
+        take_time(self.handler)
         self.server.on_close = self.leave
         self.released: list[list[Delivery]] = []
 

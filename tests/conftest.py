@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from waiting import FULL
 from workers import Turns, only_one
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,8 +38,10 @@ MADE_BY_TOOLS = shutil.ignore_patterns(
 # For jsonschema, and so for nbformat, this takes a second to import, and nothing here needs it.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
-settings.register_profile("no clock", deadline=None)  # a slow machine is no bug
-settings.load_profile("no clock")
+# A slow machine is no bug (`deadline`). The same code gives the same answer: Hypothesis takes the
+# same values each time. With FULL=1 it looks for new ones, and keeps those that fail.
+settings.register_profile("python_tcp", deadline=None, derandomize=not FULL)
+settings.load_profile("python_tcp")
 
 # --- several workers (`pytest -n 2`): what they share is a folder --------------------------------
 
@@ -159,7 +162,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reserved_port() -> Iterator[int]:
-    """A port for one server after the other.
+    """A port for one server after the other, or one where nobody is.
 
     It stays bound, without listening: so the system gives it to nobody else, and above all not to a
     client that looks for the server while it is gone, which would connect with itself.
@@ -234,7 +237,7 @@ def built_into(folder: Path) -> str:
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=540,  # where many others work beside it
+        timeout=1200,  # where many others work beside it
     )
     assert done.returncode == 0, done.stderr
     return done.stderr

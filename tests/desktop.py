@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from waiting import wait_until
+from waiting import LIMIT, wait_until
 
 NEEDED = ("Xvfb", "xdotool")
 missing = [name for name in NEEDED if shutil.which(name) is None]
@@ -75,9 +75,9 @@ class Desktop:
         def found() -> set[str]:
             return set(self.run(*find).split()) - before
 
-        wait_until(lambda: found() or program.poll() is not None, 30)
+        windows = wait_until(lambda: found() or program.poll() is not None)
         assert program.poll() is None, program.stderr.read()
-        window = Window(self, program, found().pop())
+        window = Window(self, program, windows.pop())
         window.focus()
         return window
 
@@ -118,7 +118,7 @@ class Window:
         move = ("mousemove", "--window", self.id, x, y)
         self.desktop.run("xdotool", *move, "click", "1")
 
-    def end(self, limit: float = 20) -> tuple[int, str]:
+    def end(self, limit: float = LIMIT) -> tuple[int, str]:
         """The exit status, and what was said; waits for it."""
         _, said = self.program.communicate(timeout=limit)
         return self.program.returncode, said

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from by_hand import Chat, HandServer
+from by_hand import Chat, HandServer, take_time
 
 from python_tcp.admission import AdmissionControl
 from python_tcp.chat_fanout import DeliveryQueue
@@ -52,7 +52,7 @@ class Dialogue(Chat):
         self.queue = DeliveryQueue(self.rooms, self.loop, self._release)
         parts = self.rooms, self.admission, self.queue, self.loop, self.sender.speak
         self.handler = CommandHandler(*parts)
-        self.handler._turns.LOUD = 60.0  # seconds: nothing depends on the machine
+        take_time(self.handler)
         self.house = House(self.rooms.by_name, self.rooms.rooms)
 
     def _release(self, deliveries: list[Delivery]) -> None:

@@ -9,25 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from sockets import kept_port
 from waiting import LIMIT, wait_until
 
 PROGRAM = shutil.which("redis-server")
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is missing")
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 class RedisServer:
     """A real redis-server that writes each command to its disk before it answers."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self._keeper = socket.socket()  # nobody else gets the port while it is down
-        self._keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._keeper.bind(("127.0.0.1", 0))
+        self._keeper = kept_port()  # nobody else gets the port while it is down
         self.port: int = self._keeper.getsockname()[1]
         self._folder, self._options = folder, options
         self._process: subprocess.Popen | None = None
@@ -138,7 +131,8 @@ class RedisCluster:
     SLOTS = 16_384
 
     def __init__(self, folder: Path) -> None:
-        self._buses = [free_port() for _ in range(3)]
+        self._keepers = [kept_port() for _ in range(3)]
+        self._buses = [each.getsockname()[1] for each in self._keepers]
         self.servers = [
             RedisServer(
                 folder / str(bus),
@@ -157,6 +151,8 @@ class RedisCluster:
 
     def __enter__(self) -> "RedisCluster":
         with ExitStack() as undo:
+            for keeper in self._keepers:
+                undo.callback(keeper.close)
             for number, server in enumerate(self.servers):
                 undo.enter_context(server)
                 slots = range(number, self.SLOTS, 3)

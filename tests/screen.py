@@ -21,6 +21,7 @@ termios = pytest.importorskip("termios", reason="needs a POSIX terminal")
 WITHOUT_WIDTH = re.compile(
     "[\u061c\u200c-\u200f\u2066-\u2069]"
 )  # joiners, directions, isolates
+END = b"\0"  # no program writes it, and no terminal shows it
 CLIENT = (
     "import sys; from python_tcp.chat_app import start_client as main; sys.exit(main())"
 )
@@ -146,9 +147,22 @@ class Terminal:
                 ["it has not ended:", *self.screen.rows()]
             )
             self.read(0.02)
+        self.read_all()
+        return self.process.returncode
+
+    def read_all(self) -> None:
+        """Read what is still on its way from a program that has ended: the kernel hands it on
+        a little later. What we write last comes last.
+        """
         while self.read():
             pass
-        return self.process.returncode
+        before = len(self.bytes)
+        try:
+            os.write(self._theirs, END)
+        except OSError:  # a system that takes the terminal away with its first program
+            return
+        self.until(lambda: END in self.bytes[before:])
+        del self.bytes[self.bytes.index(END, before)]
 
     def as_found(self) -> bool:
         """Is the terminal as it was before: its settings, its cursor, its modes?"""

@@ -45,7 +45,8 @@ class ScriptedServer:
         self.seq = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def _accept(self) -> None:
         while True:
@@ -120,7 +121,12 @@ class ScriptedServer:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        # `close` alone does not end `accept`: a process that is stopped and goes on would call
+        # it again, with the number of the file, which may be that of the next server by then.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._accepting.join(1.0)
         for visitor in self.visitors:
             with suppress(OSError):  # it has gone already
                 visitor.sock.shutdown(socket.SHUT_RDWR)

@@ -24,6 +24,15 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
         return one, listener.accept()[0]
 
 
+def kept_port() -> socket.socket:
+    """A port that the system gives to nobody else while this socket is open. Who connects to it is
+    refused; a server that is told its number can listen on it."""
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    return keeper
+
+
 def read_exactly(sock: socket.socket, size: int) -> bytes:
     """The next `size` bytes; fewer only where the connection ends."""
     data = bytearray()

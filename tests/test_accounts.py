@@ -286,6 +286,18 @@ def test_a_new_password_ends_the_other_clients_and_their_tokens(chat: Chat) -> N
     assert chat(6, Join("Ann", token=here))[6][0].account == "Ann"
 
 
+def test_a_new_password_ends_a_lost_client_that_had_the_same_number(chat: Chat) -> None:
+    """The number of a connection may be used again. It is not the same client."""
+    chat.come(PHONE)
+    stolen = chat.token(PHONE)
+    chat.lost(PHONE)
+    chat(PHONE, Login("ann", HASH))
+    heard = chat(PHONE, ChangePassword(HASH, "a new hash", id=1))
+    assert heard[BOB] == [UserLeft("lobby", "Ann", chat.now)]
+    assert chat.rooms.roster.held == {}
+    assert chat.error(LAPTOP, Join("Ann", token=stolen)) == "name_registered"
+
+
 def test_a_server_may_make_no_new_accounts(chat: Chat) -> None:
     chat.rooms.limits.take_over(Limits(registration=False))
     assert chat.error(EVE, Register("eve", "a hash", id=2)) == "registration_closed"

@@ -7,13 +7,13 @@ from unittest.mock import ANY, Mock
 import pytest
 
 from python_tcp.admission import AdmissionControl, Budgets, ask_holder
-from python_tcp.admission import network_of
 from python_tcp.chat_fanout import ChatConnection
 from python_tcp.commands import Join, Login
 from python_tcp.delivery import TokenBucket
 from python_tcp.logins import Checked
 from python_tcp.loop import EventLoop
 from python_tcp.members import Delivery
+from python_tcp.networks import network_of
 from python_tcp.protocol import Error, JSONLines, Limits, Ping
 from python_tcp.rooms import Rooms
 from python_tcp.turns import PasswordWaits, Turns

@@ -90,13 +90,12 @@ def test_each_refusal_has_its_code(server: ChatServer) -> None:
     ]  # fmt: skip
 
 
-def test_nobody_there_and_a_server_that_never_answers() -> None:
+def test_nobody_there_and_a_server_that_never_answers(reserved_port: int) -> None:
     async def talk() -> list[str]:
-        with socket.create_server((HOST, 0)) as silent:
-            port = silent.getsockname()[1]
-            mute = AsyncChatClient("ann", HOST, port, timeout=0.2)
+        with socket.create_server((HOST, reserved_port)):
+            mute = AsyncChatClient("ann", HOST, reserved_port, timeout=0.2)
             codes = [await code_of(mute.__aenter__())]
-        nobody = AsyncChatClient("ann", HOST, port, timeout=5)
+        nobody = AsyncChatClient("ann", HOST, reserved_port, timeout=5)
         codes.append(await code_of(nobody.__aenter__()))
         assert len(asyncio.all_tasks()) == 2, "this one, and that of wait_for"
         return codes
@@ -219,7 +218,7 @@ def started(server: ChatServer) -> bool:
         return False
 
 
-def test_a_bot_answers_over_a_restart(tmp_path: Path) -> None:
+def test_a_bot_answers_over_a_restart(tmp_path: Path, reserved_port: int) -> None:
     async def bot(port: int) -> None:
         async with AsyncChatClient("bot", HOST, port, room="dev") as chat:
             await chat.join("lobby")
@@ -236,9 +235,9 @@ def test_a_bot_answers_over_a_restart(tmp_path: Path) -> None:
         await asyncio.to_thread(ask_and_hear)
 
     async def talk() -> None:
-        file = tmp_path / "chat.db"
-        first = ChatServer(limits=FREE, data=file)
-        port = first.start()
+        file, port = tmp_path / "chat.db", reserved_port
+        first = ChatServer(HOST, port, limits=FREE, data=file)
+        first.start()
         running = asyncio.create_task(bot(port))
         while "bot" not in first.users or len(first.rooms) < 2:
             await asyncio.sleep(0.01)

@@ -99,11 +99,10 @@ def test_a_reset_is_a_reason_and_no_exception() -> None:
     assert "reset" in asyncio.run(asyncio.wait_for(talk(), 20)).lower()
 
 
-def test_nobody_there_is_one_sentence() -> None:
-    with socket.create_server((HOST, 0)) as nobody:
-        port = nobody.getsockname()[1]
-    with pytest.raises(OSError, match=f"can't connect to {HOST} port {port}"):
-        asyncio.run(open_link(HOST, port, 5.0, None))
+def test_nobody_there_is_one_sentence(reserved_port: int) -> None:
+    wrong = f"can't connect to {HOST} port {reserved_port}"
+    with pytest.raises(OSError, match=wrong):
+        asyncio.run(open_link(HOST, reserved_port, 5.0, None))
 
 
 def test_over_tls_the_name_and_the_authority_are_checked() -> None:

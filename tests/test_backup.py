@@ -319,6 +319,28 @@ def test_an_interrupted_backup_leaves_the_old_one_and_nothing_else(
 
 
 @posix
+@pytest.mark.parametrize("number", ENDINGS)
+@pytest.mark.usefixtures("hang_ups_are_heard")
+def test_a_signal_after_the_last_step_is_too_late_and_the_command_says_what_is_there(
+    data: Path,
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    to, real = data.with_name("copy.db"), backup._sync
+
+    def sync(path: str | Path, mode: int) -> None:
+        real(path, mode)
+        if path == data.parent.resolve():  # the copy has its name
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(backup, "_sync", sync)
+    assert start_backup([str(data), str(to)]) == 0
+    assert "copy.db: 3000 messages" in capsys.readouterr().out
+    assert len(messages(to)) == 3000
+
+
+@posix
 def test_a_killed_backup_leaves_the_old_one(data: Path, stopped: Stopped) -> None:
     to = data.with_name("copy.db")
     before = to.read_bytes()

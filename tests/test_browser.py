@@ -459,6 +459,24 @@ def test_an_output_without_columns_does_not_scroll(
     look(browser)
 
 
+def test_a_signature_and_a_long_name_are_whole_on_a_telephone(
+    browser: webdriver.Chrome, address: str
+) -> None:
+    """In the reference, code wraps, and a name breaks behind a dot or an underscore."""
+    look(browser, 390)
+    browser.get(f"{address}api_acceptor.html")
+    cut = browser.execute_script(
+        "return [...document.querySelectorAll('.highlight pre')]"
+        ".filter(code => code.scrollWidth > code.clientWidth).map(code => code.textContent)"
+    )
+    heading = browser.execute_script(
+        "return [...document.querySelectorAll('h3')].map(place => place.innerHTML)"
+        ".find(text => text.includes('accepting'))"
+    )
+    assert cut == []
+    assert "ServerThread.<wbr>resume_<wbr>accepting" in heading
+
+
 def test_search_says_so_when_there_is_nothing(
     browser: webdriver.Chrome, address: str
 ) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import python_tcp
@@ -18,8 +19,10 @@ from python_tcp import chat_app, chat_client, chat_server, line_client, protocol
 from python_tcp.chat_app import run_chat_server, start_client, start_server
 from python_tcp.chat_client import ChatClient
 from python_tcp.chat_server import ChatServer
+from python_tcp.dialects import Listener
 from python_tcp.lab_app import start_lab
 from python_tcp.operations import HangUps
+from python_tcp.protocol import JSONLines
 from python_tcp.terminal import run_chat_terminal
 from python_tcp.window_app import start_window
 
@@ -89,6 +92,44 @@ def test_the_server_says_where_it_listens(
     assert re.fullmatch(
         r"chat server on \[::1\]:(\d+), 127\.0\.0\.1:\1; Ctrl-C ends it\n", line
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "further", "named"),
+    [
+        ("2001:db8::5", [], "[2001:db8::5]:0"),
+        ("[2001:db8::5]", [], "[2001:db8::5]:0"),
+        ("fe80::1%nowhere", [], "[fe80::1%nowhere]:0"),
+        ("a..b", [], "a..b:0"),
+        ("127.0.0.1", ["2001:db8::5"], "[2001:db8::5]:0"),
+        ("127.0.0.1", ["fe80::1%nowhere"], "[fe80::1%nowhere]:0"),
+        ("127.0.0.1", ["a..b"], "a..b:0"),
+    ],
+)
+def test_an_address_that_can_not_be_listened_on_is_named_as_one_types_it(
+    capsys: pytest.CaptureFixture[str], host: str, further: list[str], named: str
+) -> None:
+    """Nobody has these addresses. 2001:db8::/32 is for examples."""
+    listeners = [Listener("json", JSONLines, each, 0) for each in further]
+    assert run_chat_server(host, 0, listeners=listeners) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"chat_server: can't listen on {named}: ")
+
+
+@pytest.mark.parametrize("option", ["--web", "--listen", "--files-listen"])
+@pytest.mark.parametrize("address", ["::1", "2001:db8::7", "[::1:80", "a:b:80"])
+def test_an_ipv6_address_without_a_port_or_brackets_is_one_line(
+    capsys: pytest.CaptureFixture[str], option: str, address: str,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(chat_app, "run_chat_server", lambda *args, **options: 0)
+    value = f"irc={address}" if option == "--listen" else address
+    with pytest.raises(SystemExit) as ended:
+        start_server(["--files", str(tmp_path), option, value])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    wrong = "host and port are like 127.0.0.1:80 or [::1]:80, not"
+    assert line.endswith(f"{wrong} {address!r}")
 
 
 @pytest.mark.parametrize("port", [-1, 80_000])

@@ -115,12 +115,10 @@ def test_a_refusal_is_false_with_a_reason(
     assert bad.join() is False and bad.error.code == "bad_name"
 
 
-def test_nobody_there_is_false_with_a_reason() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+def test_nobody_there_is_false_with_a_reason(reserved_port: int) -> None:
     client = Person("ann")
     assert (
-        client.connect("127.0.0.1", port) is False
+        client.connect("127.0.0.1", reserved_port) is False
         and client.error.code == "not_connected"
     )
     for call in (

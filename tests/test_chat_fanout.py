@@ -606,14 +606,17 @@ def test_a_server_that_stops_while_a_commit_is_under_way_stops_in_time() -> None
 def test_two_dialects_on_one_server() -> None:
     from helpers import LineClient
 
-    dialects = itertools.cycle([JSONLines, Shout])
-    server = ChatServer(
-        dialect=lambda: next(dialects)(), limits=Limits(join_timeout=1.0)
-    )
+    dialects, ahead = itertools.cycle([JSONLines, Shout]), 0.0
+    limits = Limits(join_timeout=60.0, ping_after=1000.0)
+    server = ChatServer(dialect=lambda: next(dialects)(), limits=limits)
     with server, LineClient(server.port).join("ann") as ann:
+        loop = server.engine.loop
+        loop._clock = lambda: time.monotonic() + ahead
         with LineClient(server.port) as shouter:
             shouter.send(b"hello\n")
             assert shouter.line() == b"ERROR\n"  # it can't join
+            ahead = 61.0
+            loop.call_threadsafe(lambda: None)  # it looks at its clock
             assert shouter.line() == b"GOODBYE\n", "also its last words"
             assert shouter.line() == b""
         ann.say("ping")

@@ -1,6 +1,5 @@
 """One connection to a chat server: what goes out, what comes in, silence, and the end."""
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -66,11 +65,10 @@ def test_a_ping_is_answered_and_not_told(server: Server) -> None:
     assert told == [SAID]
 
 
-def test_nobody_there_has_a_reason() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
+def test_nobody_there_has_a_reason(reserved_port: int) -> None:
     link = ChatLink()
-    assert link.connect(*address) is False and isinstance(link.error, OSError)
+    assert link.connect("127.0.0.1", reserved_port) is False
+    assert isinstance(link.error, OSError)
     assert not link.connected and link.close_reason is None
     link.close()
     link.abort("x")

@@ -152,14 +152,14 @@ def test_localhost_is_found_by_name(make, echo, closing):
 
 
 @every_client
-def test_a_refused_connection_is_false_and_the_log_says_why(make, caplog):
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
+def test_a_refused_connection_is_false_and_the_log_says_why(
+    make, caplog, reserved_port
+):
     client = make()
-    assert client.connect("127.0.0.1", port) is False
+    assert client.connect("127.0.0.1", reserved_port) is False
     assert (
         not client.connected
-        and f"127.0.0.1 port {port}" in caplog.text
+        and f"127.0.0.1 port {reserved_port}" in caplog.text
         and "refused" in caplog.text.lower()
     )
 
@@ -261,10 +261,10 @@ def test_a_server_that_does_not_answer_costs_no_more_than_the_timeout(make):
 
 
 @every_client
-def test_all_addresses_of_a_name_are_tried(make, echo, monkeypatch, closing):
-    usual = socket.getaddrinfo
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        refusing = gone.getsockname()
+def test_all_addresses_of_a_name_are_tried(
+    make, echo, monkeypatch, closing, reserved_port
+):
+    usual, refusing = socket.getaddrinfo, ("127.0.0.1", reserved_port)
     trouble = [
         (99, socket.SOCK_STREAM, 6, "", ("?", 0)),
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", refusing),
@@ -294,12 +294,10 @@ def test_reconnecting_closes_the_old_connection_and_uses_the_new_one(
 
 
 @every_client
-def test_connecting_elsewhere_after_a_failure(make, echo, closing):
+def test_connecting_elsewhere_after_a_failure(make, echo, closing, reserved_port):
     client = closing(make())
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
     assert client.connect("127.0.0.1", echo.port)
-    assert not client.connect("127.0.0.1", port)
+    assert not client.connect("127.0.0.1", reserved_port)
     assert not client.connected and not client.send(b"x")
     assert client.connect("127.0.0.1", echo.port)
 
@@ -366,7 +364,7 @@ def test_a_send_that_makes_no_progress_is_false_in_time_and_closes(
     client.connect("127.0.0.1", listener.port)
     listener.accept()
     be_impatient(client, 0.2)
-    assert took(lambda: client.send(bytes(50_000_000))) < 4
+    assert took(lambda: client.send(bytes(50_000_000))) < LIMIT / 2
     assert not client.connected and caplog.records
 
 
@@ -429,11 +427,9 @@ def test_async_a_connection_that_ends_well_is_no_error(who, listener, closing):
     assert not errors
 
 
-def test_async_a_failure_to_connect_is_reported(closing):
+def test_async_a_failure_to_connect_is_reported(closing, reserved_port):
     client, received, errors = async_client(closing)
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    assert not client.connect("127.0.0.1", port)
+    assert not client.connect("127.0.0.1", reserved_port)
     assert len(errors) == 1 and isinstance(errors[0], OSError)
 
 
@@ -616,11 +612,9 @@ def test_close_is_bounded_with_a_peer_that_does_not_read(listener):
     )
 
 
-def test_a_failure_to_connect_is_an_error_and_no_disconnect():
+def test_a_failure_to_connect_is_an_error_and_no_disconnect(reserved_port):
     client = Events()
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    assert not client.connect("127.0.0.1", port)
+    assert not client.connect("127.0.0.1", reserved_port)
     assert client.names() == ["error"] and isinstance(client.events[0][1], OSError)
 
 
@@ -821,8 +815,7 @@ def test_messages_of_many_threads_stay_whole(make, listener, closing):
     )
 
 
-def test_open_connection_says_what_was_tried():
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    with pytest.raises(OSError, match=f"can't connect to 127.0.0.1 port {port}: "):
-        open_connection("127.0.0.1", port, 1)
+def test_open_connection_says_what_was_tried(reserved_port):
+    wrong = f"can't connect to 127.0.0.1 port {reserved_port}: "
+    with pytest.raises(OSError, match=wrong):
+        open_connection("127.0.0.1", reserved_port, 1)

@@ -30,6 +30,7 @@ from python_tcp.protocol import Limits, UserJoined
 from python_tcp.redis_place import RedisConnection, RedisError, RedisKind
 from python_tcp.redis_place import parse_redis_url
 from python_tcp.redis_stream import RedisStream
+from python_tcp.workers import without_operator
 
 FREE = Limits(flood_burst=0, connections_per_address=0)
 
@@ -294,6 +295,7 @@ def test_what_redis_has_not_read_when_it_dies_is_appended_again(
         redis.start()
         assert ann.read_until("ok", id=1)["seq"] == 1
         assert contents(bob, 1) == [(1, "are you there?")]
+        wait_until(lambda: not two[1]._rules.log.trouble)
         bob.say("history")
         assert len(bob.read_until("history")["messages"]) == 1
 
@@ -335,7 +337,7 @@ def test_a_node_whose_lease_ends_is_gone_and_begins_anew_under_another_name(
     held, free = threading.Event(), threading.Event()
     with slow:
         (ann, welcome), (bob, _) = come(slow, "ann"), come(two[1], "bob")
-        loop = slow.engine.loop
+        loop, name = slow.engine.loop, slow._rules.log._name
 
         def sleep() -> None:
             held.set()
@@ -348,8 +350,8 @@ def test_a_node_whose_lease_ends_is_gone_and_begins_anew_under_another_name(
         loop.call_threadsafe(sleep)
         assert held.wait(60)
         with ann, bob:
-            gone = [each for each in two[1]._rules.log._replica.table.nodes]
-            wait_until(lambda: len(two[1]._rules.log._replica.table.nodes) < len(gone))
+            replica = two[1]._rules.log._replica
+            wait_until(lambda: name not in replica.table.nodes)
             free.set()
             assert ann.read_until("goodbye")["code"] == "server_closing"
             back, again = come(slow, "ann", token=welcome["token"])
@@ -436,6 +438,30 @@ def test_a_node_stops_whose_log_has_gone_back_and_begins_a_new_epoch(
                 assert hello["seq"] == 4
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--operator", "ann", "--operator", "bob"],
+        ["--operator=ann", "--operator", "bob", "--operator=cy"],
+        ["--operator", "ann", "--operator=bob"],
+    ],
+)
+def test_a_node_that_begins_anew_asks_for_no_password(given: list[str]) -> None:
+    words = ["-m", "x", "--quiet", *given, "--port", "0"]
+    assert without_operator(words) == ["-m", "x", "--quiet", "--port", "0"]
+
+
+@pytest.mark.slow(seconds=4)
+@needs_redis
+def test_a_node_that_is_to_end_does_not_begin_anew(redis: RedisServer) -> None:
+    """The signal comes when Redis has lost all, and the node is about to begin again."""
+    with Program("start_server", "--port", 0, "--redis", redis.url) as program:
+        wait_until(lambda: [each for each in program.lines if "chat server on" in each])
+        redis.ask("FLUSHALL")
+        wait_until(lambda: [each for each in program.errors if "begins anew" in each])
+        assert program.end(signal.SIGTERM)[0] in (0, 130, -signal.SIGTERM)
+
+
 # --- a Redis that is full, and what others put there ---------------------------------------------
 
 
@@ -464,6 +490,35 @@ def test_a_redis_that_is_full_is_one_trouble_until_there_is_room(
         redis.ask("CONFIG", "SET", "maxmemory", "0")
         wait_until(lambda: not refused())
         assert bob.read_until("message", content="later")["username"] == "ann"
+
+
+@pytest.mark.slow(seconds=3)
+@needs_redis
+@pytest.mark.parametrize("somebody_asks", [True, False])
+def test_redis_is_back_when_it_takes_an_entry_and_not_when_it_can_be_reached(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture, somebody_asks: bool
+) -> None:
+    node = node_of(redis)
+    with ChatServer(rules=node.open, limits=FREE) as server:
+        ann, _ = come(server, "ann")
+        with ann:
+            redis.ask("ACL", "SETUSER", "default", "-xadd")
+            opened: list[float] = []
+            wires = node._log._wires
+            first, wires.open = wires.open, lambda *how: (opened.append(1), first(*how))
+            if somebody_asks:
+                ann.say("message", content="one", id=1)
+            else:
+                redis.ask("CLIENT", "KILL", "TYPE", "normal")
+            wait_until(lambda: len(opened) >= 4)  # each time, writing fails again
+            assert node.trouble is not None and "NOPERM" in node.trouble
+            assert not [each for each in caplog.messages if "is back" in each]
+            assert len([each for each in caplog.messages if "Redis at" in each]) == 1
+            redis.ask("ACL", "SETUSER", "default", "+xadd")
+            wait_until(lambda: "Redis is back" in caplog.messages)
+            ann.say("message", content="two", id=2)
+            wait_until(lambda: ann.read_until("ok")["id"] == 2)
+    assert caplog.messages.count("Redis is back") == 1
 
 
 @needs_redis

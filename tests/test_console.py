@@ -320,6 +320,18 @@ def test_a_program_without_output_logs_nothing_and_fails_nowhere(
         logging.getLogger().handle(record("to nobody", logging.ERROR))
 
 
+def test_at_the_end_it_needs_no_further_thread(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with LogWriter(LOG_FORMATS["line"]()):
+        monkeypatch.setattr(threading.Thread, "start", start)
+        logging.getLogger().handle(record("the last line"))
+    assert capsys.readouterr().out.endswith(" the last line\n")
+
+
 def noted(event: str, address: str | None, text: str = "x") -> logging.LogRecord:
     noted = logging.makeLogRecord({"msg": text, "levelno": logging.INFO})
     noted.fields = {"event": event} | ({"address": address} if address else {})

@@ -11,8 +11,8 @@ from helpers import LineClient
 from screen import SERVER, Terminal
 from waiting import LIMIT
 
-from python_tcp.chat_app import run_chat_server
-from python_tcp.endings import ending_on_signals
+from python_tcp.chat_app import run_chat_server, start_client, start_server
+from python_tcp.endings import ending_on_signals, without_traceback
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "SIGHUP"), reason="Windows has other signals"
@@ -104,6 +104,34 @@ def test_a_server_that_starts_or_reads_its_settings_does_so_to_the_end(
         assert (status, done) == (0, ["a", "b", "c"])
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_no_more_threads_is_one_line_and_another_fault_is_not_hidden(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @without_traceback
+    def command(argv: list[str] | None = None) -> int:
+        raise RuntimeError(*argv)
+
+    assert command(["can't start new thread"]) == 1
+    assert capsys.readouterr().err.endswith(": can't start new thread\n")
+    with pytest.raises(RuntimeError, match="a bug"):
+        command(["a bug"])
+
+
+def test_without_threads_the_commands_say_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    commands = (start_server, "--port=0"), (start_client, "--username=ann")
+    for command, argument in commands:
+        assert command([argument]) == 1
+        output, errors = capsys.readouterr()
+        assert output == "" and errors.count("\n") == 1
+        assert errors.endswith("can't start new thread\n")
 
 
 def test_a_log_line_that_a_closed_terminal_never_shows_is_no_failure(

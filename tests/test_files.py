@@ -579,34 +579,167 @@ def test_who_says_nothing_is_let_go(
                 assert sock.recv(1) == b""
 
 
+def begin(upload: dict, size: int) -> socket.socket:
+    """Bring the first bytes of `DATA`. The rest may follow."""
+    where = urlsplit(upload["url"])
+    sock = socket.create_connection((where.hostname, where.port), LIMIT)
+    head = f"PATCH {where.path} HTTP/1.1\r\nHost: x\r\nUpload-Offset: 0\r\nContent-Length: {len(DATA)}\r\n\r\n"
+    sock.sendall(head.encode() + DATA[:size])
+    return sock
+
+
+def half_request(place: Place, source: str) -> socket.socket:
+    """A connection that says a part of a request, and then nothing."""
+    where = urlsplit(place.sharing.origin)
+    sock = socket.create_connection((where.hostname, where.port), LIMIT, (source, 0))
+    with contextlib.suppress(ConnectionError):  # it has made room already
+        sock.sendall(b"GET /files/1/x HTTP/1.1\r\nHost: ")
+    return sock
+
+
+def wait_for_part(place: Place, number: int, size: int) -> None:
+    part = place.folder / f"{number}.part"
+    wait_until(lambda: part.exists() and part.stat().st_size == size)
+
+
+def is_closed(sock: socket.socket) -> bool:
+    try:
+        return sock.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+@pytest.fixture
+def crowd() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
 @on_linux
-def test_one_address_gets_its_share_of_the_connections(tmp_path: Path) -> None:
-    """A quarter more than in the chat itself, where each one hears why."""
-    limits = Limits(flood_burst=0, connections_per_address=4)
+def test_one_address_gets_its_share_of_the_connections(
+    tmp_path: Path, crowd: contextlib.ExitStack
+) -> None:
+    """One that has shown nothing makes room for another one from there."""
+    limits = Limits(flood_burst=0, connections_per_address=4, connect_rate=10_000.0)
     with Place(tmp_path / "files", limits=limits) as place, place.person("ann") as ann:
-        where = urlsplit(place.sharing.origin)
-        address = where.hostname, where.port
-        server = place.sharing._server
-        with contextlib.ExitStack() as stack:
-            socks = [
-                stack.enter_context(socket.create_connection(address, LIMIT))
-                for _ in range(5)
-            ]
-            wait_until(lambda: len(server.connections) == 5)
-            with contextlib.suppress(ConnectionResetError):
-                with socket.create_connection(address, LIMIT) as sixth:
-                    assert sixth.recv(1) == b""
-            other = stack.enter_context(
-                socket.create_connection(address, LIMIT, ("127.0.1.2", 0))
-            )
-            other.sendall(b"GET /files/1/x HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert other.recv(1000).startswith(b"HTTP/1.1 404 ")
-            assert len(socks) == 5
-        wait_until(lambda: not server.connections)  # whoever has gone, counts no more
-        time_is_up = Limits(flood_burst=0, connections_per_address=0)
-        place.server.set_limits(time_is_up)
+        silent = crowd.enter_context(half_request(place, "127.0.0.1"))
+        for number in range(1, 5):
+            upload = offer(ann, name=f"{number}.bin", id=f"f{number}")
+            crowd.enter_context(begin(upload, 5000))
+            wait_for_part(place, number, 5000)
+        assert is_closed(silent)
+        status, headers, _ = ask(upload["url"], "HEAD")
+        assert (status, headers["Retry-After"]) == (429, "10")
+        other = crowd.enter_context(half_request(place, "127.0.1.2"))
+        other.sendall(b"x\r\n\r\n")
+        assert other.recv(1000).startswith(b"HTTP/1.1 404 ")
+        place.server.set_limits(Limits(flood_burst=0, connections_per_address=0))
         wait_until(lambda: place.server.limits.connections_per_address == 0)
-        assert ask(send(ann)["file"]["url"], "GET")[0] == 200
+        assert send(ann, b"x", id="f5")["file"]["size"] == 1
+        crowd.close()
+        server = place.sharing._server
+        wait_until(lambda: not server.connections)  # whoever has gone, counts no more
+        assert not len(server.places) and not server.places.by_address._sizes
+
+
+@on_linux
+def test_half_requests_from_forty_networks_keep_nobody_from_sending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crowd: contextlib.ExitStack
+) -> None:
+    """They take all places, and none of the networks has more than it may have."""
+    monkeypatch.setattr(FileVisitor, "PATIENCE", 3600.0)
+    limits = Limits(flood_burst=0, connections=80)
+    with Place(tmp_path / "files", limits=limits) as place, place.person("ann") as ann:
+        upload, server = offer(ann), place.sharing._server
+        for number in range(120):
+            source = f"127.0.{2 + number % 40}.{1 + number // 40}"
+            crowd.enter_context(half_request(place, source))
+        wait_until(lambda: len(server.connections) >= 80)
+        assert bring(upload, DATA) == (204, b"")
+        file = ann.read_until("message")["file"]
+        assert ask(file["url"], "GET")[::2] == (200, DATA)
+        assert len(server.places) >= 79, "the attack goes on"
+        assert len(server.connections) <= 96
+
+
+@on_linux
+@pytest.mark.parametrize("networks", [1, 250])
+def test_a_slow_line_keeps_its_place_among_half_requests(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    crowd: contextlib.ExitStack,
+    networks: int,
+) -> None:
+    """All other places are taken anew between two pieces of a file."""
+    monkeypatch.setattr(FileVisitor, "STALL", 3600.0)
+    limits = Limits(flood_burst=0, connections=6, connect_rate=10_000.0)
+    with Place(tmp_path / "files", limits=limits) as place, place.person("ann") as ann:
+        upload, sources = offer(ann), iter(range(1000))
+
+        def take_all_places() -> None:
+            for number in range(10):
+                source = f"127.1.{next(sources) % networks}.1"
+                last = crowd.enter_context(half_request(place, source))
+            last.sendall(b"x\r\n\r\n")  # and all before it are in
+            assert last.recv(100).startswith(b"HTTP/1.1 404 ")
+
+        take_all_places()
+        with begin(upload, 2000) as sock:
+            for done in range(2000, 50_000, 8000):
+                wait_for_part(place, 1, done)
+                take_all_places()
+                sock.sendall(DATA[done : done + 8000])
+            sock.sendall(DATA[done + 8000 :])
+            assert sock.recv(100).startswith(b"HTTP/1.1 204 ")
+        url = ann.read_until("message")["file"]["url"]
+        where = urlsplit(url)
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.settimeout(LIMIT)
+            sock.connect((where.hostname, where.port))
+            sock.sendall(f"GET {where.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            got = sock.recv(1000)
+            take_all_places()
+            while len(got.partition(b"\r\n\r\n")[2]) < len(DATA):
+                got += (piece := sock.recv(100_000))
+                assert piece
+        assert got.endswith(DATA)
+
+
+def test_whoever_brings_nothing_more_makes_room_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crowd: contextlib.ExitStack
+) -> None:
+    """Until then a newcomer hears when to come again."""
+    limits = Limits(flood_burst=0, connections=2, **FREE_JOIN)
+    with Place(tmp_path / "files", limits=limits) as place, place.person("ann") as ann:
+        uploads = [offer(ann, name=f"{n}.bin", id=f"f{n}") for n in (1, 2, 3)]
+        monkeypatch.setattr(FileVisitor, "STALL", 3600.0)
+        first = crowd.enter_context(begin(uploads[0], 5000))
+        wait_for_part(place, 1, 5000)
+        monkeypatch.setattr(FileVisitor, "STALL", 0.1)
+        crowd.enter_context(begin(uploads[1], 5000))
+        wait_for_part(place, 2, 5000)
+        wait_until(lambda: ask(uploads[2]["url"], "HEAD")[0] == 204)
+        assert bring(uploads[2], DATA) == (204, b"")
+        first.sendall(DATA[5000:])
+        assert first.recv(100).startswith(b"HTTP/1.1 204 "), "this one has its place"
+        have = int(ask(uploads[1]["url"], "HEAD")[1]["Upload-Offset"])
+        assert bring(uploads[1], DATA[have:], have) == (204, b"")
+
+
+def test_a_full_file_server_says_so(
+    tmp_path: Path, crowd: contextlib.ExitStack
+) -> None:
+    limits = Limits(flood_burst=0, connections=1)
+    with Place(tmp_path / "files", limits=limits) as place, place.person("ann") as ann:
+        upload = offer(ann)
+        sock = crowd.enter_context(begin(upload, 5000))
+        wait_for_part(place, 1, 5000)
+        status, headers, _ = ask(upload["url"], "HEAD")
+        assert (status, headers["Retry-After"]) == (503, "5")
+        sock.sendall(DATA[5000:])
+        assert sock.recv(100).startswith(b"HTTP/1.1 204 ")
+        assert ask(upload["url"], "HEAD")[0] == 204, "what is done keeps nobody out"
 
 
 def test_whoever_has_shown_no_secret_is_closed(place: Place) -> None:
@@ -890,6 +1023,20 @@ def test_a_file_that_was_said_is_known_as_that_after_a_crash(tmp_path: Path) -> 
         assert ask(here, "GET")[2] == DATA
 
 
+def test_a_clock_that_is_set_forward_deletes_no_file_before_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, ahead = time.time, 8 * 86_400
+    with Place(tmp_path / "files") as place, place.person("ann") as ann:
+        send(ann, b"Minka")
+        monkeypatch.setattr(time, "time", lambda: real() + ahead)
+        send(ann, b"Mohrle", id="f2")
+        assert place.kept() == {"1", "2"}
+    ahead += 2 * 86_400  # the second one was brought with this clock
+    with Place(tmp_path / "files") as place:
+        wait_until(lambda: place.kept() == {"2"})
+
+
 def test_guests_who_only_offer_keep_nobody_from_sending(tmp_path: Path) -> None:
     """Again and again under new names, and the room is as empty as before."""
     limits = Limits(
@@ -939,6 +1086,18 @@ def test_an_account_counts_by_address_where_everybody_gets_one(
             [stored] = place.sharing._server.desk.store.files.values()
             assert stored.offer.owner == "account:ann"
             assert stored.offer.network == ("127.0.0.1" if registration else "")
+
+
+@pytest.mark.parametrize("host", ["::", "[::]"])
+def test_an_address_that_nobody_can_type_is_not_told_to_clients(
+    tmp_path: Path, host: str
+) -> None:
+    sharing = FileSharing(tmp_path / "files", host)
+    try:
+        sharing.attach(ChatServer())
+        assert "::" not in sharing.origin
+    finally:
+        sharing.stop()
 
 
 def test_the_end_of_the_server_in_the_middle_of_a_file(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import msgspec
 import nbformat
 import pytest
 from screen import Terminal
+from sockets import kept_port
 
 from python_tcp.backup import is_backup
-from python_tcp.core import get_free_port
 from python_tcp.operations import Config, read_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,7 +139,8 @@ class Machine:
 
     def __init__(self, folder: Path, wheel: Path) -> None:
         self.folder, self._wheel = folder, wheel
-        self.port, self._metrics = get_free_port(), get_free_port()
+        self._keepers = [kept_port() for _ in range(2)]
+        self.port, self._metrics = (each.getsockname()[1] for each in self._keepers)
         (folder / "stubs").mkdir()
         (folder / "etc/systemd/system").mkdir(parents=True)
         for name in ("var/lib", "var/backups", "opt", "run", "home"):
@@ -185,6 +186,8 @@ class Machine:
     def close(self) -> None:
         for file in (self.folder / "run").glob("*.pid"):
             subprocess.run(["kill", "-9", file.read_text()], stderr=subprocess.DEVNULL)
+        for keeper in self._keepers:
+            keeper.close()
 
 
 @pytest.fixture

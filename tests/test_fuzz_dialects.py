@@ -6,7 +6,7 @@ import re
 
 import pytest
 from dialogues import Dialogue, pieces
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_fuzz import CHANGES, changed, INTERESTING, VALID, is_clean
 
@@ -177,22 +177,15 @@ def test_whatever_comes_nothing_fails_and_nobody_else_notices(
 TIMES = re.compile(rb'"(timestamp|epoch|token)":("[^"]*"|[^,}]*)|time=[-0-9T:.Z]+|\d\d:\d\d')  # fmt: skip
 
 
-def extensions_first(data: list[bytes]) -> list[bytes]:
-    asked = [line for line in data if b"CAP" in line.upper()]
-    rest = [line for line in data if line not in asked]
-    return [*asked, b"\r\nCAP END\r\n", *rest] if asked else data
-
-
 @pytest.mark.parametrize("name", sorted(DIALECTS.keys() - READS))
 def test_however_it_is_cut_it_means_the_same(name: str) -> None:
+    tags_late = [b"PRIVMSG mallory :x\r\n", b"CAP REQ :server-time\r\n"]
+
     @SETTINGS
     @given(said(name), st.lists(st.integers(0, 400), max_size=6))
+    @example([come_in(name, "mallory"), *tags_late, tags_late[0]], [60, 80])
     def fuzz(data: list[bytes], cuts: list[int]) -> None:
         heard = []
-        if (
-            name == "irc"
-        ):  # answers of one tick are written with the last extensions of it
-            data = extensions_first(data)
         for where in ([], cuts):
             talk = Dialogue(bad_lines=10**6)
             talk.come(BOB, JSONLines())

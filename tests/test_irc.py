@@ -209,6 +209,69 @@ def test_extensions_are_negotiated() -> None:
     assert ask(talk, "CAP LIST") == [":chat CAP ann LIST :server-time"]
 
 
+def test_extensions_hold_from_the_line_that_acknowledges_them(talk: Dialogue) -> None:
+    echo, tags = "PRIVMSG ann :note", "CAP REQ :server-time"
+    note = ":ann!ann@chat PRIVMSG ann :note"
+    on, off = ":chat CAP ann ACK :server-time", ":chat CAP ann ACK :-server-time"
+    said = ask(talk, echo, tags, echo, "CAP REQ :-server-time", echo)
+    assert untimed(said) == [note, on, f"@time {note}", off, note]
+    ask(talk, "JOIN #den", "PRIVMSG #den :one", client=CY)
+    said = ask(talk, "JOIN #den", "CAP REQ :batch server-time")
+    assert said[-3] == ":chat NOTICE #den :This was said before you came:"
+    assert said[-2].endswith(" <cy> one") and " ACK " in said[-1]
+
+
+def test_what_others_say_has_no_tags_before_the_acknowledgement(talk: Dialogue) -> None:
+    """All of it comes in one tick."""
+    talk.forget()
+    parts = talk.handler, talk.sender.connections
+    for client, data in (
+        (BOB, b'{"type":"message","content":"one"}\n'),
+        (ANN, b"PRIVMSG #lobby :mine\r\nCAP REQ :server-time echo-message\r\n"),
+        (ANN, b"PRIVMSG #lobby :echo\r\nCAP LIST\r\n"),
+        (BOB, b'{"type":"message","content":"two"}\n'),
+    ):
+        parts[0].receive(parts[1][client], bytes(bytearray(data)))
+    talk.settle()
+    assert untimed(heard(talk, ANN)) == [
+        ":bob!bob@chat PRIVMSG #lobby :one",
+        ":chat CAP ann ACK :server-time echo-message",
+        "@time :ann!ann@chat PRIVMSG #lobby :echo",
+        ":chat CAP ann LIST :echo-message server-time",
+        "@time :bob!bob@chat PRIVMSG #lobby :two",
+    ]
+    mine = [line for line in untimed(heard(talk, CY)) if " :mine" in line]
+    assert mine == ["@time :ann!ann@chat PRIVMSG #lobby :mine"]
+
+
+def test_a_line_knows_that_the_line_before_has_left_a_room(talk: Dialogue) -> None:
+    """Both come at once, and the answer to the first one is not there yet."""
+    ask(talk, "JOIN #den", "PRIVMSG #den :one", client=CY)
+    ask(talk, "JOIN #den")
+    back = ask(talk, "PART #den", "TOPIC #den", "JOIN #den")
+    assert back[:2] == [
+        ":ann!ann@chat PART #den",
+        ":chat 442 ann #den :You're not on that channel",
+    ]
+    assert back[-1].endswith(" <cy> one"), "the history, as when one comes"
+    assert sorted(ask(talk, "JOIN 0", "JOIN 0")) == [
+        ":ann!ann@chat PART #den",
+        ":ann!ann@chat PART #lobby",
+    ]
+
+
+def test_who_could_not_leave_a_room_is_still_there() -> None:
+    talk = Dialogue(flood_burst=8, flood_rate=0.001)
+    come(talk, ANN, "ann")
+    ask(talk, *["PRIVMSG #lobby :x"] * 10)
+    [refused] = ask(talk, "PART #lobby")
+    assert " 263 ann PART :too fast" in refused
+    bucket = talk.sender.connections[ANN].bucket
+    assert bucket is not None
+    bucket.tokens = 8.0
+    assert ask(talk, "JOIN 0") == [":ann!ann@chat PART #lobby"]
+
+
 def test_everybody_hears_everybody_in_their_own_words(talk: Dialogue) -> None:
     assert ask(talk, "PRIVMSG #lobby :hello all") == [], "not its own words"
     [event] = [decode_event(line) for line in talk.text(BOB).splitlines()]
@@ -992,5 +1055,7 @@ def test_sasl_plain(registered: ChatServer) -> None:
             pass
         ann.send(b"CAP END\r\n")
         assert ann.line() == b":chat 001 ann :Welcome to the chat, ann\r\n"
+    at_once = authenticate("\0ann\0correct horse", " 001 ")
+    assert at_once[-1] == ":chat 001 ann :Welcome to the chat, ann", "not as other"
     stop = irc_lines(registered, "CAP REQ :sasl", "AUTHENTICATE *", end="906")
     assert stop[-1] == ":chat 906 * :SASL authentication aborted"

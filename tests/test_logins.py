@@ -1,5 +1,6 @@
 """Passwords on the wire: hashed beside the loop, never overtaken, never shown, and hard to guess."""
 
+import io
 import itertools
 import json
 import logging
@@ -19,9 +20,9 @@ from pathlib import Path
 import pytest
 from helpers import LineClient, Program
 from screen import Terminal
-from waiting import LIMIT, Barrier, wait_until
+from waiting import ENDINGS, LIMIT, Barrier, wait_until
 
-from python_tcp import chat_rules, logins
+from python_tcp import account_tool, chat_rules, logins
 from python_tcp.account_file import read_accounts
 from python_tcp.chat_server import ChatServer
 from python_tcp.commands import ChangePassword, DeleteAccount, Join, Lock, Login
@@ -405,7 +406,8 @@ def test_a_hash_is_made_anew_at_the_login_after_the_parameters_were_raised(
 @pytest.mark.parametrize("addresses", [1, 100])
 def test_a_thousand_guesses_while_a_room_chats(addresses: int) -> None:
     """The others lose nothing, and the right person gets in. (Times: bench/guesses.py)"""
-    limits = Limits(flood_burst=0, connect_rate=1000.0, resume_window=0)
+    patience = {"join_timeout": 600.0, "ping_after": 600.0}  # on a slow machine, too
+    limits = Limits(flood_burst=0, connect_rate=1000.0, resume_window=0, **patience)
     with serving(limits) as server, ExitStack() as stack:
         with Guest(server.port, "127.0.9.1") as owner:
             owner.register("ann")
@@ -566,7 +568,7 @@ def test_no_password_is_in_the_servers_memory_file_or_log(tmp_path: Path) -> Non
     marker = f"{os.urandom(6).hex()}-said"
     file, log = tmp_path / "chat.db", tmp_path / "log"
     config = tmp_path / "chat.toml"  # its hashes take long where a machine is busy
-    config.write_text("[limits]\njoin_timeout = 300\n")
+    config.write_text("[limits]\njoin_timeout = 300\nping_after = 300\n")
     arguments = "--port", 0, "--data", file, "--log-format", "json", "--config", config
     with Program("start_server", *arguments) as program:
         wait_until(lambda: program.lines)
@@ -708,6 +710,36 @@ def test_what_is_wrong_is_said_in_one_line(
     assert done.returncode == 1 and done.stdout == ""
     assert re.fullmatch(r"accounts: .*\n", done.stderr) and wrong in done.stderr
     assert RIGHT not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="Windows has other signals")
+@pytest.mark.parametrize("number", ENDINGS)
+@pytest.mark.usefixtures("hang_ups_are_heard")
+def test_a_signal_after_the_last_step_is_too_late_and_one_before_changes_nothing(
+    tmp_path: Path,
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "chat.db"
+    steps = {name: getattr(account_tool, name) for name in ("save_account", "end_well")}
+
+    def add(name: str, interrupted: str) -> tuple[int, str, str]:
+        def step(*arguments: object) -> None:
+            steps[interrupted](*arguments)
+            signal.raise_signal(number)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", io.StringIO(f"{RIGHT}\n"))
+            patch.setattr(account_tool, interrupted, step)
+            status = account_tool.start_accounts(["add", name, "--data", str(file)])
+        return status, *capsys.readouterr()
+
+    nothing = "accounts: interrupted: nothing was changed\n"
+    assert add("ann", "save_account") == (1, "", nothing)
+    assert add("bob", "end_well") == (0, "bob has an account\n", "")
+    assert [each.name for each in read_accounts(file)] == ["bob"]
 
 
 # --- chat_server's own arguments -----------------------------------------------------------------------

@@ -54,10 +54,10 @@ class Notes:
         self.rooms.pop(name, None)
 
     def save_ban(self, ban: SavedBan) -> None:
-        self.bans[ban.room, ban.target.lower()] = ban
+        self.bans[ban.room, ban.target] = ban  # the file, too, tells Eve from eve
 
     def strike_ban(self, room: str, target: str) -> None:
-        del self.bans[room, target.lower()]
+        del self.bans[room, target]
 
     def note(self, record: AuditRecord) -> None:
         self.log.append(record)

@@ -74,11 +74,11 @@ class Shelf(MemoryStore):
         self.todo.append(lambda: self.rooms.pop(name, None))
 
     def save_ban(self, ban: SavedBan) -> None:
-        key = ban.room, ban.target.lower()
+        key = ban.room, ban.target  # the file, too, tells Eve from eve
         self.todo.append(lambda: self.bans.update({key: ban}))
 
     def strike_ban(self, room: str, target: str) -> None:
-        self.todo.append(lambda: self.bans.pop((room, target.lower())))
+        self.todo.append(lambda: self.bans.pop((room, target)))
 
     def note(self, record: AuditRecord) -> None:
         self.todo.append(lambda: self.log.append(record))

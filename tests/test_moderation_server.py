@@ -5,9 +5,11 @@ import logging
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from test_logins import CHEAP, FREE, RIGHT
 from test_logins import Guest as Login
 
@@ -295,6 +297,35 @@ def test_all_of_it_is_there_after_a_restart_and_the_text_is_nowhere(
         actions = [row[0] for row in db.execute("SELECT action FROM audit ORDER BY n")]
     db.close()
     assert actions == ["register", "topic", "mute", "ban", "lock", "unmute", "unlock"]
+
+
+def test_a_ban_that_has_ended_is_not_back_after_a_restart(tmp_path: Path) -> None:
+    """Eve and EVE are one ban, also in the file; and in a file that still has both."""
+    path = tmp_path / "chat.db"
+    limits = replace(FREE, resume_window=0.0)
+    options = {"limits": limits, "costs": CHEAP, "data": path}
+
+    def start(*steps: tuple[str, str]) -> str:
+        """Why eve may not join; then a moderator bans and unbans, and the server ends."""
+        with ChatServer(**options) as server:
+            evening = Evening(server)
+            ann = evening.come("ann")
+            ann.ask("register_room")
+            found = evening.code("eve", HOMES["eve"])
+            for type, target in steps:
+                answer = ann.ask(type, target=target, room="hall")
+                assert answer["type"] == "ok", answer
+            evening.close()
+        return found
+
+    start(("ban", "Eve"), ("ban", "eve"), ("ban", "EVE"), ("unban", "eve"))
+    assert start() == ""
+    with closing(sqlite3.connect(path)) as db, db:
+        for number, target in enumerate(("Eve", "eve")):
+            row = ("hall", target, "", "ann", float(number), None, "")
+            db.execute("INSERT INTO bans VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    assert start(("unban", "eve")) == "banned"
+    assert start() == ""
 
 
 def test_the_password_of_a_lock_is_not_worked_on_for_who_may_not_lock(

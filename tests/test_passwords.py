@@ -178,6 +178,25 @@ def test_work_that_fails_is_refused_and_the_log_does_not_say_why(
     pool.close()
 
 
+def test_without_a_thread_work_is_refused_and_done_when_there_is_one_again(
+    loop: EventLoop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool, done = HashPool(loop.call_threadsafe), []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        pool.submit(lambda: "now", done.append)
+        wait_until(lambda: done)
+    assert done == [None] and len(pool) == 0
+    assert "can't start new thread" in caplog.text
+    pool.submit(lambda: "later", done.append)
+    wait_until(lambda: len(done) == 2)
+    assert done == [None, "later"]
+    pool.close()
+
+
 def test_a_closed_pool_has_no_threads_and_refuses_what_waits(loop: EventLoop) -> None:
     pool, work, refused = HashPool(loop.call_threadsafe, threads=1), Work(), []
     pool.submit(work, work.told("running"))

@@ -3,7 +3,6 @@
 import itertools
 import logging
 import math
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -243,6 +242,25 @@ def test_without_patience_the_first_loss_is_the_end(server: Server) -> None:
     assert not any(isinstance(event, Disconnected) for event in told)
 
 
+def test_without_a_thread_to_come_back_with_it_is_the_end(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with going_on() as (keeper, session, told):
+        keeper.open(*server.address)
+        server.accept()
+        join(server, session, keeper)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        server.hang_up()
+        wait_until(lambda: told and isinstance(told[-1], Goodbye))
+        monkeypatch.undo()
+        assert session.state is SessionState.ENDED
+    assert told[-1].code == "connection_lost" and not told[-1].reconnect
+    assert "can't start new thread" in told[-1].content
+
+
 def test_a_goodbye_that_lets_us_come_back_says_when(server: Server) -> None:
     with going_on() as (keeper, session, told):
         keeper.open(*server.address)
@@ -254,11 +272,9 @@ def test_a_goodbye_that_lets_us_come_back_says_when(server: Server) -> None:
         assert session.state is SessionState.LOST and session.goodbye is None
 
 
-def test_nobody_there_is_a_reason_and_no_exception() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
+def test_nobody_there_is_a_reason_and_no_exception(reserved_port: int) -> None:
     with going_on() as (keeper, session, told):
-        assert "refused" in keeper.open(*address).content
+        assert "refused" in keeper.open("127.0.0.1", reserved_port).content
         assert not keeper.connected and not keeper.send(Join("ann"))
         session.end()
         keeper.stop()

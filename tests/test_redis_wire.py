@@ -11,7 +11,7 @@ from python_tcp import redis_wire
 from python_tcp.loop import EventLoop
 from python_tcp.redis_place import RedisConnection, RedisLink, parse_redis_url
 from python_tcp.redis_wire import RedisWire, StreamReader, pack_command
-from redis_servers import RedisServer, free_port, needs_redis
+from redis_servers import RedisServer, needs_redis
 from waiting import wait_until
 
 
@@ -185,18 +185,19 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 @needs_redis
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_stream_is_read_over_a_wire_from_where_it_was_left(
-    tmp_path: Path, tls: bool
+    tmp_path: Path, reserved_port: int, tls: bool
 ) -> None:
     options: list[str] = []
     if tls:
         ca, server = certificate(tmp_path)
-        port = free_port()
         files = ["--tls-cert-file", str(server), "--tls-key-file", str(server)]
         trust = ["--tls-ca-cert-file", str(ca), "--tls-auth-clients", "no"]
-        options = ["--tls-port", str(port), *files, *trust]
+        options = ["--tls-port", str(reserved_port), *files, *trust]
     redis = RedisServer(tmp_path / "redis", *options)
     with redis:
-        url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={ca}" if tls else redis.url
+        url = redis.url
+        if tls:
+            url = f"rediss://127.0.0.1:{reserved_port}?ssl_ca_certs={ca}"
         place = parse_redis_url(url)
         link = RedisLink(place, 20.0)
         loop, troubles, heard = EventLoop(), list[str](), list[bytes]()

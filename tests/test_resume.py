@@ -1282,7 +1282,7 @@ def test_who_does_not_come_back_has_left_in_the_end(crowd: Crowd) -> None:
         bob = crowd.meet("bob", server.port)
         with LineClient(server.port).join("ann"):
             assert bob.wait_until(lambda: "ann" in bob.users)
-        start = time.monotonic()
+            start = time.monotonic()
         assert bob.wait_until(lambda: "ann" not in bob.users)
         assert time.monotonic() - start > 0.2
         assert len(bob.told(UserLeft)) == 1

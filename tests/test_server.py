@@ -355,7 +355,7 @@ def test_a_faulty_handler_is_logged_and_costs_one_connection(
         assert victim.recv(10) == b"fine"
         (number,) = [
             n
-            for n, c in server.connections.items()
+            for n, c in list(server.connections.items())
             if c.remote_address == victim.getsockname()
         ]
         victim.sendall(b"bad")

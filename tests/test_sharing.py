@@ -283,9 +283,10 @@ def test_an_address_that_is_none(tmp_path: Path, url: str, end: str) -> None:
         assert "is no address of a file" in fetched(url + end, tmp_path)
 
 
-def test_nobody_there_is_said_when_patience_ends(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+def test_nobody_there_is_said_when_patience_ends(
+    tmp_path: Path, reserved_port: int
+) -> None:
+    url = f"http://127.0.0.1:{reserved_port}/"
     heard: list[Transfer] = []
     carrier = FileCarrier(
         Transfer(1, Direction.DOWN, "cat.jpg"), heard.append, patience=0.0
@@ -533,6 +534,24 @@ def test_some_go_at_once_the_others_wait_and_too_many_are_refused(
     wait_until(lambda: not files.busy)
     ended = [each for each in heard if each.ended]
     assert len(ended) == most + 2 and len({each.number for each in ended}) == most + 2
+
+
+def test_without_a_thread_a_file_fails_and_the_next_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, heard = written(tmp_path / "cat.jpg", CAT), []
+    files = FileTransfers(lambda each: Ok(each.id, 7), lambda: 1, heard.append)
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        for _ in range(FileTransfers.RUNNING + 1):
+            assert files.send(path).ended.is_set()
+            assert heard[-1].note == "the system has no more threads"
+    assert files.send(path).ended.wait(LIMIT)
+    assert heard[-1].state is TransferState.DONE
 
 
 def test_to_stop_ends_those_that_wait_as_well(tmp_path: Path) -> None:

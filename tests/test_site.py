@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 pytestmark = pytest.mark.slow(seconds=50)
 
@@ -314,7 +315,7 @@ def test_a_reference_entry(tmp_path: Path, tools: ModuleType) -> None:
         == "## LIMIT\n\n```python\nLIMIT = 3\n```\n\n[source, line 5](REPO/python_tcp/core.py#L5)"
     )
     assert (
-        "```python\nclass Box(dict):\n    def __init__(self, size: int = LIMIT) -> None\n```\n\nHolds things.\n\n[in the chapter](000_core.ipynb#api.Box)"
+        "```python\nclass Box(dict):\n    def __init__(self, size: int = LIMIT) -> None\n\n    self.size: int\n```\n\nHolds things.\n\n[in the chapter](000_core.ipynb#api.Box)"
         in box
     )
     assert (
@@ -326,6 +327,105 @@ def test_a_reference_entry(tmp_path: Path, tools: ModuleType) -> None:
         in point
     )
     assert "```python\nasync def fetch(\n    url: str,\n) -> bytes\n```" in fetch
+
+
+def entries_of(tools: ModuleType, source: str) -> list[str]:
+    return list(tools.reference.entries(source, "000_core.ipynb", "REPO/core.py"))
+
+
+def test_a_reference_shows_all_of_a_head(tools: ModuleType) -> None:
+    """Also where the body stands on the same line; and nothing that is not in the head."""
+    source = (
+        '__all__ = ["Wire", "fetch", "Stock"]\n\n'
+        "class Wire(Protocol):\n"
+        '    def send(self, data: bytes, limits: dict[str, int] = {"a": 1}) -> int: ...\n'
+        "    @property\n    def name(self) -> str: ...\n"
+        "    def open(\n        self, host: str\n    ) -> None: ...\n\n"
+        'def fetch(\n    url: str,\n) -> bytes:  # fmt: skip\n    # a remark\n    return b""\n\n'
+        "class Stock:\n    def __init__(self) -> None:\n        # a remark\n        self._x = 1\n"
+    )
+    wire, send, name, opened, fetch, stock = entries_of(tools, source)
+    assert "```python\nclass Wire(Protocol)\n```" in wire
+    assert (
+        'def send(self, data: bytes, limits: dict[str, int] = {"a": 1}) -> int\n```'
+        in send
+    )
+    assert "```python\n@property\ndef name(self) -> str\n```" in name
+    assert "```python\ndef open(\n    self, host: str\n) -> None\n```" in opened
+    assert "```python\ndef fetch(\n    url: str,\n) -> bytes\n```" in fetch
+    assert "class Stock:\n    def __init__(self) -> None\n```" in stock
+
+
+def test_a_reference_shows_how_an_object_is_used(tools: ModuleType) -> None:
+    """The methods with two underscores that are called by other words, and the attributes that `__init__` sets."""
+    source = (
+        '__all__ = ["Box"]\n\n'
+        "class Box:\n    __repr__, __str__ = _shown, _shown\n    SIZE = 3  # bytes\n\n"
+        '    def __init__(self, size: int, name: "str") -> None:\n'
+        "        self.size, self._secret = size, 1\n"
+        "        self.name = name  # of its owner\n"
+        "        self.open, self.end = True, End.NEAR\n"
+        "        self.on_end: Callable[[], object] = lambda: None  # at the end\n"
+        "        self.inner, self.first = Inner(size), name[0]  # fmt: skip\n"
+        "        size.unit = 1\n\n"
+        '    def __len__(self) -> int:\n        """How much is in it.\n\n        Never more."""\n        return 0\n\n'
+        "    def __repr__(self) -> str:\n        return ''\n"
+    )
+    (box,) = entries_of(tools, source)
+    assert (
+        "```python\nclass Box:\n    SIZE = 3  # bytes\n\n"
+        '    def __init__(self, size: int, name: "str") -> None\n'
+        "    def __len__(self) -> int  # How much is in it.\n\n"
+        "    self.size: int\n    self.name: str  # of its owner\n"
+        "    self.open: bool\n    self.end: End\n"
+        "    self.on_end: Callable[[], object]  # at the end\n"
+        "    self.inner: Inner\n    self.first\n```"
+    ) in box
+
+
+def test_a_reference_says_what_a_private_name_stands_for(tools: ModuleType) -> None:
+    source = (
+        '__all__ = ["Stream", "add"]\n\n'
+        "_Told = Callable[[], object]  # at the end\n_Other = int\n\n"
+        "class Stream:\n    def __init__(self, told: _Told) -> None: ...\n\n"
+        "def add(told: _Told, x: self._Other) -> None: ...\n"
+    )
+    stream, add = entries_of(tools, source)
+    before = "```python\n_Told = Callable[[], object]  # at the end\n\n"
+    assert f"{before}class Stream:\n    def __init__" in stream
+    assert f"{before}def add(" in add
+
+
+def test_a_reference_repeats_what_a_model_says_of_a_method(tools: ModuleType) -> None:
+    """A base class, a protocol that the docstring names, or what has most of the same methods."""
+    models = (
+        'class Wire(Protocol):\n    def send(self) -> int:\n        """Send it."""\n\n'
+        'class Plain:\n    def send(self) -> int: ...\n    def close(self) -> None:\n        """Close it."""\n\n'
+        "class Child(Plain): ...\n"
+        'class Owner:\n    def close(self) -> None:\n        """Close all."""\n'
+    )
+    source = (
+        '__all__ = ["A", "B"]\n\n'
+        'class A(Child):\n    """A `Wire`, not an `Owner`."""\n'
+        "    def close(self) -> None: ...\n    def send(self) -> int: ...\n"
+        "    def other(self) -> int: ...\n\n"
+        'class B:\n    """What an `Owner` and a `Plain` need."""\n'
+        "    def send(self) -> int: ...\n    def close(self) -> None: ...\n"
+    )
+    known = tools.reference.classes_in("nets", models)
+    found = list(tools.reference.entries(source, "000_core.ipynb", "REPO", known))
+    said = {entry.split()[1]: entry.rpartition("```")[2].strip() for entry in found}
+    assert said["A.close"] == "As in [`Plain`](api_nets.ipynb): Close it."
+    assert said["A.send"] == "As in [`Wire`](api_nets.ipynb): Send it."
+    assert said["A.other"] == said["B.send"] == ""
+    assert said["B.close"] == "As in [`Plain`](api_nets.ipynb): Close it."
+
+
+def test_a_reference_cuts_a_long_value_in_the_middle(tools: ModuleType) -> None:
+    rows = "".join(f"    {number},\n" for number in range(20))
+    source = f'__all__ = ["ALL"]\n\nALL = [\n{rows}]  # fmt: skip\n'
+    (entry,) = entries_of(tools, source)
+    assert "    4,\n    ...\n]\n```" in entry
 
 
 def test_each_page_is_there_as_plain_markdown(site: dict[Path, Page]) -> None:
@@ -451,6 +551,17 @@ def test_a_plain_word_is_no_link_where_it_is_another(tools: ModuleType) -> None:
     assert another("Room", "members.html", "broadcast", "class Room:\n    pass")
     assert not another("Room", "members.html", "rooms", "chat.rooms")
     assert not another("start_client", "chat_app.html", "core", "")
+
+
+def test_a_method_is_no_link_to_a_function_of_the_same_name(tools: ModuleType) -> None:
+    """`is_over` is a function of file_space; here it is a method, in a page without cells of code."""
+    signature = new_markdown_cell(
+        "```python\nclass Exchange\n```\n\n```python\ndef is_over(self, as_bytes: bool) -> bool\n```"
+    )
+    code = tools.code_of(new_notebook(cells=[signature]))
+    assert tools.is_another("is_over", "file_space.html", "api_file_http", code)
+    assert tools.is_another("as_bytes", "output.html", "api_file_http", code)
+    assert not tools.is_another("Exchange", "file_http.html", "api_file_http", code)
 
 
 def test_a_page_of_quarto_is_understood(tmp_path: Path) -> None:

@@ -74,7 +74,6 @@ def test_two_clients_come_back_and_a_third_sees_what_they_typed_meanwhile(
             for terminal in (ann, bob):
                 terminal.until("The connection is back.", limit=60)
                 terminal.until("here")
-            ann.type("ne\r")
             expected = [
                 "ann: before",
                 "ann: typed by ann",
@@ -82,9 +81,10 @@ def test_two_clients_come_back_and_a_third_sees_what_they_typed_meanwhile(
                 "bob: and this too",
                 "ann: half a line",
             ]
+            ann.until(lambda: sorted(said(ann)) == sorted(expected[:-1]))
+            ann.type("ne\r")  # all that waited is said: this is the last line
             for terminal in (ann, bob):
-                terminal.until(lambda: len(said(terminal)) == 5)
-                assert sorted(said(terminal)) == sorted(expected)
+                terminal.until(lambda: sorted(said(terminal)) == sorted(expected))
             assert [said(ann)[0], said(ann)[-1]] == ["ann: before", "ann: half a line"]
             while len(seen) < 5:
                 event = third.read()

@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ pytest.importorskip("termios", reason="needs a POSIX terminal")
 from screen import CLIENT, Emulator, Terminal, chat  # noqa: E402
 from waiting import ENDINGS  # noqa: E402
 
+from python_tcp.chat_client import ChatClient  # noqa: E402
 from python_tcp.chat_server import ChatServer  # noqa: E402
 from python_tcp.protocol import Limits  # noqa: E402
 
@@ -268,11 +270,12 @@ def test_kinds_of_lines_look_different_without_colours(
     bob.say("status", status="at lunch")
     ann.until("at lunch")
     ann.type("/reply yes\r")
-    ann.until("yes")
+    ann.until("(to bob) yes")
     assert without_time(ann.screen.rows())[-9:-2] == [
         " > lobby ann: hello", "   lobby bob: hi", " @ lobby bob: Ann, look", " * lobby bob waves", " ~ (bob whispers) psst", "-- bob is away: at lunch",
         " ~ (to bob) yes",
     ]  # fmt: skip
+    ann.until(lambda: ann.screen.bells)
     assert ann.screen.bells == 1
     assert all(
         re.match(r"\d\d:\d\d ", row)
@@ -290,6 +293,7 @@ def test_other_rooms_are_counted_until_one_goes_there(
     bob.say("message", content="two, Ann", room="lobby")
     ann.until("dev: 1 person | unread: lobby 2 | here")
     ann.until("bob mentions you in lobby")
+    ann.until(lambda: ann.screen.bells)  # it rings behind the line
     assert ann.screen.bells == 1 and not any("one" in row for row in ann.screen.rows())
     ann.type("/room lobby\r")
     ann.until("bob: two, Ann")
@@ -364,14 +368,17 @@ def test_a_resized_window_is_drawn_anew(
         lambda: (
             said().endswith("number 29")
             and ann.screen.row(rows - 1).startswith(" lobby: 2")
+            and ann.screen.row(rows - 2).endswith("half a line")
         )
     )
-    assert said().count("number 29") == 1 and ann.screen.row(rows - 2).endswith(
-        "half a line"
-    )
+    assert said().count("number 29") == 1
     bob.say("message", content="and then?")
-    ann.until(lambda: "then?" in ann.screen.row(rows - 3))
-    assert ann.screen.row(rows - 2).endswith("half a line")
+    ann.until(  # it may not have been drawn anew before
+        lambda: (
+            "then?" in ann.screen.row(rows - 3)
+            and ann.screen.row(rows - 2).endswith("half a line")
+        )
+    )
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])
@@ -455,9 +462,10 @@ def test_it_asks_for_a_name_and_for_another_if_that_is_taken(
     server: ChatServer,
 ) -> None:
     with (
-        LineClient(server.port).join("ann"),
+        ChatClient("ann") as other,  # answers pings: who would give up a silent one?
         chat(server.port, None, "--room", "dev") as terminal,
     ):
+        assert other.connect("127.0.0.1", server.port) and other.join()
         terminal.until("Your name:")
         terminal.type("\rann\r")
         terminal.until("Another name:")
@@ -520,7 +528,7 @@ def test_ctrl_z_and_fg(server: ChatServer) -> None:
         shell.until(
             lambda: (
                 shell.screen.rows()[-1].endswith("shell:")
-                or "shell:" in [row for row in shell.screen.rows() if row][-1]
+                or "shell:" in ["", *filter(None, shell.screen.rows())][-1]
             )
         )
         assert not any("here" in row and "people" in row for row in shell.screen.rows())
@@ -584,9 +592,9 @@ def test_a_terminal_that_can_do_nothing_gets_plain_lines(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_first_prompt_is_there_in_less_than_0_4_seconds(server: ChatServer) -> None:
-    """Of the processor's time: what a machine takes that has nothing else to do."""
-    busy = os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)  # they share its caches
-    limit = 1.2 if busy else 0.4
+    """Of the processor's time. Beside others, all takes longer: then it is compared with what
+    it takes to load the library for the screen.
+    """
 
     def seconds() -> float:
         with chat(server.port, "ann") as ann:
@@ -596,7 +604,13 @@ def test_the_first_prompt_is_there_in_less_than_0_4_seconds(server: ChatServer) 
             ann.end("\x03")
             return taken
 
-    assert any(seconds() < limit for _ in range(10)), "beside others it takes longer"
+    def loading() -> float:
+        before, code = os.times(), "import prompt_toolkit.application"
+        subprocess.run([sys.executable, "-c", f"{code}, prompt_toolkit.widgets"])
+        used = [now - was for now, was in zip(os.times(), before, strict=True)]
+        return used[2] + used[3]  # by programs that have ended
+
+    assert any(seconds() < max(0.4, 3.5 * loading()) for _ in range(10))
 
 
 def test_nothing_private_of_the_library_is_used() -> None:

@@ -468,10 +468,8 @@ def test_a_reset_by_the_client_reaches_the_server() -> None:
     ]
 
 
-def test_a_server_that_is_not_there_resets_the_client() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
-    with Recorder(*address) as trace, pytest.raises(ConnectionError):
+def test_a_server_that_is_not_there_resets_the_client(reserved_port: int) -> None:
+    with Recorder("127.0.0.1", reserved_port) as trace, pytest.raises(ConnectionError):
         with trace.connect("ann") as ann:
             assert not ann.recv(1)
     assert [e.kind for e in trace.events] == ["connect", "RST"]

@@ -279,10 +279,11 @@ def test_the_authorities_of_the_system_vouch_for_a_name(
         assert status == 1 and errors[0].endswith("is for another address")
 
 
+@pytest.mark.slow(seconds=2)
 def test_a_server_that_stalls_in_the_handshake_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with ChatClient("ann", timeout=0.3, tls=ClientTLS(pin=PIN)) as ann:
+        with ChatClient("ann", timeout=2.0, tls=ClientTLS(pin=PIN)) as ann:
             assert not ann.connect("127.0.0.1", port)
             who = f"127.0.0.1:{port} does not answer"
             assert ann.error.content == f"{who} in the TLS handshake"
@@ -541,10 +542,12 @@ def expired(folder: Path) -> ssl.SSLContext:
     return context
 
 
-def test_a_server_that_is_gone_when_the_question_is_due_is_one_line() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    question = ServerTrust("127.0.0.1", port).question("self_signed", "unknown")
+def test_a_server_that_is_gone_when_the_question_is_due_is_one_line(
+    reserved_port: int,
+) -> None:
+    question = ServerTrust("127.0.0.1", reserved_port).question(
+        "self_signed", "unknown"
+    )
     assert question.lines == [] and "refused" in question.refusal
 
 
@@ -672,9 +675,11 @@ def said_by(server: Program, pattern: str) -> str:
 
 
 @pytest.mark.slow(seconds=9)
-def test_a_server_with_its_own_certificate_and_its_pin(tmp_path: Path) -> None:
-    with serving(tmp_path / "chat.db") as server:
-        port = int(said_by(server, r"127\.0\.0\.1:(\d+)"))
+def test_a_server_with_its_own_certificate_and_its_pin(
+    tmp_path: Path, reserved_port: int
+) -> None:
+    port = reserved_port
+    with serving(tmp_path / "chat.db", port) as server:
         pin = said_by(server, r"\b[0-9a-f]{64}\b")
         assert pin == pin_in(tmp_path).hex()
         assert client(port, "--tls-pin", pin, typed="hello\n")[:2] == (0, [])
@@ -690,19 +695,22 @@ def test_a_server_with_its_own_certificate_and_its_pin(tmp_path: Path) -> None:
                 server = serving(tmp_path / "chat.db", port)
                 before = ann.events.count(Reconnected())
                 with server:
-                    wait_until(lambda: ann.events.count(Reconnected()) > before, 30)
+                    wait_until(lambda: ann.events.count(Reconnected()) > before)
                     assert said_by(server, r"\b[0-9a-f]{64}\b") == pin
 
 
 @pytest.mark.slow(seconds=3)
-def test_a_restarted_server_without_its_certificate_is_refused(tmp_path: Path) -> None:
-    with serving(tmp_path / "chat.db") as server:
-        port = int(said_by(server, r"127\.0\.0\.1:(\d+)"))
+def test_a_restarted_server_without_its_certificate_is_refused(
+    tmp_path: Path, reserved_port: int
+) -> None:
+    port = reserved_port
+    with serving(tmp_path / "chat.db", port) as server:
+        said_by(server, rf"127\.0\.0\.1:{port}")
         tls = ClientTLS(pin=pin_in(tmp_path))
         with Listener("ann", tls=tls) as ann:
             assert ann.connect("127.0.0.1", port) and ann.join()
             server.end(signal.SIGKILL)
             (tmp_path / "chat.db.server.pem").unlink()
             with serving(tmp_path / "chat.db", port):
-                wait_until(lambda: ann.goodbye, 30)
+                wait_until(lambda: ann.goodbye)
             assert ann.goodbye.code == "changed_pin"

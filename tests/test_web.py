@@ -48,7 +48,7 @@ class Page:
     """What a page does, with the client of `websockets`."""
 
     def __init__(self, server: ChatServer, **options: object) -> None:
-        self._connecting = connect(url(server), **options)
+        self._connecting = connect(url(server), open_timeout=LIMIT, **options)
         self.socket: ClientConnection = self._connecting.__enter__()
 
     def say(self, type: str, **fields: object) -> None:
@@ -299,15 +299,22 @@ def test_the_page_is_in_the_package() -> None:
 
 
 def test_over_tls(tmp_path: Path) -> None:
+    """By hand: the client of `websockets` reads and writes in two threads, and with TLS 1.3 a
+    request of three in a thousand is never sent then.
+    """
     pem = self_made_certificate(str(tmp_path / "chat.db"), "127.0.0.1")
     context = ssl.create_default_context(cafile=pem)
     context.check_hostname = False
     with web_server(tls=ServerTLS(pem, None)) as server:
-        where = f"wss://127.0.0.1:{web_port(server)}"
-        origin = where.replace("wss", "https")
-        with connect(f"{where}/socket", ssl=context, origin=origin) as page:
-            page.send('{"type":"ping"}')
-            assert page.recv(LIMIT) == '{"type":"pong"}'
+        where = f"127.0.0.1:{web_port(server)}"
+        request = asked(Host=where, Origin=f"https://{where}")
+        plain = socket.create_connection(("127.0.0.1", web_port(server)), LIMIT)
+        with context.wrap_socket(plain) as sock:
+            sock.sendall(request.replace(b"GET / ", b"GET /socket "))
+            sock.sendall(text('{"type":"ping"}') + masked(8, b"\x03\xe8"))
+            seen = read_to_the_end(sock)
+    head, _, frames = seen.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 ") and b'{"type":"pong"}' in frames
 
 
 # --- who breaks a rule, and nobody else notices -----------------------------------------------------
@@ -485,7 +492,8 @@ def test_the_command_serves_the_page_and_says_where() -> None:
                 r"in a browser: http://127\.0\.0\.1:(\d+)", "\n".join(server.lines)
             )
         )
-        with connect(f"ws://127.0.0.1:{found[1]}/socket") as page:
+        where = f"ws://127.0.0.1:{found[1]}/socket"
+        with connect(where, open_timeout=LIMIT) as page:
             page.send('{"type":"ping"}')
             assert page.recv(LIMIT) == '{"type":"pong"}'
         assert server.end(15) == (0, [])

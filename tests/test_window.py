@@ -1,6 +1,7 @@
 """`python_tcp.window` against real servers; its main loop is turned by hand. With real keys: test_window_desktop."""
 
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -20,9 +21,10 @@ from proxy import Proxy  # noqa: E402
 from python_tcp import delivery, login, reconnector  # noqa: E402
 from python_tcp.chat_client import ChatClient  # noqa: E402
 from python_tcp.chat_server import ChatServer  # noqa: E402
+from python_tcp.chat_view import notice  # noqa: E402
 from python_tcp.protocol import Limits  # noqa: E402
 from python_tcp.trust import KnownServers, ServerTrust  # noqa: E402
-from python_tcp.window import ChatWindow  # noqa: E402
+from python_tcp.window import ChatWindow, end_on_signals  # noqa: E402
 
 pytestmark = needs_desktop
 HOST = "127.0.0.1"
@@ -140,7 +142,7 @@ def test_the_server_is_killed_under_it_and_nothing_is_lost_or_doubled(
     ],
 )
 def test_what_goes_wrong_is_one_line_in_the_form(
-    people: Come, what: str, said: str
+    people: Come, what: str, said: str, reserved_port: int
 ) -> None:
     layer = server_tls() if what == "tls" else None
     with ChatServer(limits=Limits(connections=1), tls=layer) as server:
@@ -148,10 +150,8 @@ def test_what_goes_wrong_is_one_line_in_the_form(
             with LineClient(server.port).join("bob"):
                 ann = people(server.port)
                 ann.until(lambda: ann.said)
-        elif what == "nobody":
-            server.stop()
-        if what != "full":
-            ann = people(server.port)
+        else:
+            ann = people(reserved_port if what == "nobody" else server.port)
             ann.until(lambda: ann.said)
         assert said in ann.said and "\n" not in ann.said
         assert ann.window.form.winfo_manager() and not ann.window.panel.winfo_manager()
@@ -226,6 +226,31 @@ def test_closing_stops_what_any_part_of_it_would_do_later(people: Come) -> None:
         ann.window.later(0.01, lambda: None)
         ann.window.close()  # raised TclError: can't delete Tcl command
         assert ann.window._queue.closed
+
+
+def test_a_signal_in_the_middle_of_a_step_closes_the_window_after_it(
+    people: Come,
+) -> None:
+    window = people(1).window
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    before = {number: signal.getsignal(number) for number in numbers}
+    shown: list[str] = []
+
+    def step() -> None:
+        signal.raise_signal(signal.SIGINT)
+        window.show([notice("still there")])  # raised TclError: it was closed already
+        shown.append("still there")
+
+    try:
+        end_on_signals(window)
+        window.post(step)
+        while not window._queue.closed:
+            window.root.update()
+        assert shown == ["still there"]
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 FREED_ELSEWHERE = """

@@ -1,7 +1,6 @@
 """`chat_window` as a person uses it: real keys and a real mouse, on a screen that nobody sees."""
 
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from python_tcp.chat_server import ChatServer
 from python_tcp.protocol import Limits
 
 pytestmark = [needs_desktop, pytest.mark.slow(seconds=5)]
-LONG = 30  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +36,8 @@ def test_form_typing_tabs_resize_and_close(
     with desktop.start("127.0.0.1", server.port) as ann:
         ann.type("ann")  # the cursor is in the name, which is what is missing
         ann.press("Return")
-        wait_until(lambda: server.users == ["ann"], LONG)
-        wait_until(lambda: ann.title == "lobby", LONG)
+        wait_until(lambda: server.users == ["ann"])
+        wait_until(lambda: ann.title == "lobby")
         with LineClient(server.port).join("bob") as bob:
             ann.type("hello, bob")
             ann.press("Return")
@@ -47,15 +45,15 @@ def test_form_typing_tabs_resize_and_close(
             ann.type("/join kit")
             ann.type("chen")
             ann.press("Return")
-            wait_until(lambda: ann.title == "kitchen", LONG)
+            wait_until(lambda: ann.title == "kitchen")
             bob.say("message", content="are you there?")
-            wait_until(lambda: ann.title == "kitchen (1)", LONG)
+            wait_until(lambda: ann.title == "kitchen (1)")
             ann.click(25, 12)  # the first tab
-            wait_until(lambda: ann.title == "lobby", LONG)
+            wait_until(lambda: ann.title == "lobby")
             ann.press("Up", "Up", "Return")  # again what was typed before the last
             bob.read_until("message", content="hello, bob")
             ann.resize(500, 300)
-            wait_until(lambda: ann.size == (500, 300), LONG)
+            wait_until(lambda: ann.size == (500, 300))
             ann.type("still here")
             ann.press("Return")
             bob.read_until("message", content="still here")
@@ -88,43 +86,39 @@ def test_a_name_that_is_taken_is_asked_for_again(
         assert other.connect("127.0.0.1", server.port) and other.join()
         ann.type("ann")
         ann.press("Return")
-        wait_until(lambda: ann.title == "Another name", LONG)
+        wait_until(lambda: ann.title == "Another name")
         ann.type("zoe")
         ann.press("Return")
-        wait_until(lambda: server.users == ["ann", "zoe"], LONG)
-        wait_until(lambda: ann.title == "lobby", LONG)
+        wait_until(lambda: server.users == ["ann", "zoe"])
+        wait_until(lambda: ann.title == "lobby")
 
 
 def test_nobody_there_is_said_in_the_form_and_can_be_corrected(
-    desktop: Desktop, server: ChatServer
+    desktop: Desktop, server: ChatServer, reserved_port: int
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
-    with desktop.start("127.0.0.1", port, "--username", "ann") as ann:
-        wait_until(lambda: ann.title.startswith("can't connect"), LONG)
+    with desktop.start("127.0.0.1", reserved_port, "--username", "ann") as ann:
+        wait_until(lambda: ann.title.startswith("can't connect"))
         ann.press("shift+Tab", "ctrl+a", "BackSpace")  # the port is before the name
         ann.type(str(server.port))
         ann.press("Return")
-        wait_until(lambda: server.users == ["ann"], LONG)
+        wait_until(lambda: server.users == ["ann"])
 
 
 def test_what_was_said_while_the_server_is_gone_is_said_when_it_is_back(
-    desktop: Desktop, tmp_path: Path
+    desktop: Desktop, tmp_path: Path, reserved_port: int
 ) -> None:
-    data = tmp_path / "chat.db"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    data, port = tmp_path / "chat.db", reserved_port
     with ChatServer("127.0.0.1", port, data=data) as first:
         ann = desktop.start("127.0.0.1", port, "--username", "ann")
-        wait_until(lambda: first.users == ["ann"] and ann.title == "lobby", LONG)
+        wait_until(lambda: first.users == ["ann"] and ann.title == "lobby")
     with ann:
         ann.type("typed while it was gone")
         ann.press("Return")
         with ChatServer("127.0.0.1", port, data=data) as second:
-            wait_until(lambda: second.users == ["ann"], LONG)
+            wait_until(lambda: second.users == ["ann"])
             with LineClient(port) as bob:
                 bob.say("join", username="bob", since=0)
-                wait_until(lambda: "bob" in second.users, LONG)
+                wait_until(lambda: "bob" in second.users)
                 bob.say("history")
                 while True:
                     event = bob.read()

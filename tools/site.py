@@ -390,14 +390,18 @@ def with_alternative(cell: nbformat.NotebookNode) -> str:
 
 
 def code_of(notebook: nbformat.NotebookNode) -> str:
-    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    """A page of the reference has no cells of code: its signatures stand in the text."""
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return "\n".join(code or [cell.source for cell in notebook.cells])
 
 
 def is_another(name: str, target: str, page: str, code: str) -> bool:
-    """Does a page mean something else by a name than the module to which nbdev links it? It does if it defines the name itself; and a plain word such as `connect` or `line` is ours only where it is imported."""
-    if target == f"{page}.html":
+    """Does a page mean something else by a name than the module to which nbdev links it? It does if it defines the name itself, or in the reference if it is a parameter; and a plain word such as `connect` or `line` is ours only where it is imported."""
+    if target == f"{page.removeprefix('api_')}.html":
         return False
     if re.search(rf"^ *(?:def|class) {name}\b|^{name} = ", code, re.M):
+        return True
+    if page.startswith("api_") and re.search(rf"[(,]\s*{name}: ", code):
         return True
     imported = re.search(rf"^from python_tcp\.\w+ import .*\b{name}\b", code, re.M)
     return re.fullmatch("[a-z]+", name) is not None and not imported
