@@ -673,7 +673,9 @@ class OrderMachine(RuleBasedStateMachine):
             for each in self.bans
             if each.until is None or each.until > self.now
         }
-        assert live <= self.shelf.bans.keys()
+        written = [(room, target.lower()) for room, target in self.shelf.bans]
+        assert live <= set(written)
+        assert len(written) == len(set(written)), "each target in one spelling"
         roles = {a.name for a in self.accounts.all() if a.role == "operator"}
         assert roles == self.operators
         gone = {key for key, (_, text) in self.texts.items() if text in self.gone}
