@@ -20,8 +20,7 @@ from .delivery import TokenBucket
 from .dialects import AnyDialect, Raw
 from .loop import EventLoop, Timer
 from .members import Delivery
-from .networks import AddressLimits, ConnectionLimits, NetworkList
-from .networks import network_of
+from .networks import AddressLimits, ConnectionLimits, NetworkList, network_of
 from .output import Dropped, Passed, Transport
 from .protocol import OTHERS, Command, Error, Goodbye, History
 from .protocol import Join, Leave, Limits, Pong, SendMessage, Whisper

@@ -619,7 +619,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
     monkeypatch.setattr(
         chat_app,
         "run_chat_server",
-        lambda host, port, prepare, on_start, on_hang_up, on_stop, tls, proxies, listeners, dialect, operators, rules, shared_port, **options: (
+        lambda host, port, prepare, on_start, on_hang_up, on_stop, on_signal, tls, proxies, listeners, dialect, operators, rules, shared_port, **options: (
             calls.append(
                 {"host": host, "port": port, "proxy_protocol": proxies, **options}
             )

@@ -383,6 +383,18 @@ def test_a_reference_shows_how_an_object_is_used(tools: ModuleType) -> None:
     ) in box
 
 
+def test_a_long_line_of_a_reference_becomes_two(tools: ModuleType) -> None:
+    text = "The lines to run in the place of these ones."
+    source = (
+        '__all__ = ["Skip"]\n\nclass Skip:\n'
+        "    def __call__(self, lines: list[str]) -> list[str]:\n"
+        f'        """{text}"""\n        return lines\n'
+    )
+    (skip,) = entries_of(tools, source)
+    head = "    def __call__(self, lines: list[str]) -> list[str]\n"
+    assert f"class Skip:\n    # {text}\n{head}```" in skip
+
+
 def test_a_reference_says_what_a_private_name_stands_for(tools: ModuleType) -> None:
     source = (
         '__all__ = ["Stream", "add"]\n\n'

@@ -16,6 +16,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 
 PACKAGE = "python_tcp"
 MOST_LINES = 8  # of a constant's value
+COLUMNS = 96  # what stands in one line of a page without being cut
 BUILT_IN = "bool|bytearray|bytes|deque|dict|float|frozenset|int|list|set|str|tuple"
 # The methods with two underscores that say how an object is used.
 SPECIAL = {
@@ -304,10 +305,12 @@ def end_of_head(node: ast.ClassDef | Function, lines: list[str]) -> tuple[int, i
 
 
 def special_lines(method: Function, lines: list[str]) -> list[str]:
-    """The head of a method with two underscores; what it does stands behind it."""
+    """The head of a method with two underscores; what it does stands behind it, or above."""
     *before, last = head(method, lines)
     text = (ast.get_docstring(method) or "").partition("\n")[0]
-    return [*before, f"{last}  # {text}" if text else last]
+    if len(said := f"{last}  # {text}") > COLUMNS:
+        return [f"{' ' * method.col_offset}# {text}", *before, last]
+    return [*before, said if text else last]
 
 
 def attribute_lines(made: Function, lines: list[str]) -> list[str]:
