@@ -120,6 +120,14 @@ class PeerSocket:
                 pass
         self.sock.settimeout(self.limit)
 
+    def hang_up(self) -> None:
+        """Say that no more comes, and wait until the other side has closed, too."""
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+            last = self.last()
+            while time.monotonic() < last and self.sock.recv(262_144):
+                pass
+
     def last(self) -> float:
         """When a wait ends, even if a few bytes come all the time."""
         return time.monotonic() + 10 * self.limit
@@ -254,7 +262,10 @@ class LabPeer:
             self._wire.sock.shutdown(socket.SHUT_WR)
         self._note(Kind.FINISH)
 
-    def close(self) -> None:
+    def close(self, noticed: bool = False) -> None:
+        """`noticed`: when the program has closed it, too. So it knows, whatever comes next."""
+        if noticed:
+            self._wire.hang_up()
         self._wire.sock.close()
         self._note(Kind.CLOSE)
 

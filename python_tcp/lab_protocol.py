@@ -105,7 +105,7 @@ class TranscriptPlayer:
             elif sign == "<":
                 self._expect(name, text[0])
             elif sign == "x":
-                self._peers.pop(name).close()
+                self._peers.pop(name).close(noticed=True)
             else:  # ~: nothing is said; what the server says of it comes next
                 self._bench.note(f"{name} is silent")
 

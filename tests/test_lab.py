@@ -122,6 +122,23 @@ def test_where_two_long_texts_begin_to_differ(pair: tuple) -> None:
     assert said.endswith("The first 500 bytes are the same.")
 
 
+def test_who_closes_may_wait_until_that_is_noticed(pair: tuple) -> None:
+    """Another thread of the program may serve the next line before this one sees the end."""
+    ann, theirs = pair
+    noticed: list[bytes] = []
+
+    def serve() -> None:
+        with theirs:
+            noticed.append(theirs.recv(100))
+            theirs.sendall(b"what it no longer wants")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    ann.close(noticed=True)
+    assert noticed == [b""]
+    thread.join()
+
+
 def test_a_trickle_of_bytes_does_not_keep_the_lab_for_ever(pair: tuple) -> None:
     ann, theirs = pair
     ann = LabPeer("ann", ann._wire.sock, [], 0.1)
