@@ -201,7 +201,7 @@ class HashPool:
             thread.join()
 
     def _start_one_more(self) -> None:
-        """Where the system has no more threads and there is none, all is refused."""
+        """If that is not possible and there is none yet, all that waits is refused."""
         name = f"HashPool-{len(self._threads)}"
         thread = threading.Thread(target=self._run, name=name, daemon=True)
         try:

@@ -4,7 +4,6 @@ import gc
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from sockets import kept_port
 from waiting import FULL
 from workers import Turns, only_one
 
@@ -167,9 +167,7 @@ def reserved_port() -> Iterator[int]:
     It stays bound, without listening: so the system gives it to nobody else, and above all not to a
     client that looks for the server while it is gone, which would connect with itself.
     """
-    with socket.socket() as keeper:
-        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        keeper.bind(("127.0.0.1", 0))
+    with kept_port() as keeper:
         yield keeper.getsockname()[1]
 
 

@@ -10,6 +10,7 @@ import pytest
 from helpers import Listener as KeepingClient
 from helpers import Program
 from screen import chat
+from sockets import kept_port
 from test_browser import chrome, look, needs_chromium
 from waiting import wait_until
 from xss import TEXTS
@@ -586,10 +587,7 @@ def test_the_same_place_in_two_windows_is_given_to_the_second(web: Web) -> None:
 @pytest.fixture
 def ports() -> Iterator[list[int]]:
     """Two for a server that is started twice: nobody else gets them meanwhile."""
-    with socket.socket() as one, socket.socket() as two:
-        for each in (one, two):
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            each.bind(("127.0.0.1", 0))
+    with kept_port() as one, kept_port() as two:
         yield [one.getsockname()[1], two.getsockname()[1]]
 
 

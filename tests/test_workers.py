@@ -136,7 +136,7 @@ def test_slow():
 def test_a_run_with_two_workers_keeps_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("conftest.py", "waiting.py", "workers.py"):
+    for name in ("conftest.py", "sockets.py", "waiting.py", "workers.py"):
         (tmp_path / name).write_bytes((TESTS / name).read_bytes())
     (tmp_path / "pytest.ini").write_bytes(b"[pytest]\nmarkers =\n    slow\n    alone\n")
     (tmp_path / "test_it.py").write_text(SUITE)

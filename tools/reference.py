@@ -307,10 +307,11 @@ def end_of_head(node: ast.ClassDef | Function, lines: list[str]) -> tuple[int, i
 def special_lines(method: Function, lines: list[str]) -> list[str]:
     """The head of a method with two underscores; what it does stands behind it, or above."""
     *before, last = head(method, lines)
-    text = (ast.get_docstring(method) or "").partition("\n")[0]
-    if len(said := f"{last}  # {text}") > COLUMNS:
-        return [f"{' ' * method.col_offset}# {text}", *before, last]
-    return [*before, said if text else last]
+    if not (text := (ast.get_docstring(method) or "").partition("\n")[0]):
+        return [*before, last]
+    if len(said := f"{last}  # {text}") <= COLUMNS:
+        return [*before, said]
+    return [f"{' ' * method.col_offset}# {text}", *before, last]
 
 
 def attribute_lines(made: Function, lines: list[str]) -> list[str]:
