@@ -15,8 +15,11 @@ after an attack, the comparison would hide it; so the quiet after each attack is
 the last with the first.
 
 The guessers are a third process. They stand for other machines, so they give way to the server and to the room.
-Printed are also the server's memory (64 MiB for each hash that is being made are a part of it), its longest tick, how
-the guesses were answered, and how long the right person took.
+Printed are also the server's memory (64 MiB for each hash that is being made are a part of it), its longest tick, the
+longest time that the loop waited inside of a tick, how the guesses were answered, and how long the right person took.
+What a tick waits for is a processor, or Python's global lock: the hashes take both, and so may any program that runs on
+this machine. The rest of a tick is the loop's own work. The guessers go one after another: if their process closed all
+at its end, a tick would have a hundred ends to serve, and be long for that reason alone.
 """
 
 from __future__ import annotations
@@ -41,16 +44,21 @@ GUESSES, EACH, MEMBERS, SECONDS, PAUSE = 10_000, 100, 20, 10.0, 0.02
 PASSWORD = "correct-Horse-77"
 
 SERVER = """
-import sys
+import sys, time
 from python_tcp.chat_server import ChatServer
-ticks = [0.0]
+longest = waited = used = 0.0
+def note(seconds):
+    global longest, waited, used
+    before, used = used, time.thread_time()  # the loop's own
+    longest = max(longest, seconds)
+    waited = max(waited, seconds - (used - before))
 file, durability = sys.argv[1:]
 with ChatServer(data=file, durability=durability) as server:
-    server.engine.loop.on_tick = lambda seconds: ticks.append(max(ticks.pop(), seconds))
+    server.engine.loop.on_tick = note
     print(server.port, flush=True)
     for line in sys.stdin:
-        print(ticks[0], flush=True)
-        ticks[0] = 0.0
+        print(longest, waited, flush=True)
+        longest = waited = 0.0
 """
 
 
@@ -154,6 +162,9 @@ def attack(port: int, name: str, hosts: list[str]) -> dict[str, object]:
         wait = due - time.perf_counter() if count < GUESSES else 1.0
         for key, _ in selector.select(max(0.0, wait)):
             hear(key, selector, told)
+    for key in list(selector.get_map().values()):
+        key.fileobj.close()  # type: ignore[union-attr]
+        time.sleep(0.01)
     return {"told": told, "seconds": last - start}
 
 
@@ -247,6 +258,7 @@ class Row(NamedTuple):
     p50: float  # milliseconds, as the others
     p99: float
     tick: float
+    wait: float
 
 
 class Server:
@@ -261,12 +273,13 @@ class Server:
         self.port = int(self.process.stdout.readline())
         self.room = Room(self.port)
 
-    def ask_tick(self) -> float:
-        """The longest since the last time, in milliseconds."""
+    def ask_ticks(self) -> tuple[float, float]:
+        """The longest tick and the longest wait in one, since the last time, in milliseconds."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return float(self.process.stdout.readline()) * 1000
+        tick, wait = self.process.stdout.readline().split()
+        return float(tick) * 1000, float(wait) * 1000
 
     def row(self, title: str, name: str = "", hosts: list[str] | None = None) -> Row:
         """Measure for `SECONDS`, and print what was measured."""
@@ -286,25 +299,25 @@ class Server:
         if guessers and hosts:
             threads.append(threading.Thread(target=come))
             guessers.begin(name, hosts)
-        self.ask_tick()
+        self.ask_ticks()
         for thread in threads:
             thread.start()
         delays = self.room.talk(SECONDS)
         for thread in threads[1:]:
             thread.join()
-        tick = self.ask_tick()
+        tick, wait = self.ask_ticks()
         p50, p99 = (delays[int(len(delays) * share)] * 1000 for share in (0.5, 0.99))
         result = guessers.result() if guessers else None
         time.sleep(1)
         done.set()
         now = memory(self.process.pid)
-        print(f"{title:34} {p50:7.2f} {p99:7.2f} {tick:15.2f} {now:6.1f} {most[0]:6.1f}", flush=True)  # fmt: skip
+        print(f"{title:34} {p50:7.2f} {p99:7.2f} {tick:15.2f} {wait:15.2f} {now:6.1f} {most[0]:6.1f}", flush=True)  # fmt: skip
         if result:
             [(seconds, tries)] = found
             answers = dict(Counter(result["told"]).most_common())
             print(f"    sent in {result['seconds']:.1f} s, answers: {answers}")
             print(f"    the right person was in after {seconds:.2f} s, at try {tries}")
-        return Row(p50, p99, tick)
+        return Row(p50, p99, tick, wait)
 
 
 ATTACKS = {"1 address": 1, "100 addresses": 100}
@@ -334,11 +347,14 @@ def report(rounds: list[list[Row]]) -> None:
         each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
         print(f"{title}: p99 by the quiet around it {middle(ratios):.2f} ({each})")
         print(f"    the quiet after it by that before it {middle(after):.2f}")
-        print(f"    longest tick {max(rows[place].tick for rows in rounds):.2f} ms")
-    quiet = [row.p99 for rows in rounds for row in rows[::2]]
+        ticks = ", ".join(f"{rows[place].tick:.2f}" for rows in rounds)
+        waits = ", ".join(f"{rows[place].wait:.2f}" for rows in rounds)
+        print(f"    longest tick {ticks} ms; longest wait in one {waits} ms")
+    calm = [row for rows in rounds for row in rows[::2]]
+    quiet = [row.p99 for row in calm]
     print(f"in quiet: p99 {min(quiet):.2f} to {max(quiet):.2f} ms, the last by the first {quiet[-1] / quiet[0]:.2f}")  # fmt: skip
-    ticks = [row.tick for rows in rounds for row in rows[::2]]
-    print(f"    longest tick {max(ticks):.2f} ms")
+    tick, wait = max(row.tick for row in calm), max(row.wait for row in calm)
+    print(f"    longest tick {tick:.2f} ms; longest wait in one {wait:.2f} ms")
 
 
 def main() -> None:
@@ -356,7 +372,7 @@ def main() -> None:
             command = [sys.executable, "-m", "python_tcp.accounts", "add", f"ann{number}", "--data", file]  # fmt: skip
             subprocess.run(command, input=PASSWORD + "\n", text=True, check=True)
         server = Server(file, options.durability)
-        print(f"{'':34} {'p50 ms':>7} {'p99 ms':>7} {'longest tick ms':>15} {'MiB':>6} {'most':>6}")  # fmt: skip
+        print(f"{'':34} {'p50 ms':>7} {'p99 ms':>7} {'longest tick ms':>15} {'longest wait ms':>15} {'MiB':>6} {'most':>6}")  # fmt: skip
         report([run_round(server, number) for number in range(options.rounds)])
         assert server.process.stdin is not None
         server.process.stdin.close()

@@ -21,6 +21,15 @@ def cpu_time(pid: int) -> float:
     return (int(user) + int(system)) / 100  # USER_HZ, proc(5)
 
 
+def runs(pid: int) -> bool:
+    """Is this a process that has not ended? One that has is there until its parent asks for its exit code."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
 class LineClient:
     """A raw TCP connection that sends bytes and reads lines. No call lasts longer than `limit` seconds."""
 
