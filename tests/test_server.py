@@ -665,7 +665,7 @@ def test_stop_with_500_clients_of_whom_50_do_not_read_takes_less_than_5_seconds(
         server.broadcast(bytes(16_000_000), to=stuck)
         wait_until(lambda: all(server.connections[number].queued for number in stuck))
         assert took(server.stop) < 5
-    assert not server.running and not server.connections
+    wait_until(lambda: not server.running and not server.connections)
 
 
 @pytest.mark.parametrize("make", [TCPServer, EnhancedTCPServer])
@@ -687,8 +687,7 @@ def test_stop_of_a_thread_server_with_idle_and_not_reading_clients_is_bounded(ma
         assert took(server.stop) < 5
         for thread in stuck:
             thread.join(LIMIT)
-    assert not server.running
-    wait_until(lambda: not server.connections)
+    wait_until(lambda: not server.running and not server.connections)
 
 
 def test_stop_with_a_handler_that_hangs_is_bounded():
