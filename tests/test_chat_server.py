@@ -359,7 +359,8 @@ def test_100_mb_without_a_newline_take_no_memory_and_get_one_error() -> None:
     with server_process() as (process, port):
         pair = Pair(port)
         pair.go_on_chatting()
-        with pair.ann, pair.bob, LineClient(port) as client:
+        big = LineClient(port).join("big", "elsewhere")  # else it would be idle in time
+        with pair.ann, pair.bob, big as client:
             before, block = memory(process), b"x" * 1_000_000
             for _ in range(100):
                 client.send(block)
