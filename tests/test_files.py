@@ -554,7 +554,7 @@ def test_who_goes_on_takes_the_place_of_the_older_connection(
 
 def test_a_reader_that_stops_costs_a_few_chunks(place: Place) -> None:
     with place.person("ann") as ann:
-        data = bytes(50_000_000)
+        data = bytes(20_000_000)
         url = urlsplit(send(ann, data)["file"]["url"])
         with socket.create_connection((url.hostname, url.port), LIMIT) as sock:
             sock.sendall(f"GET {url.path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())

@@ -225,9 +225,8 @@ def test_one_link_after_the_other(
             )
             assert session.state is SessionState.JOINED and keeper.connected
     assert told[-1] == session.goodbye == Goodbye("left", "Goodbye!", False)
-    assert (
-        not keeper.connected and keeper.open(*server.address).content == "we have left"
-    )
+    wait_until(lambda: not keeper.connected)
+    assert keeper.open(*server.address).content == "we have left"
 
 
 def test_without_patience_the_first_loss_is_the_end(server: Server) -> None:

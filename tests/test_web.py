@@ -48,7 +48,9 @@ class Page:
     """What a page does, with the client of `websockets`."""
 
     def __init__(self, server: ChatServer, **options: object) -> None:
-        self._connecting = connect(url(server), open_timeout=LIMIT, **options)
+        self._connecting = connect(
+            url(server), **{"open_timeout": LIMIT, "ping_timeout": LIMIT} | options
+        )
         self.socket: ClientConnection = self._connecting.__enter__()
 
     def say(self, type: str, **fields: object) -> None:
