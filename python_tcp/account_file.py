@@ -9,6 +9,7 @@ __all__ = ['log', 'save_account', 'end_sessions', 'strike_account', 'SavedAccoun
 # %% ../nbs/074_account_file.ipynb #3a2a6f47
 import logging
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -119,13 +120,17 @@ _OLD_NOTES = f"DELETE FROM audit WHERE n <= (SELECT max(n) FROM audit) - {_MOST_
 
 
 class SavedModeration:
-    """What operators and moderators decide: a `ModerationBook` in a store's file."""
+    """What operators and moderators decide: a `ModerationBook` in a data file.
+    `change(work)` has `work(db)` done, as that of a `SQLiteStore`.
+    """
 
-    def __init__(self, store: SQLiteStore) -> None:
-        self._store = store
+    def __init__(
+        self, change: Callable[[Callable[[sqlite3.Connection], object]], object]
+    ) -> None:
+        self._change = change
 
     def _write(self, sql: str, *values: object) -> None:
-        self._store.change(lambda db: db.execute(sql, values))
+        self._change(lambda db: db.execute(sql, values))
 
     def save_room(self, room: SavedRoom) -> None:
         settings = msgspec.json.encode(room).decode()

@@ -150,7 +150,7 @@ class Accounts(AccountTable):
             Register: self._check_register,
             Login: self.check_nameless,
             ChangePassword: self.own,
-            DeleteAccount: self.own,
+            DeleteAccount: self._check_delete,
         }
         rules: dict[type, ClientRule] = {
             Register: self._register,
@@ -219,11 +219,20 @@ class Accounts(AccountTable):
         told = self._end_others(client, account, "password_changed", now)
         return [_changed(client, account, "password_changed", command.id), *told]
 
+    def _check_delete(self, client: int, command: object, now: float) -> Account:
+        """There is an account, and somebody would still be an operator."""
+        account = self.own(client)
+        others = (each for each in self.all() if each is not account)
+        if account.role == "operator" and all(each.role == "" for each in others):
+            wrong = "you are the last operator: first make somebody else one"
+            raise CommandError("not_allowed", wrong)
+        return account
+
     def _delete(
         self, client: int, command: DeleteAccount, now: float
     ) -> list[Delivery]:
         """All its clients hear a goodbye, who asks as the last one."""
-        account = self.own(client, command, now)
+        account = self._check_delete(client, command, now)
         _check_hash(account, command.password)
         told = [_changed(client, account, "deleted", command.id)]
         told += self._end_others(client, account, "account_deleted", now)

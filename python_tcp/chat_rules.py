@@ -104,7 +104,7 @@ def open_rules(
 
     def furnish(rooms: Rooms) -> None:
         accounts = Accounts(rooms, SavedAccounts(store))
-        moderation = Moderation(rooms, accounts, SavedModeration(store))
+        moderation = Moderation(rooms, accounts, SavedModeration(store.change))
         accounts.load(read_accounts(path))
         moderation.load(read_rooms(path), read_bans(path))
         made.append(ChatRules(rooms, accounts, moderation, store))

@@ -88,9 +88,11 @@ class NameOwners:
         known, account = self.logins.get(client), self.accounts.get(name.lower())
         if known is not None and known is not account:
             raise CommandError("already_joined", f"you are logged in as {known.name}")
-        if account is None and not self._limits.guests:
+        has_shown = known is not None or holder is not None
+        if not self._limits.guests and (account is None or not has_shown):
+            # the same for a name with an account: names are a secret here
             raise CommandError("login_needed", "log in first: there are no guests here")
-        if account is not None and known is None and holder is None:
+        if account is not None and not has_shown:
             wrong = f"{account.name} belongs to an account: log in first"
             raise CommandError("name_registered", wrong)
         return account

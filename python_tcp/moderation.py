@@ -269,7 +269,7 @@ class Moderation:
         rooms.check_speech(people.check_speech)
         rooms.on_room(lambda room: furnish(room, desk.settings.of(room.name)))
         rooms.add_feature("moderation")
-        accounts.on_deleted(roles.forget)
+        accounts.on_deleted(desk.settings.forget)
 
     def load(self, rooms: Iterable[SavedRoom], bans: Iterable[SavedBan]) -> None:
         """What was written down before a restart."""

@@ -244,6 +244,9 @@ class RoleRules:
             raise CommandError("not_logged_in", "only an account can register a room")
         if settings.moderators:
             raise CommandError("room_registered", f"{room.name} is registered")
+        keys = keys_of(user.name, user.account, user.session.key)
+        if settings.mute_of(keys, now) is not None:  # they could end that
+            raise CommandError("muted", f"you are muted in {room.name}")
         first = next(iter(room.members.values()))
         is_operator = self._desk.role(user.account) is Role.OPERATOR
         if first.name != user.name and not is_operator:
@@ -287,12 +290,6 @@ class RoleRules:
             wrong = f"{account.name} is no moderator of {room}"
             raise CommandError("no_such_user", wrong)
         return self._desk.set(user, settings, now, "deop", account.name)
-
-    def forget(self, name: str) -> None:
-        """This account is gone, and moderates nothing any more."""
-        for settings in self._desk.settings.moderated_by(name):
-            settings.dismiss(name)
-            self._desk.settings.save(settings)
 
     def _other_operators(self, account: Account) -> bool:
         those = (a for a in self._desk.accounts.all() if a.role == "operator")

@@ -162,6 +162,14 @@ class RoomSettings:
         """It is none any more. False: it was none."""
         return self.moderators.pop(name.lower(), None) is not None
 
+    def forget(self, name: str) -> bool:
+        """This account is gone. Was it a moderator, or invited?"""
+        key = name.lower()
+        was_one = key in self.moderators or key in self.invited
+        self.moderators.pop(key, None)
+        self.invited.pop(key, None)
+        return was_one
+
     def mute(self, mute: SavedMute) -> None:
         self._check_space(self.mutes)
         self.unmute(mute.target)
@@ -217,7 +225,8 @@ class SettingsTable:
             self._rooms[name] = settings
             self._write(lambda book: book.save_room(saved))
 
-    def moderated_by(self, name: str) -> list[RoomSettings]:
-        """The rooms of which this account is a moderator."""
-        key = name.lower()
-        return [each for each in self._rooms.values() if key in each.moderators]
+    def forget(self, name: str) -> None:
+        """This account is gone: whoever takes its name next is somebody else."""
+        for settings in list(self._rooms.values()):
+            if settings.forget(name):
+                self.save(settings)

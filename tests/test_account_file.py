@@ -63,7 +63,7 @@ NOTE = AuditRecord(5.0, "ann", "ban", "", "192.0.2.0/24", "floods", 6.5)
 
 
 def write_all(store: SQLiteStore) -> None:
-    accounts, moderation = SavedAccounts(store), SavedModeration(store)
+    accounts, moderation = SavedAccounts(store), SavedModeration(store.change)
     accounts.save(Account("Ann", "a hash", "operator", 1.5))
     accounts.mark("Ann", "lobby", 7)
     moderation.save_room(ROOM)
@@ -94,7 +94,7 @@ def test_what_is_struck_is_gone_and_what_is_saved_again_is_there_once(
     file: Path, store: SQLiteStore
 ) -> None:
     write_all(store)
-    accounts, moderation = SavedAccounts(store), SavedModeration(store)
+    accounts, moderation = SavedAccounts(store), SavedModeration(store.change)
     accounts.save(Account("Ann", "another hash", "", 1.5))
     moderation.save_room(ROOM._replace(topic="coffee"))
     moderation.save_ban(BAN._replace(until=None))
@@ -125,7 +125,7 @@ def test_the_marks_and_the_notes_that_are_kept_are_bounded(
     file: Path, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("python_tcp.account_file._OLD_NOTES", "DELETE FROM audit WHERE n <= (SELECT max(n) FROM audit) - 10")  # fmt: skip
-    accounts, moderation = SavedAccounts(store), SavedModeration(store)
+    accounts, moderation = SavedAccounts(store), SavedModeration(store.change)
     accounts.save(Account("ann", "a hash"))
     for number in range(500):
         accounts.mark("ann", f"room{number}", number)

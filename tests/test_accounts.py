@@ -193,6 +193,9 @@ def test_guests_may_be_forbidden() -> None:
     token = chat.token(PHONE)
     chat.lost(PHONE)
     assert chat(LAPTOP, Join("Ann", token=token))[LAPTOP][0].account == "Ann"
+    assert chat.error(EVE, Join("ann", id=3)) == "login_needed", (
+        "who has one is a secret"
+    )
 
 
 @pytest.mark.parametrize(

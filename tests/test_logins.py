@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -399,7 +399,91 @@ def test_a_hash_is_made_anew_at_the_login_after_the_parameters_were_raised(
     assert read_accounts(file)[0].hash == after.hash, "once is enough"
 
 
+def test_a_hash_that_is_made_anew_does_not_undo_a_new_password(
+    server: ChatServer, ann: Guest, guest: Guest, slow: Barrier
+) -> None:
+    rules = server._rules.accounts
+    old, new = (
+        PasswordHasher(costs).hash(Secret(password))
+        for costs, password in [
+            (CHEAP._replace(time_cost=2), RIGHT),
+            (CHEAP, "another-Kettle-9"),
+        ]
+    )
+
+    def set_hash(hash: str) -> None:
+        server.engine.loop.call_threadsafe(lambda: rules.rehash("ann", hash))
+        wait_until(lambda: rules.find("ann").hash == hash)
+
+    set_hash(old)
+    slow.slow_down()
+    guest.say("login", username="ann", password=RIGHT, id=1)
+    assert slow.entered.wait(LIMIT)
+    set_hash(new)
+    slow.go_on()
+    assert guest.read_until("error", id=1)["code"] == "bad_login"
+    assert rules.find("ann").hash == new
+
+
 # --- guesses --------------------------------------------------------------------------------------
+
+
+def tries_a_locked_room(server: ChatServer, ann: Guest, number: int) -> dict:
+    with Guest(server.port) as eve:
+        fields = {"username": f"eve{number}", "room": "club"}
+        return eve.ask("join", password=f"guess-Kettle-{number}", **fields)
+
+
+def tries_a_password_change(server: ChatServer, ann: Guest, number: int) -> dict:
+    return ann.ask("password", old=f"guess-Kettle-{number}", new="green-Kettle-9")
+
+
+def tries_a_deletion(server: ChatServer, ann: Guest, number: int) -> dict:
+    return ann.ask("delete_account", password=f"guess-Kettle-{number}")
+
+
+def registers(server: ChatServer, ann: Guest, number: int) -> dict:
+    with Guest(server.port) as eve:
+        return eve.ask("register", username=f"eve{number}", password=RIGHT)
+
+
+@pytest.mark.parametrize(
+    "tries",
+    [tries_a_locked_room, tries_a_password_change, tries_a_deletion, registers],
+)
+def test_each_way_to_try_a_password_has_the_same_limit(
+    server: ChatServer, ann: Guest, tries: Callable[..., dict]
+) -> None:
+    ann.say("join", username="ann", room="club")
+    ann.read_until("welcome")
+    assert ann.ask("register_room", room="club")["type"] == "ok"
+    assert ann.ask("lock", room="club", password="mint-Kettle-9")["type"] == "ok"
+    codes = [tries(server, ann, number).get("code") for number in range(15)]
+    assert "too_many_guesses" in codes[8:11] and codes[14] == "too_many_guesses"
+
+
+def test_who_is_right_may_log_in_any_number_of_times(
+    server: ChatServer, ann: Guest
+) -> None:
+    for _ in range(25):
+        with Guest(server.port) as phone:
+            assert phone.log_in("ann")["change"] == "logged_in"
+
+
+def test_who_is_banned_learns_it_at_the_login(
+    server: ChatServer, ann: Guest, guest: Guest
+) -> None:
+    rules = server._rules.accounts
+    server.engine.loop.call_threadsafe(lambda: rules.set_role("ann", "operator"))
+    wait_until(lambda: rules.find("ann").role == "operator")
+    with Guest(server.port) as bob:
+        bob.register("bob")
+    ann.say("join", username="ann")
+    ann.read_until("welcome")
+    assert ann.ask("ban", target="bob")["type"] == "ok"
+    assert guest.log_in("bob", RIGHT + "x")["code"] == "bad_login"
+    assert guest.log_in("bob")["code"] == "banned"
+    assert guest.read()["type"] == "goodbye"
 
 
 @linux
@@ -666,6 +750,44 @@ def test_accounts_are_made_and_looked_after_by_hand(tmp_path: Path) -> None:
         assert guest.log_in("bob", "green-Kettle-9")["role"] == "operator"
         busy = accounts("add", "cy", *data, text=RIGHT)
         assert said(busy)[0] == 1 and "another server is using it" in busy.stderr
+
+
+@pytest.mark.slow(seconds=3)
+def test_who_takes_the_name_of_a_removed_account_inherits_nothing(
+    tmp_path: Path,
+) -> None:
+    data = "--data", tmp_path / "chat.db"
+    assert accounts("add", "ann", "--operator", *data, text=RIGHT).returncode == 0
+    for name in ("bob", "cy"):
+        assert accounts("add", name, *data, text=RIGHT).returncode == 0
+    with serving(data=data[1]) as server, Guest(server.port) as ann:
+        ann.log_in("ann")
+        ann.say("join", username="ann", room="hall")
+        ann.read_until("welcome")
+        asked = [
+            ann.ask("register_room"), ann.ask("op", to="bob"),
+            ann.ask("lock"), ann.ask("invite", to="cy"),
+        ]  # fmt: skip
+        assert {answer["type"] for answer in asked} == {"ok"}, asked
+    for name in ("bob", "cy"):
+        assert accounts("remove", name.upper(), *data).returncode == 0
+    with serving(data=data[1]) as server:
+        for name in ("bob", "cy"):
+            with Guest(server.port) as eve:
+                eve.register(name)
+                answer = eve.ask("join", username=name, room="hall")
+                assert answer["code"] == "locked", name
+                eve.say("join", username=name)
+                eve.read_until("welcome")
+                answer = eve.ask("unlock", room="hall")
+                assert answer["code"] == "not_allowed", name
+    noted = accounts("audit", *data).stdout
+    lines = [line.split("  ", 1)[1] for line in noted.splitlines()]
+    assert [line for line in lines if "command line" in line] == [
+        "(command line) add ann", "(command line) op ann",
+        "(command line) add bob", "(command line) add cy",
+        "(command line) remove BOB", "(command line) remove CY",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow(seconds=4)

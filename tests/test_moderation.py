@@ -252,11 +252,46 @@ def test_operators_are_made_by_operators_and_the_last_one_stays(chat: Chat) -> N
     assert chat.accounts.find("olga").role == ""
 
 
+def test_a_ban_that_has_ended_is_struck_out_with_the_next_one(chat: Chat) -> None:
+    chat(OLGA, Ban("zed", seconds=10.0))
+    assert [target for _, target in chat.notes.bans] == ["zed"]
+    chat.now += 11
+    chat(OLGA, Ban("another"))
+    assert [target for _, target in chat.notes.bans] == ["another"]
+
+
 def test_an_account_that_is_gone_moderates_nothing(chat: Chat) -> None:
     chat(ANN, DeleteAccount("the hash of Ann"))
     assert "hall" not in chat.notes.rooms
     chat(9, Register("ann", "another hash"), Join("ann", "hall"))
     assert chat.error(9, SetTopic("mine")) == "not_allowed"
+
+
+def test_an_account_that_is_gone_is_invited_nowhere(chat: Chat) -> None:
+    chat(9, Register("dora", "the hash of dora"))
+    chat(ANN, Lock("hall"), Invite("DORA", "hall"))
+    assert chat.notes.rooms["hall"].invited == ["dora"]
+    chat(9, DeleteAccount("the hash of dora"))
+    assert chat.notes.rooms["hall"].invited == []
+    chat(8, Register("dora", "another hash"))
+    assert chat.error(8, Join("dora", "hall")) == "locked"
+
+
+def test_the_last_operator_keeps_the_account(chat: Chat) -> None:
+    assert chat.error(OLGA, DeleteAccount("the hash of olga")) == "not_allowed"
+    chat(OLGA, Op("ann", server=True))
+    chat(OLGA, DeleteAccount("the hash of olga"))
+    assert chat.accounts.find("olga") is None
+    assert chat.error(ANN, DeleteAccount("the hash of Ann")) == "not_allowed"
+
+
+def test_who_is_muted_in_a_room_does_not_become_its_moderator(chat: Chat) -> None:
+    chat(9, Register("dora", "the hash of dora"), Join("dora", "attic"))
+    chat(OLGA, Mute("dora", "attic", 60.0))
+    assert chat.error(9, RegisterRoom("attic")) == "muted"
+    chat.now += 61
+    chat(9, RegisterRoom("attic"))
+    assert chat.notes.rooms["attic"].moderators == ["dora"]
 
 
 # --- kick ---------------------------------------------------------------------------------
