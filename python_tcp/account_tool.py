@@ -30,6 +30,7 @@ from .messages import StoreError
 from .passwords import PasswordHasher
 from .room_settings import AuditRecord, SettingsTable
 from .secret import Secret, overwrite
+from .text import sanitize
 
 # %% ../nbs/075_account_tool.ipynb #61e206f5
 def read_password(name: str) -> str:
@@ -184,9 +185,9 @@ def _audit(path: str) -> str:
     for each in read_audit(path):
         about = " ".join(part for part in (each.target, each.room) if part)
         why = f" ({each.reason})" if each.reason else ""
-        lines.append(
-            f"{_when(each.timestamp)}  {each.username} {each.action} {about}{why}"
-        )
+        what = sanitize(f"{each.username} {each.action} {about}{why}")
+        one_line = " ".join(what.split())  # somebody wrote the reason
+        lines.append(f"{_when(each.timestamp)}  {one_line}")
     return "\n".join(lines)
 
 # %% ../nbs/075_account_tool.ipynb #4147277e

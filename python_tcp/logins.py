@@ -216,6 +216,9 @@ class Logins:
         self._accounts, self._doors, self._loop = accounts, doors, loop
         self._origin, self._guesses = origin, guesses
         self._hasher, self._pool = hasher, pool
+        self._renewed: dict[
+            str, tuple[str, str]
+        ] = {}  # the hash before, and after that
         self.close = pool.close
 
     def check(
@@ -331,10 +334,13 @@ class Logins:
             return _error(client, command, "bad_login", _WRONG[type(command)])
         if type(command) in _PROOFS:
             self._guesses.right(name, host)
+        account = self._accounts.find(name)
+        if account is not None and self._renewed.get(name) == (stored, account.hash):
+            proof = proof._replace(stored=account.hash)  # of the same password
         if isinstance(command, Login):
-            account = self._accounts.find(name)
             if refusal := self._banned(client, command, host, account, now):
                 return refusal
             if account is not None and account.hash == stored != proof.stored:
                 self._accounts.rehash(name, proof.stored)
+                self._renewed[name] = stored, proof.stored
         return _with_hashes(command, proof)

@@ -17,6 +17,7 @@ from helpers import LIMIT, LineClient, wait_until
 
 from python_tcp.account_file import SavedAccounts, SavedModeration, read_accounts
 from python_tcp.account_file import read_audit, read_bans, read_rooms, save_account
+from python_tcp.account_tool import start_accounts
 from python_tcp.backup import back_up
 from python_tcp.bans import SavedBan
 from python_tcp.chat_server import ChatServer
@@ -331,3 +332,17 @@ def test_kill_9_at_50_random_moments_while_accounts_and_bans_are_made(
         assert hasher.verify(account.hash, Secret(asked[name])), "no half-made account"
     assert banned <= noted, "each ban is in the audit log"
     assert there["boss"].role == "operator"
+
+
+def test_nobody_writes_lines_into_the_audit_log_that_is_shown(
+    file: Path, store: SQLiteStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A reason and a topic are somebody's words."""
+    forged = "x)\n2026-01-01 00:00  root op eve\x1b[2K"
+    SavedModeration(store.change).note(
+        AuditRecord(0.0, "eve", "topic", "a", "", forged)
+    )
+    commit(store)
+    store.close()
+    assert start_accounts(["audit", "--data", str(file)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1

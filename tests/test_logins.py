@@ -28,7 +28,7 @@ from python_tcp.chat_server import ChatServer
 from python_tcp.commands import ChangePassword, DeleteAccount, Join, Lock, Login
 from python_tcp.commands import Register
 from python_tcp.networks import NetworkList
-from python_tcp.passwords import HashParameters, PasswordHasher
+from python_tcp.passwords import HashParameters, HashPool, PasswordHasher
 from python_tcp.protocol import Limits
 from python_tcp.secret import Secret
 from python_tcp.turns import CommandHandler, Turns
@@ -397,6 +397,31 @@ def test_a_hash_is_made_anew_at_the_login_after_the_parameters_were_raised(
     with serving(data=file, costs=more) as server, Guest(server.port) as ann:
         assert ann.log_in("ann")["change"] == "logged_in"
     assert read_accounts(file)[0].hash == after.hash, "once is enough"
+
+
+def test_two_devices_log_in_while_the_hash_is_made_anew(
+    server: ChatServer, ann: Guest, guest: Guest, slow: Barrier,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Both were compared with the old one, and the first replaces it."""
+    submitted, submit = [], HashPool.submit
+    monkeypatch.setattr(
+        HashPool, "submit", lambda *given: (submitted.append(given), submit(*given))
+    )
+    rules = server._rules.accounts
+    old = PasswordHasher(CHEAP._replace(time_cost=2)).hash(Secret(RIGHT))
+    server.engine.loop.call_threadsafe(lambda: rules.rehash("ann", old))
+    wait_until(lambda: rules.find("ann").hash == old)
+    slow.slow_down()
+    with Guest(server.port) as phone:
+        for device in (guest, phone):
+            device.say("login", username="ann", password=RIGHT, id=1)
+        ann.say("password", old=RIGHT, new="another-Kettle-9", id=1)
+        wait_until(lambda: len(submitted) == 3)
+        slow.go_on()
+        for device in (guest, phone):
+            assert device.read_until("account", id=1)["change"] == "logged_in"
+        assert ann.read_until("account", id=1)["change"] == "password_changed"
 
 
 def test_a_hash_that_is_made_anew_does_not_undo_a_new_password(
