@@ -216,9 +216,8 @@ class Logins:
         self._accounts, self._doors, self._loop = accounts, doors, loop
         self._origin, self._guesses = origin, guesses
         self._hasher, self._pool = hasher, pool
-        self._renewed: dict[
-            str, tuple[str, str]
-        ] = {}  # the hash before, and after that
+        # The hash of a name before it was made anew, and after that:
+        self._renewed: dict[str, tuple[str, str]] = {}
         self.close = pool.close
 
     def check(
