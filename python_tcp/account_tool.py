@@ -126,9 +126,10 @@ def appoint(
     with _changing(path, last) as db:
         known = _find(path, _checked(name))
         account = known or new_operator(name, ask)
+        if known is None or known.role != "operator":
+            _note(db, "op", account.name)
         account.set_role("operator")
         save_account(db, account)
-        _note(db, "op", account.name)
     return f"{account.name} is an operator" + ("" if known else ", with a new account")
 
 # %% ../nbs/075_account_tool.ipynb #00753f38

@@ -784,6 +784,7 @@ def test_who_takes_the_name_of_a_removed_account_inherits_nothing(
 ) -> None:
     data = "--data", tmp_path / "chat.db"
     assert accounts("add", "ann", "--operator", *data, text=RIGHT).returncode == 0
+    assert accounts("operator", "ann", *data).returncode == 0  # which is nothing new
     for name in ("bob", "cy"):
         assert accounts("add", name, *data, text=RIGHT).returncode == 0
     with serving(data=data[1]) as server, Guest(server.port) as ann:
