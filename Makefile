@@ -4,6 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # All tests run beside each other: tests/conftest.py says how many workers there are. A few are quicker without.
 WORKERS := -n auto --dist worksteal
+# Another environment that is active where make was called is none of ours: IPython would warn of it.
+unexport VIRTUAL_ENV
 # Compiled code is kept, also where the system says not to: pytest compiles all tests.
 export PYTHONDONTWRITEBYTECODE :=
 # The folder for which .venv was made: its programs name it, so after `mv` it is made anew.

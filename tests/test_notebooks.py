@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow(seconds=5)
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
-SECONDS_PER_ROUND, ROUNDS = 20, 2  # for a reader
+SECONDS_PER_ROUND, ROUNDS = 60, 2  # a chapter takes at most 20 where nothing else runs
 SECONDS_PER_CELL, CEILING = 60, 240  # on a busy machine, too: what takes longer hangs
 
 settings = configparser.ConfigParser()
@@ -159,8 +159,7 @@ def test_notebook(path: Path, manager: type[AsyncKernelManager]) -> None:
     for number, each in enumerate(fresh, 1):
         changed = differences(stored, each)
         assert not changed, f"in round {number}:\n" + "\n".join(changed)
-    busy = os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)  # other programs
-    assert busy or seconds < SECONDS_PER_ROUND * ROUNDS
+    assert seconds < SECONDS_PER_ROUND * ROUNDS
 
 
 def test_a_kernel_has_nothing_of_the_one_before(
