@@ -828,7 +828,8 @@ def test_connecting_anew_while_lost_is_a_new_conversation(
     assert ann.send_message("never said")
     assert ann.connect(HOST, server.port), "past the proxy"
     assert ann.rooms == {} and ann.unsent == 0 and ann.goodbye is None
-    assert [event.code for event in ann.told(Goodbye)] == ["left"], "of the old one"
+    left = ["left"]  # of the old one
+    wait_until(lambda: [event.code for event in ann.told(Goodbye)] == left)
     assert (
         ann.join()
         and ann.send_message("new")
@@ -844,12 +845,8 @@ def test_connecting_anew_while_lost_is_a_new_conversation(
             ]
         )
     )
-    assert (
-        ann.connected
-        and list(ann.rooms) == ["lobby"]
-        and server.users == ["ann"]
-        and not ann.told(Reconnected)
-    )
+    wait_until(lambda: list(ann.rooms) == ["lobby"] and server.users == ["ann"])
+    assert ann.connected and not ann.told(Reconnected)
 
 
 @pytest.mark.parametrize("when", [Disconnected, Reconnected])
