@@ -53,6 +53,11 @@ class AccountTable:
         """All accounts."""
         return list(self._accounts.values())
 
+    def is_last_operator(self, account: Account) -> bool:
+        """Is there no other one?"""
+        others = (each for each in self.all() if each is not account)
+        return account.role == "operator" and all(each.role == "" for each in others)
+
     def account_of(self, client: int) -> Account | None:
         """The account of this connection, whether it has joined or not."""
         return self._owners.logins.get(client)
@@ -222,8 +227,7 @@ class Accounts(AccountTable):
     def _check_delete(self, client: int, command: object, now: float) -> Account:
         """There is an account, and somebody would still be an operator."""
         account = self.own(client)
-        others = (each for each in self.all() if each is not account)
-        if account.role == "operator" and all(each.role == "" for each in others):
+        if self.is_last_operator(account):
             wrong = "you are the last operator: first make somebody else one"
             raise CommandError("not_allowed", wrong)
         return account

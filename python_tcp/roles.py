@@ -7,7 +7,7 @@ __all__ = ['Role', 'AccountList', 'Desk', 'told_to', 'named_room', 'ends_at', 'w
 
 # %% ../nbs/069_roles.ipynb #r2rol005
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import IntEnum
 from functools import partial
 from typing import Any, Protocol
@@ -34,8 +34,8 @@ class AccountList(Protocol):
     def find(self, name: str) -> Account | None:
         """The account of this name, in any case."""
 
-    def all(self) -> Iterable[Account]:
-        """All of them."""
+    def is_last_operator(self, account: Account) -> bool:
+        """Is there no other one?"""
 
     def set_role(self, name: str, role: str) -> object:
         """From now on it is "operator", or nothing special."""
@@ -275,7 +275,7 @@ class RoleRules:
         account = self._desk.account(command.to)
         is_self = account is user.account
         if not room:
-            if is_self and not self._other_operators(account):
+            if is_self and self._desk.accounts.is_last_operator(account):
                 raise CommandError("not_allowed", "you are the last operator")
             self._desk.accounts.set_role(account.name, "")
             return self._on_server(user, "deop", account, now)
@@ -290,10 +290,6 @@ class RoleRules:
             wrong = f"{account.name} is no moderator of {room}"
             raise CommandError("no_such_user", wrong)
         return self._desk.set(user, settings, now, "deop", account.name)
-
-    def _other_operators(self, account: Account) -> bool:
-        those = (a for a in self._desk.accounts.all() if a.role == "operator")
-        return any(each.name != account.name for each in those)
 
     def _on_server(
         self, user: User, action: str, account: Account, now: float
